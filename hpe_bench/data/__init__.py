@@ -1,0 +1,1 @@
+"""Data: skeletons, persons, loaders, the embedded mannequins, crops and augmentation."""

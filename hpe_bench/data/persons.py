@@ -1,0 +1,82 @@
+"""Persons: annotated instances of a data set, as arrays.
+
+Coordinates are image pixels, 0-based, (x, y), with pixel centres at whole numbers. Boxes are (x, y, width, height).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from typing import Protocol as Interface
+
+import numpy as np
+
+from hpe_bench.data.skeletons import Skeleton
+
+
+class Images(Interface):
+    """The images of a data set, by position."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """What a person would call it (a file name)."""
+        ...
+
+    def read(self, index: int) -> np.ndarray:
+        """Pixels as uint8 RGB [height, width, 3]; ValueError naming the file if it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PersonSet:
+    """N persons with J joints.
+
+    `image` [N] int64 positions into `images`; `box` [N,4]; `joints` [N,J,2]; `labelled` [N,J] the joint has a position;
+    `visible` [N,J] and it can be seen (implies labelled); `head_size` [N] in px and `area` [N] in px^2 (NaN where the
+    data set has none). Several persons may share an image; images without persons count in AP.
+    """
+
+    skeleton: Skeleton
+    images: Images
+    image: np.ndarray
+    box: np.ndarray
+    joints: np.ndarray
+    labelled: np.ndarray
+    visible: np.ndarray
+    head_size: np.ndarray
+    area: np.ndarray
+
+    def __post_init__(self) -> None:
+        n, j = len(self.image), len(self.skeleton.joints)
+        shapes = {
+            "box": (n, 4),
+            "joints": (n, j, 2),
+            "labelled": (n, j),
+            "visible": (n, j),
+            "head_size": (n,),
+            "area": (n,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"persons: {name} has shape {getattr(self, name).shape}, expected {shape}")
+        if not np.isfinite(self.joints[self.labelled]).all():
+            raise ValueError("persons: a labelled joint has a coordinate that is not finite")
+        if (self.visible & ~self.labelled).any():
+            raise ValueError("persons: a joint is visible but not labelled")
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def subset(self, rows: np.ndarray) -> PersonSet:
+        """The persons in the given rows, with the same images."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("skeleton", "images")}
+        return replace(self, **arrays)
+
+    def digest(self) -> str:
+        """SHA-256 over skeleton and annotations (not pixels), first 16 hex digits."""
+        h = hashlib.sha256(self.skeleton.name.encode())
+        for f in fields(self):
+            if f.name not in ("skeleton", "images"):
+                h.update(np.ascontiguousarray(getattr(self, f.name)).tobytes())
+        return h.hexdigest()[:16]

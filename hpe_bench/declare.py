@@ -1,0 +1,422 @@
+"""The words a paper folder is written in: typed, frozen, validated.
+
+Everything here is a plain value. Nothing here trains, measures or reads files, and nothing here imports torch:
+`declare` is the leftmost module of the flow (declare -> catalog -> plan -> runner -> records -> verdicts -> report).
+
+Derive one object from another with `replace(base(), name="...", loss=...)`; nested objects are frozen too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hpe_bench.data.persons import PersonSet
+    from hpe_bench.data.skeletons import Skeleton
+
+__all__ = [
+    "Ablation",
+    "Arm",
+    "Augmentation",
+    "Batch",
+    "Claim",
+    "Codec",
+    "DataSource",
+    "Loss",
+    "Metric",
+    "Optimiser",
+    "Paper",
+    "Protocol",
+    "Recipe",
+    "Schedule",
+    "Score",
+    "Variant",
+    "fingerprint",
+    "replace",
+]
+
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+PROSE: dict[str, Any] = {"hashed": False}  # field metadata: text for readers, not part of the identity
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+Reading = Literal["published", "ours", "recollection"]
+"""Where a number of ours comes from: read in the paper or its code, our own reading, or unverified memory."""
+
+
+def check_name(name: str, what: str) -> None:
+    """Names become file names and URLs: lower-case letters, digits, '.', '_' and '-' only."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{what} name {name!r}: use lower-case letters, digits, '.', '_' and '-'")
+
+
+def unique(names: list[str], what: str) -> None:
+    """Raise ValueError naming the first name that stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two {what} are named {name!r}; names must be unique")
+        seen.add(name)
+
+
+# ---------------------------------------------------------------------------------------------------- identity
+
+
+def canonical(value: Any) -> Any:
+    """A JSON-ready form of a declared value that is equal exactly when the values are equal (prose left out)."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f for f in dataclasses.fields(value) if f.metadata.get("hashed", True)]
+        return {"is": type(value).__name__, **{f.name: canonical(getattr(value, f.name)) for f in fields}}
+    if isinstance(value, (list, tuple)):
+        return [canonical(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in sorted(value.items())}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(f"{value!r} has no canonical form; declare it as a frozen dataclass")
+
+
+def fingerprint(value: Any) -> str:
+    """First 16 hex digits of the SHA-256 of a declared value's canonical form."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------------------------------------------- model
+
+
+@dataclass(frozen=True, config=STRICT)
+class Variant:
+    """A named, fully numbered model.
+
+    `builder(joints)` returns an `nn.Module` whose `forward(x: [N,3,H,W])` gives a list of heatmap stacks [N,J,h,w],
+    coarse to fine and final last, before any activation.
+    """
+
+    name: str
+    builder: Callable[..., Any]
+    input_hw: tuple[int, int]
+    joints: int = 17
+    stride: int = 4  # input pixels per heatmap pixel of the final output
+    scale: Literal["full", "pocket"] = "full"
+    reading: Reading = "published"
+    note: str = field(default="", metadata=PROSE)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "variant")
+        if min(self.input_hw) < 1 or self.joints < 1 or self.stride < 1:
+            raise ValueError(f"variant {self.name!r}: input size, joints and stride must be positive")
+
+    @property
+    def heatmap_hw(self) -> tuple[int, int]:
+        """Size (rows, columns) of the final heatmaps."""
+        return self.input_hw[0] // self.stride, self.input_hw[1] // self.stride
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+@dataclass(frozen=True, config=STRICT)
+class Augmentation:
+    """Random flip, scale and rotation, applied on the device to every training crop.
+
+    Scale is clip(1 + scale * N(0, 1), 1 - scale, 1 + scale); rotation, with probability `rotation_p`, is
+    clip(rotation_deg * N(0, 1), +-2 * rotation_deg). The rule of the SimpleBaseline and HRNet code.
+    """
+
+    flip_p: float = 0.5
+    scale: float = 0.3
+    rotation_deg: float = 40.0
+    rotation_p: float = 0.6
+
+
+@dataclass(frozen=True, config=STRICT)
+class Optimiser:
+    """Optimiser and its numbers; `weight_decay` is the value that really acts (F4)."""
+
+    kind: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Schedule:
+    """Learning-rate factor over the budget; milestones and warm-up are fractions of the samples seen."""
+
+    kind: Literal["step", "cosine"] = "step"
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+
+    def factor(self, progress: float) -> float:
+        """Factor on the base learning rate at `progress` in [0, 1] of the budget."""
+        if progress < self.warmup:
+            return max(progress, 1e-3) / self.warmup
+        if self.kind == "step":
+            return float(self.gamma ** sum(progress >= m for m in self.milestones))
+        done = (progress - self.warmup) / max(1.0 - self.warmup, 1e-9)
+        return 0.5 * (1.0 + float(np.cos(np.pi * min(done, 1.0))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What a loss may look at. B images, J joints; joints in input (crop) pixels, (x, y)."""
+
+    images_B3HW: Tensor  # float32, normalised
+    joints_BJ2: Tensor
+    labelled_BJ: Tensor  # float32 0/1: the joint has an annotated position (visible or not)
+    visible_BJ: Tensor  # float32 0/1
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        return int(self.images_B3HW.shape[-2]), int(self.images_B3HW.shape[-1])
+
+
+class Codec(ABC):
+    """A pair encode(joints) -> target maps and decode(maps) -> joints, with its own pixel convention and flip rule.
+
+    Implementations are frozen dataclasses (so that they hash) under `hpe_bench/codecs`.
+    B batch, J joints, H W heatmap rows and columns; joints are (x, y).
+    """
+
+    @abstractmethod
+    def encode(
+        self, joints_BJ2: Tensor, labelled_BJ: Tensor, input_hw: tuple[int, int], heatmap_hw: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Target maps [B,J,H,W] and weights [B,J] (0 where there is nothing to learn) for joints in input pixels."""
+
+    @abstractmethod
+    def decode(self, maps_BJHW: Tensor, input_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Joints [B,J,2] in input pixels and scores [B,J] from activated maps."""
+
+    @abstractmethod
+    def unflip(self, maps_BJHW: Tensor, flip_pairs: tuple[tuple[int, int], ...]) -> Tensor:
+        """Bring the maps of a mirrored input back: mirror, swap left and right, shift if the codec needs it (F7)."""
+
+
+class Loss(ABC):
+    """A training loss and the activation that belongs to it. Implementations are frozen dataclasses."""
+
+    @abstractmethod
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        """Scalar loss of the model's raw outputs; targets come from `codec.encode` at each output's own size."""
+
+    @abstractmethod
+    def activate(self, raw_BJHW: Tensor) -> Tensor:
+        """From raw output to heatmap, applied before flip merging and decoding (F8)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Recipe:
+    """How a model is trained. `samples` is the whole budget in training samples seen, warm starts included (F5)."""
+
+    name: str
+    loss: Loss
+    codec: Codec
+    samples: int
+    batch: int
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    augmentation: Augmentation = Augmentation()
+    init: Literal["random", "imagenet"] = "random"
+    reading: Reading = "published"
+    note: str = field(default="", metadata=PROSE)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "recipe")
+        if self.samples < self.batch or self.batch < 1:
+            raise ValueError(f"recipe {self.name!r}: {self.samples} samples are less than one batch ({self.batch})")
+
+
+# ---------------------------------------------------------------------------------------------------- measuring
+
+
+class DataSource(ABC):
+    """A data set as a protocol names it. Implementations are frozen dataclasses under `hpe_bench/data`."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def skeleton(self) -> Skeleton:
+        """Joint names, flip pairs, groups and sigmas of its annotations."""
+
+    def prepare(self, split: str, root: str | None, progress: Callable[[int, int], None] | None = None) -> None:  # noqa: B027
+        """Generate or cache what `load` needs; `progress(done, total)` is called now and then. Nothing to do by default."""
+
+    @abstractmethod
+    def load(self, split: str, root: str | None) -> PersonSet:
+        """Persons of a split; ValueError with one clear sentence where files are missing or wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One metric over a set of persons: the value and the per-image table that its interval is resampled from.
+
+    `value` = 100 * sum(hits) / sum(counts) for rates. AP is no mean over images, so its table is None and its interval
+    is computed by the metric itself.
+    """
+
+    key: str  # e.g. "pckh@0.5", "pckh@0.5/wrist"
+    value: float
+    n: int  # joints or persons the value is over
+    interval: tuple[float, float] | None = None
+    hits_per_image: tuple[int, ...] | None = None
+    counts_per_image: tuple[int, ...] | None = None
+
+
+class Metric(ABC):
+    """How predictions are scored. `key` spells out threshold and reference (F11-F13); frozen dataclasses."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The headline key, e.g. 'pckh@0.5'."""
+
+    @abstractmethod
+    def evaluate(self, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> list[Score]:
+        """The headline score first, then its joint groups. Joints in image pixels, one row per person of `truth`."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Protocol:
+    """How a model is measured: data, boxes, crop, codec, test-time flip, metrics. Superseded, never edited (F28)."""
+
+    name: str
+    data: DataSource
+    codec: Codec
+    metrics: tuple[Metric, ...]
+    train_split: str = "train"
+    test_split: str = "test"
+    boxes: Literal["ground truth", "detector"] = "ground truth"
+    padding: float = 1.25  # box side is extended by this factor before cropping
+    flip_test: bool = True
+    note: str = field(default="", metadata=PROSE)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "protocol")
+        if not self.metrics:
+            raise ValueError(f"protocol {self.name!r}: name at least one metric")
+
+
+# ---------------------------------------------------------------------------------------------------- claims
+
+
+ClaimKind = Literal["value", "percent change", "difference", "direction"]
+Status = Literal["published", "secondary", "measured", "inferred", "unknown"]
+Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "unknown"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Claim:
+    """One number (or statement) of a paper, as a row of its `claims.csv`.
+
+    `variant` is ours and may be empty where the printed model is none of our variants; `baseline` ("slug/variant")
+    makes a relative claim. `metric` is a metric key of ours or `params`, `macs`, `latency`, `convergence`.
+    `convention` names the counter of a cost (see docs/costs.md).
+    """
+
+    id: str
+    statement: str
+    printed: str
+    variant: str
+    baseline: str
+    kind: ClaimKind
+    metric: str
+    convention: Convention
+    value: float | None
+    unit: str
+    input_hw: tuple[int, int] | None
+    protocol: str
+    source: str
+    status: Status
+    note: str = field(default="", metadata=PROSE)
+
+    def __post_init__(self) -> None:
+        check_name(self.id, "claim")
+        if self.value is None and self.kind != "direction" and self.status != "unknown":
+            raise ValueError(f"claim {self.id!r}: no value; give one, or status 'unknown', or kind 'direction'")
+        if self.kind != "value" and not self.baseline:
+            raise ValueError(f"claim {self.id!r}: a {self.kind} claim needs a baseline")
+
+
+# ---------------------------------------------------------------------------------------------------- studies
+
+
+@dataclass(frozen=True, config=STRICT)
+class Arm:
+    """One row of an ablation: a variant trained by a recipe. `paper` is the slug the variant belongs to."""
+
+    name: str
+    paper: str
+    variant: Variant
+    recipe: Recipe
+    label: str = field(default="", metadata=PROSE)
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "arm")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ablation:
+    """A question, answered by arms that differ in one axis under one equal budget, against a named control arm."""
+
+    name: str
+    question: str = field(metadata=PROSE)
+    arms: tuple[Arm, ...]
+    control: str
+    seeds: int = 3
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "ablation")
+        unique([arm.name for arm in self.arms], "arms")
+        if self.control not in [arm.name for arm in self.arms]:
+            raise ValueError(f"ablation {self.name!r}: control {self.control!r} is none of its arms")
+        budgets = {arm.name: arm.recipe.samples for arm in self.arms}
+        if len(set(budgets.values())) > 1:
+            raise ValueError(f"ablation {self.name!r}: arms see unequal numbers of samples {budgets} (F5)")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Paper:
+    """A folder under `papers/`. `claims` are read from `claims.csv` beside `paper.py` by the catalog."""
+
+    slug: str
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str
+    bibtex: str
+    summary: str
+    reading: str
+    variants: tuple[Variant, ...]
+    recipes: tuple[Recipe, ...]
+    headline: Ablation
+    ablations: tuple[Ablation, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.slug, "paper")
+        unique([v.name for v in self.variants], "variants")
+        unique([r.name for r in self.recipes], "recipes")
+        unique([a.name for a in self.studies], "ablations")
+
+    @property
+    def studies(self) -> tuple[Ablation, ...]:
+        """The headline comparison first, then the other ablations."""
+        return (self.headline, *self.ablations)

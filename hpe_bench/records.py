@@ -1,0 +1,224 @@
+"""RunRecords: the JSON a run leaves, validated both ways and written atomically.
+
+One file a run, under `results/<paper>/`. Everything a report shows is in these files: measurements with unit, scope, n
+and interval, the per-image tables that intervals of differences are resampled from, training curves, and a few
+predictions to draw. Weights and full predictions are named by hash and stay out of git.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors; values are never coerced; NaN and infinity have no place in a record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Measurement(Strict):
+    """One measured number. `scope` says of what: the protocol for accuracy, net / flip / end to end for latency."""
+
+    key: str
+    value: float
+    unit: str
+    scope: str = ""
+    n: int = Field(ge=0)
+    interval: tuple[float, float] | None = None  # 95 %
+
+    @model_validator(mode="after")
+    def ordered(self) -> Measurement:
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError(f"{self.key}: interval {self.interval} is the wrong way round")
+        return self
+
+
+class Tally(Strict):
+    """Hits and counts of one metric key per test image, in the order of the split; intervals resample these (F25)."""
+
+    key: str
+    hits: tuple[int, ...]
+    counts: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def matched(self) -> Tally:
+        if len(self.hits) != len(self.counts):
+            raise ValueError(f"{self.key}: {len(self.hits)} hits but {len(self.counts)} counts")
+        if any(not 0 <= h <= c for h, c in zip(self.hits, self.counts, strict=True)):
+            raise ValueError(f"{self.key}: hits must lie between 0 and counts")
+        return self
+
+
+class CurvePoint(Strict):
+    """Samples seen so far, mean training loss since the last point, headline metric on the probe persons."""
+
+    samples: int
+    train_loss: float
+    probe: float
+    seconds: float
+
+
+class Sample(Strict):
+    """One test person to draw: row in the split, image position, truth and prediction in image pixels."""
+
+    row: int
+    image: int
+    box: tuple[float, float, float, float]
+    truth: tuple[tuple[float, float], ...]
+    labelled: tuple[bool, ...]
+    predicted: tuple[tuple[float, float], ...]
+    scores: tuple[float, ...]
+
+
+class Identity(Strict):
+    """What was run. Recipe, data digest and seed are empty for cost runs."""
+
+    kind: Literal["cost", "accuracy"]
+    scale: Literal["cost", "pocket", "full"]
+    paper: str
+    variant: str
+    variant_hash: str
+    recipe: str = ""
+    recipe_hash: str = ""
+    protocol: str
+    protocol_hash: str
+    train_digest: str = ""
+    test_digest: str = ""
+    seed: int | None = None
+    samples_seen: int = 0
+
+
+class Provenance(Strict):
+    """Where and with what a record was made (F22, M2)."""
+
+    version: str
+    commit: str
+    dirty: bool
+    packages: dict[str, str]
+    python: str
+    platform: str
+    device: str
+    threads: int
+    flags: dict[str, str]
+    started: str  # ISO 8601, UTC
+    seconds: float
+
+
+class RunRecord(Strict):
+    """One run, whole."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    identity: Identity
+    status: Literal["done", "failed", "skipped"]
+    reason: str = ""
+    provenance: Provenance
+    measurements: tuple[Measurement, ...] = ()
+    tallies: tuple[Tally, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    predictions_sha256: str = ""
+    weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def explained(self) -> RunRecord:
+        if (self.status == "done") == bool(self.reason):
+            raise ValueError("a record that is not done gives its reason, and only such a record does")
+        keys = [(m.key, m.scope) for m in self.measurements]
+        if len(set(keys)) != len(keys):
+            raise ValueError("the same measurement key and scope stands twice")
+        return self
+
+    def get(self, key: str, scope: str | None = None) -> Measurement | None:
+        """The measurement with this key (and scope, if given), or None."""
+        return next((m for m in self.measurements if m.key == key and scope in (None, m.scope)), None)
+
+    @property
+    def filename(self) -> str:
+        """File name of the record: readable, unique by id."""
+        i = self.identity
+        parts = [i.variant, i.recipe, i.protocol, f"seed{i.seed}" if i.seed is not None else "", self.id]
+        return "__".join(p for p in parts if p) + ".json"
+
+
+class RecordError(ValueError):
+    """A record file that cannot be read: names the file and what is wrong."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: temporary file in the same folder, fsync, rename. OSError if the disk is full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save(record: RunRecord, results: Path) -> Path:
+    """Write a record under `results/<paper>/` and return its path; what is written reads back equal."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    if RunRecord.model_validate_json(text) != record:
+        raise AssertionError(f"record {record.id} does not survive a round trip")
+    path = results / record.identity.paper / record.filename
+    write_atomically(path, (compact(text) + "\n").encode())
+    return path
+
+
+def compact(text: str) -> str:
+    """Long number lists on one line each: the files stay readable and their diffs small."""
+    value = json.loads(text)
+    lines = [f" {json.dumps(k)}: {_inline(v)}" for k, v in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(json.dumps(v, ensure_ascii=False) for v in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def load(path: Path) -> RunRecord:
+    """Read one record; RecordError names the file, the field and what is wrong."""
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"]) or "the file"
+        raise RecordError(f"{path}: {where}: {first['msg']}") from None
+
+
+def load_all(results: Path, papers: Iterable[str] | None = None) -> list[RunRecord]:
+    """All records below `results`, sorted by path. RecordError on a bad file or one prediction under two names."""
+    wanted = None if papers is None else set(papers)
+    paths = sorted(p for p in results.glob("*/*.json") if wanted is None or p.parent.name in wanted)
+    records = [load(path) for path in paths]
+    refuse_shared_predictions(records)
+    return records
+
+
+def refuse_shared_predictions(records: Iterable[RunRecord]) -> None:
+    """RecordError if two different runs carry the same prediction hash (F26)."""
+    owner: dict[str, RunRecord] = {}
+    for record in records:
+        if not record.predictions_sha256:
+            continue
+        other = owner.setdefault(record.predictions_sha256, record)
+        if other.id != record.id:
+            raise RecordError(
+                f"records {other.id} ({other.identity.paper}/{other.identity.variant}) and {record.id} "
+                f"({record.identity.paper}/{record.identity.variant}) hold the same predictions (F26)"
+            )
