@@ -256,8 +256,10 @@ class DataSource(ABC):
     def skeleton(self) -> Skeleton:
         """Joint names, flip pairs, groups and sigmas of its annotations."""
 
-    def prepare(self, split: str, root: str | None, progress: Callable[[int, int], None] | None = None) -> None:  # noqa: B027
-        """Generate or cache what `load` needs; `progress(done, total)` is called now and then. Nothing to do by default."""
+    def prepare(  # noqa: B027
+        self, split: str, root: str | None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Generate or cache what `load` needs (nothing, by default), calling `progress(done, total)` now and then."""
 
     @abstractmethod
     def load(self, split: str, root: str | None) -> PersonSet:

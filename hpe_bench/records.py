@@ -94,6 +94,11 @@ class Identity(Strict):
     seed: int | None = None
     samples_seen: int = 0
 
+    @property
+    def training(self) -> tuple[str, str, str, int | None, str]:
+        """What was trained, however it was scored."""
+        return (self.paper, self.variant_hash, self.recipe_hash, self.seed, self.train_digest)
+
 
 class Provenance(Strict):
     """Where and with what a record was made (F22, M2)."""
@@ -211,13 +216,13 @@ def load_all(results: Path, papers: Iterable[str] | None = None) -> list[RunReco
 
 
 def refuse_shared_predictions(records: Iterable[RunRecord]) -> None:
-    """RecordError if two different runs carry the same prediction hash (F26)."""
+    """RecordError if two trainings carry the same predictions (F26); two protocols may lead one to the same."""
     owner: dict[str, RunRecord] = {}
     for record in records:
         if not record.predictions_sha256:
             continue
         other = owner.setdefault(record.predictions_sha256, record)
-        if other.id != record.id:
+        if other.identity.training != record.identity.training:
             raise RecordError(
                 f"records {other.id} ({other.identity.paper}/{other.identity.variant}) and {record.id} "
                 f"({record.identity.paper}/{record.identity.variant}) hold the same predictions (F26)"

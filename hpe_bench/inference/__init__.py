@@ -1,0 +1,1 @@
+"""Inference: from crops and a model to joints in image pixels."""

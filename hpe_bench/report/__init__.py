@@ -1,0 +1,1 @@
+"""Reports: static, self-contained pages and their tables, drawn from records and verdicts."""

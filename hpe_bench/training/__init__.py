@@ -1,0 +1,1 @@
+"""Training: the loop, losses shared by several papers, checkpoints."""

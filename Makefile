@@ -1,0 +1,51 @@
+# Verbs around the command line; they add nothing to it. `make help` lists them.
+PYTHON ?= python3
+PAPER ?= fasterpose
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce ablate compare profile leaderboard bench lint test torture clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpe-bench needs Python 3.11 or newer; name one with PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch .venv/ready
+
+setup: .venv/ready ## make .venv with everything pinned in constraints.txt
+
+reproduce: setup ## measure, train and judge a paper: make reproduce PAPER=fasterpose [ARGS="--seeds 1"]
+	$(BIN)/hpe-bench reproduce $(PAPER) $(ARGS)
+
+ablate: setup ## all studies of a paper: make ablate PAPER=fasterpose
+	$(BIN)/hpe-bench ablate $(PAPER) $(ARGS)
+
+compare: setup ## papers side by side: make compare PAPERS="simple_baseline fasterpose"
+	$(BIN)/hpe-bench compare $(PAPERS) $(ARGS)
+
+profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
+	$(BIN)/hpe-bench profile $(PAPER) $(ARGS)
+
+leaderboard: setup ## reports/index.html and every page, from results/
+	$(BIN)/hpe-bench leaderboard $(ARGS)
+
+bench: setup ## speed of our own hot paths beside plain references
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only $(ARGS)
+
+lint: setup ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup ## every test but the torture
+	$(BIN)/pytest -m "not torture" $(ARGS)
+
+torture: setup ## long fault-injection runs
+	$(BIN)/pytest -m torture $(ARGS)
+
+clean: ## remove what was built, trained and cached here; records and pages stay
+	rm -rf .venv build dist *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

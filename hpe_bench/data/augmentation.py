@@ -1,0 +1,102 @@
+"""Random flip, scale and rotation of training crops, and normalisation, batched on the device that holds the pixels.
+
+The rule is SimpleBaseline's and HRNet's (see `declare.Augmentation`), done as one warp from the context crop to the
+network input: about the box centre, mirror, rotate, divide by the scale factor (a larger factor is a larger box, hence
+a smaller person). What lies outside the context crop is black, as it is outside the image.
+
+B batch, J joints, h w context crop, H W network input; coordinates are (x, y), pixel centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hpe_bench.declare import Augmentation, Batch
+
+# Mean and standard deviation of ImageNet's RGB values in [0, 1], as torchvision and the released pose codes use them.
+IMAGENET_MEAN_RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD_RGB = (0.229, 0.224, 0.225)
+
+
+def augment(
+    pixels_BhwC: Tensor,
+    joints_BJ2: Tensor,
+    labelled_BJ: Tensor,
+    visible_BJ: Tensor,
+    *,
+    mirrored: tuple[int, ...],
+    augmentation: Augmentation,
+    input_hw: tuple[int, int],
+    generator: torch.Generator,
+) -> Batch:
+    """A training batch from context crops (uint8) and joints in their pixels, decided by the generator alone.
+
+    `mirrored` is the skeleton's; joints that leave the input stay labelled (the codec weighs them).
+    """
+    linear_B22, flip_B = sample_linear(len(pixels_BhwC), augmentation, generator)
+    device = pixels_BhwC.device
+    images_B3HW = warp(pixels_BhwC, torch.linalg.inv(linear_B22).to(device), input_hw)
+    linear_B22, flip_B = linear_B22.to(device), flip_B.to(device)
+
+    centre_in, centre_crop = _centre(input_hw, joints_BJ2), _centre(pixels_BhwC.shape[1:3], joints_BJ2)
+    joints_BJ2 = (joints_BJ2 - centre_crop) @ linear_B22.mT + centre_in
+    order = list(mirrored)
+    return Batch(
+        images_B3HW=normalise_(images_B3HW),
+        joints_BJ2=torch.where(flip_B[:, None, None], joints_BJ2[:, order], joints_BJ2),
+        labelled_BJ=torch.where(flip_B[:, None], labelled_BJ[:, order], labelled_BJ).float(),
+        visible_BJ=torch.where(flip_B[:, None], visible_BJ[:, order], visible_BJ).float(),
+    )
+
+
+def to_batch(pixels_BHWC: Tensor) -> Tensor:
+    """Crops as they are (uint8 RGB) as normalised network input [B,3,H,W] float32."""
+    return normalise_(pixels_BHWC.permute(0, 3, 1, 2).contiguous().float())
+
+
+def sample_linear(count: int, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Maps [B,2,2] from offsets to the crop's centre to offsets to the input's, and which of them mirror [B]."""
+    device = generator.device
+    flip_turn_2B = torch.rand(2, count, generator=generator, device=device)
+    scale_angle_2B = torch.randn(2, count, generator=generator, device=device)
+    flip_B = flip_turn_2B[0] < augmentation.flip_p
+    scale_B = (1.0 + augmentation.scale * scale_angle_2B[0]).clamp(1.0 - augmentation.scale, 1.0 + augmentation.scale)
+    limit_deg = 2.0 * augmentation.rotation_deg
+    angle_deg_B = (augmentation.rotation_deg * scale_angle_2B[1]).clamp(-limit_deg, limit_deg)
+    angle_B = torch.deg2rad(torch.where(flip_turn_2B[1] < augmentation.rotation_p, angle_deg_B, 0.0))
+    cos_B, sin_B = angle_B.cos() / scale_B, angle_B.sin() / scale_B
+    mirror_B = torch.where(flip_B, -1.0, 1.0)
+    rows = [torch.stack([mirror_B * cos_B, -sin_B], -1), torch.stack([mirror_B * sin_B, cos_B], -1)]
+    return torch.stack(rows, -2), flip_B
+
+
+def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int]) -> Tensor:
+    """Bilinear samples [B,3,H,W], 0..255, of the crop at offsets `to_crop` @ (offset to the input's centre)."""
+    height, width = input_hw
+    crop_h, crop_w = pixels_BhwC.shape[1:3]
+    device = pixels_BhwC.device
+    # grid_sample with align_corners=False puts the centre of pixel x of w at (2x + 1) / w - 1.
+    per_pixel_2 = torch.tensor([2.0 / crop_w, 2.0 / crop_h], device=device)
+    half_pixel_2 = 0.5 * per_pixel_2  # the crop's centre is at x = w / 2, so (w + 1) / w - 1 = 1 / w
+    columns_W = torch.arange(width, device=device) - width / 2.0
+    rows_H = torch.arange(height, device=device) - height / 2.0
+    # Two outer products and one sum cost a quarter of affine_grid's matrix product.
+    columns_BW2 = columns_W[:, None] * (to_crop_B22[:, None, :, 0] * per_pixel_2)
+    rows_BH2 = rows_H[:, None] * (to_crop_B22[:, None, :, 1] * per_pixel_2) + half_pixel_2
+    grid_BHW2 = rows_BH2[:, :, None] + columns_BW2[:, None]
+    values_B3hw = pixels_BhwC.permute(0, 3, 1, 2).float()  # keeps the strides: no transposing copy
+    return F.grid_sample(values_B3hw, grid_BHW2, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def normalise_(images_B3HW: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its deviation, in place; values come in 0..255."""
+    mean = torch.tensor(IMAGENET_MEAN_RGB, device=images_B3HW.device).view(3, 1, 1) * 255.0
+    std = torch.tensor(IMAGENET_STD_RGB, device=images_B3HW.device).view(3, 1, 1) * 255.0
+    return images_B3HW.sub_(mean).div_(std)
+
+
+def _centre(size_hw: tuple[int, int] | torch.Size, like: Tensor) -> Tensor:
+    """Middle (x, y) of a crop in the convention of `crops`: half of its size."""
+    return torch.tensor([size_hw[1] / 2.0, size_hw[0] / 2.0], dtype=like.dtype, device=like.device)

@@ -1,0 +1,166 @@
+"""Leeds Sports Pose (LSP), with person crops of LSP-extended as further training data.
+
+Johnson and Everingham, "Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation", BMVC 2010: 2,000
+images of one annotated person each, 1-1000 to train and 1001-2000 to test. Johnson and Everingham, "Learning Effective
+Human Pose Estimation from Inaccurate Annotation", CVPR 2011: 10,000 further training images, here as 7,091 crops.
+
+Left and right are the person's own (person-centric) in both; conventions with the viewer's left are not offered (F3).
+
+What the data sets leave open, and how it is read here:
+
+- **Third value of a joint.** LSP: 1 = occluded, its position guessed (inferred from which joints carry it); so all
+  joints are labelled and those are not visible. LSP-extended: 1 = labelled; occlusion is not annotated, so every
+  labelled joint counts as visible (F3).
+- **Origin.** 0- or 1-based is not documented, and the extremes do not settle it (in LSP, y runs from 0.25 to 0.04
+  beyond the image's height). Coordinates are taken as they stand; the difference is at most one pixel of about 150.
+- **Box.** None is given: the tight box around the labelled joints, wider on each side by `BOX_MARGIN` of its longer
+  side, because joints end at ankles and wrists. It is not clipped to the image, so it stays centred on the joints.
+- **Head size and area** are undefined (NaN).
+
+Two test images nearly repeat a training image (`NEAR_DUPLICATES`); they are kept, as every published LSP number has
+them. In image 1185 the torso is 2.55 px long, so PCK with torso reference counts nearly all its joints as wrong.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from hpe_bench.data.images import FileImages
+from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.skeletons import LSP_14, Skeleton
+from hpe_bench.declare import DataSource
+
+TRAIN_COUNT = 1000
+TEST_COUNT = 1000
+EXTENDED_COUNT = 7091
+NEAR_DUPLICATES = ((1211, 483), (1366, 550))  # (test image, training image): same scene, annotated twice
+BOX_MARGIN = 0.08  # ours: hands and feet reach about this part of the body's length beyond wrists and ankles
+
+JOINTS_SHA256 = "ddcfcbe904106bfbf26561c8d11720ca62a11c7a861548064b3bae84cb396b2a"  # lsp/joints.mat
+EXTENDED_JOINTS_SHA256 = "6cf534a0d624dadcf03efb165e450e648a068f001cd1befbe0bdfc5d7417e424"  # lspet_crops/joints.mat
+
+
+@dataclass(frozen=True)
+class LSP(DataSource):
+    """LSP in its official layout; `extended` adds the LSP-extended crops to the split "train".
+
+    The root is the folder that holds `lsp/` (and `lspet_crops/`), or `lsp/` itself.
+    """
+
+    extended: bool = True
+
+    name = "lsp"
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return LSP_14
+
+    def load(self, split: str, root: str | None) -> PersonSet:
+        """Persons of "train" or "test", one an image, in the order of the image numbers (LSP before LSP-extended)."""
+        if split not in ("train", "test"):
+            raise ValueError(f"LSP has no split {split!r}; use 'train' or 'test'")
+        lsp = find_lsp(root)
+        joints, occluded = read_lsp(lsp)
+        rows = slice(0, TRAIN_COUNT) if split == "train" else slice(TRAIN_COUNT, TRAIN_COUNT + TEST_COUNT)
+        paths = lsp_paths(lsp)[rows]
+        labelled = np.ones_like(occluded)
+        joints, labelled, visible = joints[rows], labelled[rows], ~occluded[rows]
+        if split == "train" and self.extended:
+            folder = find_extended(lsp)
+            more_joints, more_labelled, numbers = read_extended(folder)
+            paths += extended_paths(folder, numbers)
+            joints = np.concatenate([joints, more_joints])
+            labelled = np.concatenate([labelled, more_labelled])
+            visible = np.concatenate([visible, more_labelled])
+        require_files(paths)
+        return PersonSet(
+            skeleton=LSP_14,
+            images=FileImages(paths),
+            image=np.arange(len(paths)),
+            box=boxes_around(joints, labelled),
+            joints=joints,
+            labelled=labelled,
+            visible=visible,
+            head_size=np.full(len(paths), np.nan),
+            area=np.full(len(paths), np.nan),
+        )
+
+
+def find_lsp(root: str | None) -> Path:
+    """The folder with LSP's joints.mat and images; ValueError saying where it was looked for."""
+    if root is None:
+        raise ValueError("LSP lies in files: name the folder that holds lsp/ (images/ and joints.mat) with --root")
+    base = Path(root)
+    if not base.is_dir():
+        raise ValueError(f"{base}: no such folder; --root names the folder that holds lsp/ (images/ and joints.mat)")
+    for folder in (base / "lsp", base):
+        if (folder / "joints.mat").is_file() and (folder / "images").is_dir():
+            return folder
+    raise ValueError(f"{base}: no LSP here; expected lsp/joints.mat and lsp/images/ as in the official archive")
+
+
+def find_extended(lsp: Path) -> Path:
+    """The folder of the LSP-extended crops, beside LSP; ValueError if it is not there."""
+    folder = lsp.resolve().parent / "lspet_crops"
+    if not (folder / "joints.mat").is_file():
+        raise ValueError(f"{folder}: no LSP-extended crops here; put them there, or train on LSP(extended=False)")
+    return folder
+
+
+def read_lsp(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [2000,14,2] float64 and which are occluded [2000,14]."""
+    values = read_mat(folder / "joints.mat", {"joints": (3, 14, TRAIN_COUNT + TEST_COUNT)})["joints"]
+    return values[:2].transpose(2, 1, 0).copy(), values[2].T == 1
+
+
+def read_extended(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Joints [7091,14,2] float64 in pixels of the crops, which are labelled [7091,14], image numbers [7091]."""
+    shapes = {"joints": (14, 3, EXTENDED_COUNT), "image_number": (1, EXTENDED_COUNT)}
+    values = read_mat(folder / "joints.mat", shapes)
+    joints = values["joints"]
+    return joints[:, :2].transpose(2, 0, 1).copy(), joints[:, 2].T == 1, values["image_number"][0].astype(int)
+
+
+def read_mat(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """The named arrays of a MATLAB file; ValueError if it cannot be read or an array is missing or misshapen."""
+    try:
+        content = loadmat(path)
+    except (MatReadError, zlib.error, OSError, ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error}); fetch it again") from error
+    for name, shape in shapes.items():
+        found = getattr(content.get(name), "shape", "nothing")
+        if found != shape:
+            raise ValueError(f"{path}: {name} is {found}, expected {shape}; this is another file than LSP's")
+    return {name: content[name] for name in shapes}
+
+
+def lsp_paths(folder: Path) -> list[Path]:
+    """Image files 1 to 2000."""
+    return [folder / "images" / f"im{number:04d}.jpg" for number in range(1, TRAIN_COUNT + TEST_COUNT + 1)]
+
+
+def extended_paths(folder: Path, numbers: np.ndarray) -> list[Path]:
+    """Image files of the crops, by the number of the original image."""
+    return [folder / "images" / f"im{number:05d}.jpg" for number in numbers]
+
+
+def require_files(paths: list[Path]) -> None:
+    """ValueError naming the first image that is not there and saying how many are missing."""
+    present = {path for folder in {p.parent for p in paths} for path in folder.glob("*.jpg")}
+    missing = [path for path in paths if path not in present]
+    if missing:
+        raise ValueError(f"{missing[0]}: {len(missing)} of {len(paths)} images are missing; fetch the data set again")
+
+
+def boxes_around(joints: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """Boxes [N,4] (x, y, w, h): the labelled joints' extent and `BOX_MARGIN` of its longer side around it."""
+    low = np.where(labelled[..., None], joints, np.inf).min(1)
+    high = np.where(labelled[..., None], joints, -np.inf).max(1)
+    margin = BOX_MARGIN * (high - low).max(1, keepdims=True)
+    return np.concatenate([low - margin, high - low + 2 * margin], axis=1)

@@ -1,0 +1,108 @@
+"""The plan: which runs a command asks for. Pure values; nothing here touches a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from hpe_bench.declare import Ablation, Claim, Paper, Protocol, Recipe, Variant, fingerprint
+
+COST_PROTOCOL = "cost-v1"
+MEAN_POSE = "mean_pose"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One training, scored under each of its protocols (which share data and crop and differ in decoding)."""
+
+    paper: str
+    variant: Variant
+    recipe: Recipe
+    protocols: tuple[Protocol, ...]
+    seed: int
+
+    def __post_init__(self) -> None:
+        first = self.protocols[0]
+        assert all(
+            (p.data, p.train_split, p.padding) == (first.data, first.train_split, first.padding) for p in self.protocols
+        )
+
+    @property
+    def id(self) -> str:
+        """Identity of the training; the protocols' decoding has no part in it."""
+        p = self.protocols[0]
+        return fingerprint((self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed))
+
+    def record_id(self, protocol: Protocol) -> str:
+        """Identity of the record under one protocol."""
+        return fingerprint((self.id, protocol))
+
+    @property
+    def label(self) -> str:
+        """What a progress bar calls it."""
+        return f"{self.paper}/{self.variant.name} {self.recipe.name} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class MeanPoseRun:
+    """The mean training pose, placed in every test box: what a model must beat to have learned anything."""
+
+    variant: Variant  # gives the crop's aspect
+    protocol: Protocol
+
+    @property
+    def id(self) -> str:
+        return fingerprint((MEAN_POSE, self.variant.input_hw, self.protocol))
+
+
+@dataclass(frozen=True)
+class CostRun:
+    """Parameters, MACs, activations and latency of one variant."""
+
+    paper: str
+    variant: Variant
+
+    @property
+    def id(self) -> str:
+        return fingerprint((COST_PROTOCOL, self.paper, self.variant))
+
+
+def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:
+    """The trainings of some studies, each once, seed by seed so that all arms exist early; `seeds` overrides theirs."""
+    runs: dict[str, TrainingRun] = {}
+    studies = list(studies)
+    for seed in range(max(seeds or study.seeds for study in studies)):
+        for study in studies:
+            if seed < (seeds or study.seeds):
+                for arm in study.arms:
+                    run = TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed)
+                    runs.setdefault(run.id, run)
+    return list(runs.values())
+
+
+def mean_pose_runs(trainings: Iterable[TrainingRun]) -> list[MeanPoseRun]:
+    """One mean-pose baseline per protocol and input size of the trainings."""
+    runs = {(r := MeanPoseRun(t.variant, p)).id: r for t in trainings for p in t.protocols}
+    return list(runs.values())
+
+
+def cost_runs(papers: Iterable[tuple[Paper, tuple[Claim, ...]]], catalog: dict[str, Paper]) -> list[CostRun]:
+    """Every variant of the papers, of their studies' arms, and of their claims' baselines, each once."""
+    runs: dict[str, CostRun] = {}
+    for paper, claims in papers:
+        for slug, variant in _variants(paper, claims, catalog):
+            run = CostRun(slug, variant)
+            runs.setdefault(run.id, run)
+    return list(runs.values())
+
+
+def _variants(paper: Paper, claims: tuple[Claim, ...], catalog: dict[str, Paper]) -> Iterator[tuple[str, Variant]]:
+    for variant in paper.variants:
+        yield paper.slug, variant
+    for study in paper.studies:
+        for arm in study.arms:
+            yield arm.paper, arm.variant
+    for claim in claims:
+        slug, _, name = claim.baseline.partition("/")
+        if slug in catalog:
+            yield from ((slug, v) for v in catalog[slug].variants if v.name == name)

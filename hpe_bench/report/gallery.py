@@ -1,0 +1,77 @@
+"""The gallery: the same test persons as the control and the proposal see them, then the proposal's worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from hpe_bench.records import RunRecord, Sample
+from hpe_bench.report import svgdraw
+from hpe_bench.report.studies import StudyResult
+from hpe_bench.report.text import arm_label, plural
+
+SHARED = 6
+WORST = 2
+
+Images = Callable[[Sample], np.ndarray | None]
+"""Pixels of the test image a sample is in, uint8 RGB [height, width, 3]; None where they cannot be had."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One person as one arm predicts it."""
+
+    drawing: Markup
+    arm: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """One test person, arm beside arm."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    has_pixels: bool
+
+
+def persons(result: StudyResult, images: Images | None) -> list[Person]:
+    """Persons that all arms of the headline drew, from each arm's first seed; then the last arm's worst."""
+    runs = [(arm_label(a.arm), a.runs[0]) for a in result.run if a.runs[0].samples]
+    if not runs:
+        return []
+    by_row = [{s.row: s for s in run.samples} for _, run in runs]
+    common = [row for row in by_row[-1] if all(row in rows for rows in by_row)]
+    label, worst_run = runs[-1]
+    worst = [s for s in worst_run.samples if s.row not in common][:WORST]
+    found = [
+        _person(f"Test person {row}", [(n, s[row]) for (n, _), s in zip(runs, by_row, strict=True)], images)
+        for row in _spread(common)
+    ]
+    return found + [_person(f"Test person {s.row}, among the worst of this arm", [(label, s)], images) for s in worst]
+
+
+def _spread(rows: Sequence[int]) -> list[int]:
+    if len(rows) <= SHARED:
+        return list(rows)
+    picked = np.unique(np.linspace(0, len(rows) - 1, SHARED).round().astype(int))
+    return [rows[i] for i in picked]
+
+
+def _person(title: str, samples: Sequence[tuple[str, Sample]], images: Images | None) -> Person:
+    image = None if images is None else images(samples[0][1])
+    window = svgdraw.window_of([s for _, s in samples])
+    pictures = []
+    for label, sample in samples:
+        off = len(svgdraw.large_errors(sample))
+        note = f"{plural(off, 'joint')} off by more than {100 * svgdraw.LARGE_ERROR:.0f} %" if off else "no large error"
+        pictures.append(Picture(svgdraw.person(sample, image, window, f"{title}, {label}: {note}"), label, note))
+    return Person(title, tuple(pictures), image is not None)
+
+
+def run_of(result: StudyResult) -> RunRecord:
+    """A record that says which images the gallery's persons are in."""
+    return result.run[0].runs[0]

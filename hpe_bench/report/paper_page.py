@@ -1,0 +1,325 @@
+"""The page of one paper, as values for its template: claims first, then what was measured, then how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
+from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import RunRecord
+from hpe_bench.report import claims_view, figures, gallery, provenance_view, tables
+from hpe_bench.report.claims_view import ClaimView, Waiting
+from hpe_bench.report.figures import Figure
+from hpe_bench.report.gallery import Images, Person
+from hpe_bench.report.studies import Protocols, StudyResult, ordered_conditions, study_result
+from hpe_bench.report.tables import Cell, Column, Table
+from hpe_bench.report.text import metric, protocol_fields, signed, size, span, where
+from hpe_bench.verdicts import Status, Verdict, commands, count, judge_all
+from hpe_bench.verdicts.evidence import Records
+
+RENDERED = "Scenes of the embedded data set, rendered again for this page."
+PLAIN = "On a plain ground where the image cannot be had again, or is a photograph that may not be passed on."
+
+
+@dataclass(frozen=True)
+class Block:
+    """A study under one protocol: never mixed with another protocol's results."""
+
+    title: str
+    table: Table
+    all_metrics: Table
+    figures: tuple[Figure, ...]
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question and its answers, or the command that would find them."""
+
+    name: str
+    question: str
+    blocks: tuple[Block, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Drawn persons of one data set."""
+
+    caption: str
+    persons: tuple[Person, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One verdict worth seeing first."""
+
+    value: str
+    what: str
+    detail: str
+    status: Status
+    caveat: str
+
+
+@dataclass(frozen=True)
+class PaperPage:
+    """Everything the template needs."""
+
+    paper: Paper
+    counts: dict[Status, int]
+    summary: str
+    tiles: tuple[Tile, ...]
+    tested: tuple[ClaimView, ...]
+    waiting: tuple[Waiting, ...]
+    headline: Study
+    ablations: tuple[Study, ...]
+    costs: tuple[Table, ...]
+    cost_command: str
+    galleries: tuple[Gallery, ...]
+    protocols: Table
+    environments: Table | None
+    runs: Table | None
+    outdated: int
+    failed: tuple[str, ...]
+    commands: tuple[tuple[str, str], ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Every table of the page, for the downloads beside it."""
+        studies = (self.headline, *self.ablations)
+        found = [t for s in studies for b in s.blocks for t in (b.table, b.all_metrics)]
+        return [*found, *self.costs, self.protocols, *(t for t in (self.environments, self.runs) if t is not None)]
+
+
+def build(
+    paper: Paper, claims: Sequence[Claim], records: Records, protocols: Protocols, images: dict[str, Images]
+) -> PaperPage:
+    """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown."""
+    verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
+    views = claims_view.views(claims, verdicts)
+    own, outdated = _records_of(paper, claims, records)
+    results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
+    counts = count(verdicts)
+    return PaperPage(
+        paper=paper,
+        counts=counts,
+        summary=claims_view.summary({str(k): v for k, v in counts.items()}),
+        tiles=_tiles(claims, verdicts),
+        tested=tuple(v for v in views if v.tested),
+        waiting=tuple(claims_view.waiting(views)),
+        headline=_study(paper, paper.headline, results[paper.headline.name]),
+        ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
+        costs=_costs(paper, own),
+        cost_command=commands.cost(paper),
+        galleries=_galleries(results[paper.headline.name], images),
+        protocols=_protocol_table(claims, results[paper.headline.name], protocols),
+        environments=provenance_view.environments(own) if own else None,
+        runs=provenance_view.runs(own) if own else None,
+        outdated=outdated,
+        failed=tuple(
+            f"{r.identity.paper}/{r.identity.variant} ({r.status}): {r.reason}" for r in own if r.status != "done"
+        ),
+        commands=_commands(paper),
+    )
+
+
+def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Verdict]:
+    """Each claim's verdicts with the suite's protocols in their own order, its headline decoder first."""
+    claims = list(dict.fromkeys(v.claim for v in verdicts))
+    order = {"": -1, **{name: i for i, name in enumerate(protocols)}}
+    return sorted(verdicts, key=lambda v: (claims.index(v.claim), order.get(v.protocol, len(order))))
+
+
+# ---------------------------------------------------------------------------------------------------- records
+
+
+def _records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple[list[RunRecord], int]:
+    """The records this page rests on, and how many of the paper's were made from an earlier declaration."""
+    arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for s in paper.studies for a in s.arms}
+    models = {(paper.slug, fingerprint(v)) for v in paper.variants} | {(p, v) for p, v, _ in arms}
+    baselines = {c.baseline for c in claims}
+    found, outdated = [], 0
+    for r in records:
+        i = r.identity
+        current = (
+            (i.paper, i.variant_hash) in models
+            if i.kind == "cost"
+            else (i.paper, i.variant_hash, i.recipe_hash) in arms
+        )
+        against = i.kind == "cost" and i.paper != paper.slug and f"{i.paper}/{i.variant}" in baselines
+        if current or against or i.paper == MEAN_POSE:
+            found.append(r)
+        elif i.paper == paper.slug:
+            outdated += 1
+    if all(r.identity.paper == MEAN_POSE for r in found):
+        found = []
+    return sorted(found, key=_order), outdated
+
+
+def _order(r: RunRecord) -> tuple[str, ...]:
+    i = r.identity
+    return i.kind, i.protocol, i.paper, i.variant, i.recipe, str(i.seed), r.id
+
+
+# ---------------------------------------------------------------------------------------------------- studies
+
+
+def _results(paper: Paper, study: Ablation, records: Records, protocols: Protocols) -> list[StudyResult]:
+    found = (study_result(paper, study, records, w) for w in ordered_conditions(records, protocols))
+    return [r for r in found if r is not None]
+
+
+def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Study:
+    """Blocks of a study; one arm by itself answers no question of an ablation and is left out."""
+    blocks = []
+    seen: set[str] = set()
+    for result in results:
+        if study.name != paper.headline.name and len(result.run) < 2:
+            continue
+        data = result.where.protocol.partition("-")[0]
+        blocks.append(_block(study, result, is_open=data not in seen))
+        seen.add(data)
+    return Study(study.name, study.question, tuple(blocks), commands.study(paper, study.name))
+
+
+def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
+    name = f"{study.name}-{result.where.scale}-{result.where.protocol}-{result.where.test_digest[:6]}".replace(".", "-")
+    drawn = [
+        figures.accuracy_against_macs(f"macs-{name}", result, result.run),
+        figures.by_joint(f"joints-{name}", result, result.run) if len(result.run) <= 4 else None,
+        figures.training_curves(f"curves-{name}", result, result.run),
+    ]
+    return Block(
+        where(result.where),
+        tables.accuracy_table(result, f"accuracy-{name}"),
+        tables.metrics_table(result, f"metrics-{name}"),
+        tuple(f for f in drawn if f is not None),
+        is_open,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- first sight
+
+
+def _tiles(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> tuple[Tile, ...]:
+    """The first tested verdict on each relation: cost under our count, size, accuracy, convergence."""
+    relative = {c.id: claims_view.published(c) for c in claims if c.kind != "value"}
+    tested = [v for v in verdicts if v.claim in relative and v.value is not None and v.status != "not comparable"]
+    picks = (
+        ("MACs, full size, true count", lambda v: v.key == "macs" and v.scale == "cost" and "true" in v.convention),
+        ("Parameters, full size", lambda v: v.key == "params" and v.scale == "cost"),
+        (
+            "{key}, in miniature ({protocol})",
+            lambda v: v.scale == "pocket" and v.key not in ("macs", "params", "convergence"),
+        ),
+        ("Mean probe accuracy while training, in miniature", lambda v: v.key == "convergence"),
+    )
+    found = [(what, next((v for v in tested if pick(v)), None)) for what, pick in picks]
+    return tuple(
+        _tile(what.format(key=metric(v.key), protocol=v.protocol), v, relative[v.claim])
+        for what, v in found
+        if v is not None
+    )
+
+
+def _tile(what: str, v: Verdict, published: str) -> Tile:
+    assert v.value is not None
+    unit = {"percent": "%"}.get(v.unit, v.unit)
+    detail = [
+        f"the paper: {published}" + ("; here only the sign is tested" if v.scale == "pocket" else ""),
+        f"95 % interval {span(v.interval, 1, sign=True)}" if v.interval else "",
+        f"n = {v.n:,} {v.over}" if v.n else "exact count",
+    ]
+    return Tile(f"{signed(v.value, 1)} {unit}", what, ", ".join(filter(None, detail)), v.status, v.caveat)
+
+
+# ---------------------------------------------------------------------------------------------------- the rest
+
+
+def _costs(paper: Paper, own: Sequence[RunRecord]) -> tuple[Table, ...]:
+    variants = [*paper.variants, *(a.variant for s in paper.studies for a in s.arms)]
+    inputs = {fingerprint(v): size(v.input_hw) for v in variants}
+    small = {fingerprint(v) for v in variants if v.scale == "pocket"}
+    done = [r for r in own if r.identity.kind == "cost" and r.status == "done"]
+    full = [r for r in done if r.identity.variant_hash not in small]
+    pocket = [r for r in done if r.identity.variant_hash in small]
+    full.sort(key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
+    found = []
+    if full:
+        found.append(
+            tables.cost_table(full, "costs", "Cost at full size, batch 1, cheapest true count first.", False, inputs)
+        )
+    if pocket:
+        found.append(tables.cost_table(pocket, "costs-pocket", "Cost of the miniatures, batch 1.", True, inputs))
+    return tuple(found)
+
+
+def _galleries(results: Sequence[StudyResult], images: dict[str, Images]) -> tuple[Gallery, ...]:
+    """One gallery a data set, under its first protocol."""
+    found: dict[str, Gallery] = {}
+    for result in results:
+        name = result.where.protocol
+        data = name.partition("-")[0]
+        if data in found:
+            continue
+        persons = gallery.persons(result, images.get(name))
+        if persons:
+            seed = gallery.run_of(result).identity.seed
+            ground = RENDERED if all(p.has_pixels for p in persons) else PLAIN
+            found[data] = Gallery(f"{where(result.where)}, seed {seed}. {ground}", tuple(persons))
+    return tuple(found.values())
+
+
+def _protocol_table(claims: Sequence[Claim], results: Sequence[StudyResult], protocols: Protocols) -> Table:
+    """The fields of the protocols used here, beside the protocols the paper's own figures need."""
+    used = {r.where.protocol: protocols[r.where.protocol] for r in results if r.where.protocol in protocols}
+    shown = used or dict(list(protocols.items())[:1])
+    fields = [protocol_fields(p) for p in shown.values()]
+    inputs = sorted({size(a.arm.variant.input_hw) for r in results for a in r.arms})
+    rows = [
+        (Cell(field), *(Cell(f[field]) for f in fields), Cell(_published_field(field, claims)))
+        for field in (fields[0] if fields else {})
+    ]
+    rows.insert(
+        1,
+        (Cell("Input, px"), *[Cell(", ".join(inputs) or tables.EMPTY)] * len(fields), Cell(_published_inputs(claims))),
+    )
+    columns = (Column("Field"), *(Column(f"{name} (ours)") for name in shown), Column("The paper's figures"))
+    note = "Scores under different protocols are never compared with each other (F1-F13)."
+    return Table("protocols", "How accuracy is measured here and in the published figures.", columns, tuple(rows), note)
+
+
+def _published_inputs(claims: Sequence[Claim]) -> str:
+    sizes = sorted({c.input_hw for c in claims if c.input_hw and c.protocol and c.status in ("published", "secondary")})
+    return ", ".join(size(s) for s in sizes) or "not stated"
+
+
+def _published_field(field: str, claims: Sequence[Claim]) -> str:
+    """What the claims say about a field of their protocols; protocol names are data set, split, boxes."""
+    shown = [c for c in claims if c.protocol and c.kind == "value"]
+    names = sorted({c.protocol for c in shown})
+    if field == "Data set":
+        return "; ".join(names) or "not stated"
+    if field == "Metrics":
+        return ", ".join(dict.fromkeys(metric(c.metric) for c in shown)) or "not stated"
+    if field == "Boxes":
+        return ", ".join(dict.fromkeys(_boxes(n) for n in names)) or "not stated"
+    return "see the README of the paper's folder" if names else "not stated"
+
+
+def _boxes(name: str) -> str:
+    """Box source named at the end of a published protocol: det56 is a detector of about 56 person AP (F1, F2)."""
+    part = next((p for p in name.split("-") if p.startswith("det") or p == "gt"), "")
+    if part == "gt":
+        return "ground truth"
+    return f"detector, person AP about {part[3:]}" if part else f"as {name.split('-')[0]} gives them"
+
+
+def _commands(paper: Paper) -> tuple[tuple[str, str], ...]:
+    return (
+        (f"make reproduce PAPER={paper.slug}", "costs and the headline comparison, from a fresh checkout"),
+        (commands.cost(paper), "costs only, about a minute a few models"),
+        *((commands.study(paper, s.name), s.question) for s in paper.ablations),
+        (f"hpe-bench show {paper.slug}", "what the paper claims and which variants there are"),
+    )

@@ -1,0 +1,127 @@
+"""Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
+
+`reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
+comparison. Beside each page lie its tables as CSV and, for papers, records and verdicts as JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from hpe_bench import catalog, protocols, records
+from hpe_bench.declare import Protocol
+from hpe_bench.records import RunRecord, write_atomically
+from hpe_bench.report import comparison, leaderboard, paper_page, pixels
+from hpe_bench.report.comparison import Comparison
+from hpe_bench.report.tables import Table
+from hpe_bench.verdicts import STATUSES, Verdict, judge_all
+
+STATIC = Path(__file__).parent / "static"
+
+
+def suite() -> dict[str, Protocol]:
+    """The suite's protocols by name, headline decoders first."""
+    return {p.name: p for group in protocols.POCKET.values() for p in group}
+
+
+# ---------------------------------------------------------------------------------------------------- pages
+
+
+def write_paper(slug: str, results: Path, reports: Path) -> Path:
+    """Write a paper's page and its downloads; returns the page's path."""
+    loaded = catalog.load(slug)
+    found = records.load_all(results)
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
+    folder = reports / slug
+    verdicts = judge_all(loaded.claims, loaded.paper, found)
+    own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
+    _write(folder / "verdicts.csv", verdicts_csv(verdicts))
+    _write(folder / "records.json", records_json(own))
+    _write_tables(folder, page.tables)
+    return _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
+
+
+def write_leaderboard(results: Path, reports: Path) -> Path:
+    """Write `reports/index.html` over all papers that load."""
+    loaded, _ = catalog.load_all()
+    board = leaderboard.build(loaded, records.load_all(results), suite())
+    _write_tables(reports, board.tables)
+    return _write(reports / "index.html", render("leaderboard.html.j2", board=board, root=""))
+
+
+def compare(slugs: Sequence[str], results: Path) -> Comparison:
+    """Papers side by side, as values: for the terminal and for the page."""
+    return comparison.build([catalog.load(s) for s in slugs], records.load_all(results), suite())
+
+
+def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
+    """Write the comparison of two papers or more."""
+    found = compare(slugs, results)
+    folder = reports / "compare" / "-vs-".join(slugs)
+    _write_tables(folder, found.tables)
+    return _write(folder / "index.html", render("comparison.html.j2", comparison=found, root="../../"))
+
+
+# ---------------------------------------------------------------------------------------------------- rendering
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from a template: autoescaped (R4), style and script inlined (R5)."""
+    environment = Environment(
+        loader=PackageLoader("hpe_bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style = Markup((STATIC / "style.css").read_text(encoding="utf-8"))
+    script = Markup((STATIC / "table.js").read_text(encoding="utf-8"))
+    text = environment.get_template(template).render(style=style, script=script, statuses=STATUSES, **values)
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
+# ---------------------------------------------------------------------------------------------------- downloads
+
+
+def _write(path: Path, text: str) -> Path:
+    write_atomically(path, text.encode())
+    return path
+
+
+def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
+    """The tables as CSV under `tables/`; those of an earlier build that the page no longer has are removed."""
+    written = {_write(folder / "tables" / f"{t.id}.csv", t.csv()) for t in tables}
+    for old in set((folder / "tables").glob("*.csv")) - written:
+        old.unlink()
+
+
+def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
+    """Verdicts at full precision, one a row."""
+    buffer = io.StringIO()
+    names = [f.name for f in fields(Verdict)]
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    for v in verdicts:
+        row = asdict(v)
+        row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
+        row["records"] = " ".join(v.records)
+        writer.writerow(row)
+    return buffer.getvalue()
+
+
+def records_json(found: Iterable[RunRecord]) -> str:
+    """Measurements and identity of the records behind a page; per-image tables stay in `results/`."""
+    kept = {"id", "identity", "status", "reason", "provenance", "measurements", "predictions_sha256", "weights_sha256"}
+    values = [r.model_dump(mode="json", include=kept) for r in found]
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

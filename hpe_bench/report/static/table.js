@@ -1,0 +1,68 @@
+"use strict";
+// Sortable columns, and search and status filters for the claims. Without this script every row simply stays visible.
+(function () {
+  function value(row, index) {
+    const cell = row.cells[index];
+    if (!cell) return null;
+    if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
+    const text = cell.textContent.trim();
+    return text === "" || text === "–" ? null : text.toLowerCase();
+  }
+
+  function compare(a, b, sign) {
+    if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1; // empty cells last, either way
+    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+    return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+  }
+
+  document.querySelectorAll("table.sortable").forEach(function (table) {
+    const heads = Array.from(table.tHead.rows[0].cells);
+    if (table.tBodies[0].rows.length < 2) return;
+    heads.forEach(function (head, index) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      while (head.firstChild) button.appendChild(head.firstChild);
+      head.appendChild(button);
+      button.addEventListener("click", function () {
+        const falling = head.getAttribute("aria-sort") === "descending" ||
+          (!head.hasAttribute("aria-sort") && !head.classList.contains("num"));
+        heads.forEach(function (h) { h.removeAttribute("aria-sort"); });
+        head.setAttribute("aria-sort", falling ? "ascending" : "descending");
+        const rows = Array.from(table.tBodies[0].rows);
+        rows.sort(function (a, b) { return compare(value(a, index), value(b, index), falling ? 1 : -1); });
+        rows.forEach(function (row) { table.tBodies[0].appendChild(row); });
+      });
+    });
+  });
+
+  document.querySelectorAll("[data-filters]").forEach(function (box) {
+    const groups = Array.from(document.getElementById(box.dataset.filters).tBodies);
+    const search = box.querySelector("[data-search]");
+    const chips = Array.from(box.querySelectorAll("[data-status]"));
+    const shown = box.querySelector(".shown");
+    box.hidden = groups.length < 4;
+    function apply() {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const wanted = chips.filter(function (c) { return c.getAttribute("aria-pressed") === "true"; })
+        .map(function (c) { return c.dataset.status; });
+      let count = 0;
+      groups.forEach(function (group) {
+        const text = group.textContent.toLowerCase();
+        const has = group.dataset.statuses.split(" ");
+        const keep = words.every(function (w) { return text.includes(w); }) &&
+          (!wanted.length || wanted.some(function (s) { return has.includes(s); }));
+        group.hidden = !keep;
+        count += keep ? 1 : 0;
+      });
+      shown.textContent = count === groups.length ? "" : count + " of " + groups.length + " claims";
+    }
+    search.addEventListener("input", apply);
+    chips.forEach(function (chip) {
+      chip.addEventListener("click", function () {
+        chip.setAttribute("aria-pressed", chip.getAttribute("aria-pressed") === "true" ? "false" : "true");
+        apply();
+      });
+    });
+  });
+})();

@@ -1,0 +1,90 @@
+"""Numbers and names as text: fixed decimals, a true minus sign, full precision for the title attribute."""
+
+from __future__ import annotations
+
+from hpe_bench.declare import Arm, Protocol, canonical
+from hpe_bench.verdicts.evidence import Condition
+
+MINUS = "\N{MINUS SIGN}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def number(value: float, digits: int) -> str:
+    """Fixed decimals with thousands separators."""
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float, digits: int) -> str:
+    """Fixed decimals with the sign always written."""
+    return f"{value:+,.{digits}f}".replace("-", MINUS)
+
+
+def significant(value: float, figures: int = 4) -> str:
+    """A measured value next to a printed one: a few significant figures, never exponent notation for usual sizes."""
+    if value == int(value) and abs(value) >= 1000:
+        return f"{int(value):,}".replace("-", MINUS)
+    return f"{value:,.{figures}g}".replace("-", MINUS)
+
+
+def span(interval: tuple[float, float] | None, digits: int = 1, sign: bool = False) -> str:
+    """An interval in brackets, or an empty string."""
+    if interval is None:
+        return ""
+    write = signed if sign else number
+    return f"[{write(interval[0], digits)},{NO_BREAK}{write(interval[1], digits)}]"
+
+
+def exact(value: float | None, unit: str = "") -> str:
+    """Full precision, for the hover title."""
+    return "" if value is None else f"{value!r} {unit}".strip()
+
+
+def unit_text(unit: str) -> str:
+    """A unit as readers write it: %, and powers of two set high."""
+    return {"percent": "%"}.get(unit, unit).replace("2^30", "2³⁰").replace("2^20", "2²⁰")
+
+
+def size(hw: tuple[int, int] | None) -> str:
+    """Height x width."""
+    return "" if hw is None else f"{hw[0]}×{hw[1]}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`3 seeds`, `1 seed`; kept on one line."""
+    return f"{count:,}{NO_BREAK}{noun}{'' if count == 1 else 's'}"
+
+
+def arm_label(arm: Arm) -> str:
+    """What a reader calls an arm."""
+    return arm.label or arm.name
+
+
+def where(condition: Condition) -> str:
+    """A condition in words."""
+    return f"{condition.protocol}, {condition.scale} scale"
+
+
+def metric(key: str) -> str:
+    """A metric key as readers know it: pckh@0.5 is PCKh@0.5."""
+    names = {"pckh": "PCKh", "pck": "PCK", "ap": "AP", "ar": "AR"}
+    head, at, rest = key.partition("@")
+    for short, name in names.items():
+        if head == short or (
+            head.startswith(short) and head[len(short) :].replace("/", "").isalnum() and short in ("ap", "ar")
+        ):
+            return name + head[len(short) :] + at + rest
+    return key
+
+
+def protocol_fields(protocol: Protocol) -> dict[str, str]:
+    """A protocol, field by field, in words."""
+    codec = canonical(protocol.codec)
+    detail = ", ".join(f"{k} {v}" for k, v in codec.items() if k != "is")
+    return {
+        "Data set": f"{protocol.data.name}, train on {protocol.train_split}, test on {protocol.test_split}",
+        "Boxes": protocol.boxes,
+        "Crop": f"box extended by {protocol.padding:g}",
+        "Target and decoding": f"{codec['is']} ({detail})",
+        "Test-time flip": "yes" if protocol.flip_test else "no",
+        "Metrics": ", ".join(metric(m.key) for m in protocol.metrics),
+    }

@@ -1,0 +1,150 @@
+"""The commands that run things, told as a list of steps: say what will run, prepare, measure, train, judge, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from hpe_bench import catalog, plan, protocols, runner, worker
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost import macs
+from hpe_bench.declare import Ablation, Paper
+from hpe_bench.plan import TrainingRun
+from hpe_bench.progress import Board
+from hpe_bench.report import site
+from hpe_bench.runner import Outcome, Settings
+from hpe_bench.show import print_verdicts
+
+
+def reproduce(
+    slug: str, scales: list[str], data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+) -> bool:
+    """Cost and headline comparison of a paper, then its page. False if a run failed."""
+    loaded = catalog.load(slug)
+    announce(loaded, [loaded.paper.headline], data, scales, console)
+    outcome = Outcome()
+    if "cost" in scales:
+        outcome = outcome.merge(runner.run_costs(costs_of(loaded), settings, console))
+    if "pocket" in scales:
+        outcome = outcome.merge(train_studies([loaded.paper.headline], data, seeds, settings, console))
+    return conclude(loaded, outcome, settings, reports, console)
+
+
+def ablate(
+    slug: str, study: str | None, data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+) -> bool:
+    """Some or all studies of a paper, then its page. False if a run failed."""
+    loaded = catalog.load(slug)
+    studies = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
+    announce(loaded, studies, data, ["pocket"], console)
+    outcome = train_studies(studies, data, seeds, settings, console)
+    return conclude(loaded, outcome, settings, reports, console)
+
+
+def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
+    """Costs of one paper's variants, as records and as a table."""
+    from hpe_bench.show import print_costs
+
+    loaded = catalog.load(slug)
+    runs = costs_of(loaded)
+    if variant:
+        wanted = catalog.find_variant(loaded, variant)
+        runs = [run for run in runs if run.paper == slug and run.variant == wanted]
+    runner.run_costs(runs, settings, console)
+    print_costs(console, [run.id for run in runs], settings.results)
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------- steps
+
+
+def find_study(paper: Paper, name: str) -> Ablation:
+    """A study by name; ValueError naming those there are."""
+    for study in paper.studies:
+        if study.name == name:
+            return study
+    raise ValueError(f"{paper.slug} has no study {name!r}; it has {', '.join(s.name for s in paper.studies)}")
+
+
+def costs_of(loaded: LoadedPaper) -> list[plan.CostRun]:
+    """The cost runs of a paper, its arms' models and its claims' baselines."""
+    papers, _ = catalog.load_all()
+    return plan.cost_runs([(loaded.paper, loaded.claims)], {p.paper.slug: p.paper for p in papers})
+
+
+def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: list[str], console: Console) -> None:
+    """What will run and what it can and cannot decide, before any compute is spent."""
+    paper, protocol = loaded.paper, protocols.POCKET[data][0]
+    console.print(f"[bold]{paper.title}[/bold] ({paper.venue} {paper.year})")
+    console.print(paper.reading, highlight=False)
+    if "pocket" in scales:
+        needed = sorted({c.protocol for c in loaded.claims if c.protocol and c.kind == "value"})
+        console.print(
+            f"Pocket trainings are scored under {protocol.name} (ground-truth boxes, input "
+            f"{'x'.join(map(str, studies[0].arms[0].variant.input_hw))}). The paper's numbers need "
+            f"{', '.join(needed) or 'protocols it does not name'}: no pocket score is held against them; "
+            "only signs of differences are tested (F1-F4).",
+            highlight=False,
+        )
+
+
+def train_studies(
+    studies: list[Ablation], data: str, seeds: int | None, settings: Settings, console: Console
+) -> Outcome:
+    """Prepare the data, score the mean pose, train what the studies ask for."""
+    suite = protocols.POCKET[data]
+    runs = plan.study_runs(studies, suite, seeds)
+    prepare(runs, settings, console)
+    outcome = runner.run_mean_poses(plan.mean_pose_runs(runs), settings)
+    return outcome.merge(runner.run_trainings(runs, settings, console, macs_of))
+
+
+def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> None:
+    """Generate or check the data and cut the crops, once, before several processes want them."""
+    protocol = runs[0].protocols[0]
+    for split in (protocol.train_split, protocol.test_split):
+        with Board(console, f"{protocol.data.name}, {split} split", 1) as board:
+            protocol.data.prepare(split, settings.root, board.set_done)
+    for input_hw in sorted({run.variant.input_hw for run in runs}):
+        with Board(console, f"crops of {input_hw[0]}x{input_hw[1]}", 1) as board:
+            worker.load_data(protocol, settings.root, input_hw, board.set_done)
+
+
+def macs_of(run: TrainingRun) -> float:
+    """MACs of the run's model: its relative cost, for the estimate of the time left."""
+    with torch.device("meta"):
+        model = run.variant.builder(joints=len(run.protocols[0].data.skeleton.joints))
+    return float(macs.count(model, run.variant.input_hw).macs)
+
+
+def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:
+    """Say what came out, write the pages, say where they are."""
+    console.print(
+        f"{len(outcome.made)} records made, {outcome.kept} runs were finished already, {len(outcome.failed)} failed",
+        highlight=False,
+    )
+    compare_with_committed(outcome, console)
+    for record in outcome.failed:
+        console.print(f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}", highlight=False)
+    print_verdicts(console, loaded, settings.results)
+    page = site.write_paper(loaded.paper.slug, settings.results, reports)
+    site.write_leaderboard(settings.results, reports)
+    console.print(f"report: {page}", highlight=False)
+    return not outcome.failed
+
+
+def compare_with_committed(outcome: Outcome, console: Console) -> None:
+    """How the new records differ from those that were there: to the bit, or by how much."""
+    same = sum(c.identical for c in outcome.compared)
+    if outcome.compared:
+        console.print(
+            f"{same} of {len(outcome.compared)} repeat the earlier record's predictions to the bit", highlight=False
+        )
+    for c in outcome.compared:
+        if not c.identical and c.old.measurements:
+            new, old = c.new.measurements[0], c.old.measurements[0]
+            i = c.new.identity
+            run = f"{i.paper}/{i.variant} {i.recipe} seed {i.seed} {i.protocol}"
+            console.print(f"  {run}: {new.key} {new.value:.2f}, before {old.value:.2f}", highlight=False)

@@ -1,0 +1,307 @@
+"""The runner: trainings in processes of their own, costs and baselines in this one; what is finished is not run again.
+
+State lies in two folders. `runs/` is this checkout's own: checkpoints, weights, predictions, and a copy of every
+record made here, which is what marks a run as finished. `results/` holds the records, committed when worth publishing:
+a record that came with the checkout does not stop a run, it is what the run is compared with.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hpe_bench import records
+from hpe_bench.declare import Protocol, fingerprint
+from hpe_bench.errors import sentence
+from hpe_bench.plan import CostRun, MeanPoseRun, TrainingRun
+from hpe_bench.progress import Board
+from hpe_bench.records import Identity, RunRecord
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and with how much of the machine they run."""
+
+    results: Path
+    runs: Path
+    root: str | None = None
+    workers: int = 1
+    device: str = "cpu"
+
+
+@dataclass
+class Outcome:
+    """What came of a plan."""
+
+    made: list[RunRecord] = field(default_factory=list)
+    kept: int = 0
+    failed: list[RunRecord] = field(default_factory=list)
+    compared: list[Comparison] = field(default_factory=list)
+
+    def merge(self, other: Outcome) -> Outcome:
+        """This outcome and another one."""
+        return Outcome(
+            self.made + other.made, self.kept + other.kept, self.failed + other.failed, self.compared + other.compared
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new record beside the one that was in `results/` before it."""
+
+    new: RunRecord
+    old: RunRecord
+
+    @property
+    def identical(self) -> bool:
+        """The same predictions to the bit."""
+        return self.new.predictions_sha256 == self.old.predictions_sha256
+
+
+# ---------------------------------------------------------------------------------------------------- keeping records
+
+
+def finished(record_id: str, settings: Settings) -> RunRecord | None:
+    """The record this checkout made for a run, if it did."""
+    path = settings.runs / "records" / f"{record_id}.json"
+    return records.load(path) if path.exists() else None
+
+
+def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
+    """Write a record to `results/`, mark its run as finished here, note what it replaces."""
+    path = settings.results / record.identity.paper / record.filename
+    old = records.load(path) if path.exists() else None
+    if record.status == "done":
+        records.save(record, settings.results)
+        records.write_atomically(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
+        outcome.made.append(record)
+        if old is not None and old.predictions_sha256:
+            outcome.compared.append(Comparison(record, old))
+    else:
+        if old is None or old.status != "done":
+            records.save(record, settings.results)
+        outcome.failed.append(record)
+
+
+def restore_missing(record: RunRecord, settings: Settings) -> None:
+    """Put a finished run's record back where somebody removed it from `results/`."""
+    if not (settings.results / record.identity.paper / record.filename).exists():
+        records.save(record, settings.results)
+
+
+def check_room(folder: Path, need_bytes: int) -> None:
+    """OSError (disk full) before work starts, rather than after, if `folder` has less room than is surely needed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise OSError(errno.ENOSPC, f"{free >> 20} MiB free, {need_bytes >> 20} MiB needed", str(folder))
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def run_trainings(
+    plan: list[TrainingRun], settings: Settings, console: Console, weigh: Callable[[TrainingRun], float]
+) -> Outcome:
+    """Run the trainings that are not finished, `workers` at a time. Ctrl-C stops at the last checkpoint of each.
+
+    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left.
+    """
+    outcome = Outcome()
+    todo = []
+    for run in plan:
+        there = [finished(run.record_id(p), settings) for p in run.protocols]
+        if all(there):
+            outcome.kept += 1
+            for record in there:
+                assert record is not None
+                restore_missing(record, settings)
+        else:
+            todo.append(run)
+    if not todo:
+        return outcome
+    check_room(settings.runs, 64 << 20)
+    work = sum(run.recipe.samples * weigh(run) for run in todo)
+    title = f"{len(todo)} training{'s' if len(todo) > 1 else ''}, {settings.workers} at a time"
+    with Board(console, title, work) as board:
+        _Pool(todo, settings, board, outcome, weigh).run()
+    return outcome
+
+
+class _Pool:
+    """A few processes at a time, one per run; messages come back over one queue."""
+
+    def __init__(
+        self,
+        todo: list[TrainingRun],
+        settings: Settings,
+        board: Board,
+        outcome: Outcome,
+        weigh: Callable[[TrainingRun], float],
+    ) -> None:
+        self.waiting = list(todo)
+        self.settings, self.board, self.outcome, self.weigh = settings, board, outcome, weigh
+        self.context = multiprocessing.get_context("spawn")
+        self.messages: Any = self.context.Queue()
+        self.running: dict[str, tuple[TrainingRun, BaseProcess]] = {}
+
+    def run(self) -> None:
+        try:
+            while self.waiting or self.running:
+                while self.waiting and len(self.running) < self.settings.workers:
+                    self._start(self.waiting.pop(0))
+                self._listen()
+        finally:
+            for _, process in self.running.values():
+                process.terminate()
+            for _, process in self.running.values():
+                process.join()
+
+    def _start(self, run: TrainingRun) -> None:
+        threads = 1 if run.variant.scale == "pocket" else os.cpu_count() or 1  # the same bits on any machine
+        job = pickle.dumps((run, self.settings, threads))
+        process = self.context.Process(target=_child, args=(job, self.messages, os.getpid()), daemon=True)
+        process.start()
+        self.running[run.id] = (run, process)
+        self.board.job(run.id, run.label, run.recipe.samples)
+
+    def _listen(self) -> None:
+        try:
+            kind, run_id, payload = self.messages.get(timeout=0.5)
+        except queue.Empty:
+            self._bury()
+            return
+        if run_id not in self.running:
+            return
+        run, process = self.running[run_id]
+        if kind == "samples":
+            seen, probe = payload
+            note = None if probe is None else f"probe {probe:.1f}"
+            self.board.job_at(run_id, seen, self.weigh(run), note)
+            return
+        if kind == "done":
+            for record in payload:
+                keep(record, self.settings, self.outcome)
+            self._end(run_id, f"{run.label}: {headline(payload[0])}")
+        else:
+            self._fail(run_id, payload)
+        process.join()
+
+    def _bury(self) -> None:
+        """A process that ended without a word was killed, by the system for want of memory as a rule."""
+        for run_id, (_, process) in list(self.running.items()):
+            if process.exitcode is not None and self.messages.empty():
+                self._fail(run_id, f"its process ended with code {process.exitcode} (memory ran out?)")
+
+    def _fail(self, run_id: str, reason: str) -> None:
+        run, _ = self.running[run_id]
+        for protocol in run.protocols:
+            keep(failed_record(run, protocol, reason, self.settings.device), self.settings, self.outcome)
+        self._end(run_id, f"{run.label}: failed: {reason}")
+
+    def _end(self, run_id: str, text: str) -> None:
+        run, _ = self.running.pop(run_id)
+        self.board.job_at(run_id, run.recipe.samples, self.weigh(run))
+        self.board.job_done(run_id, text)
+
+
+def _child(job: bytes, messages: Any, parent: int) -> None:
+    """Entry of a training process: never prints, never outlives the runner."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner ends us
+    from hpe_bench import catalog, worker  # the catalog makes user folders importable before the job is unpickled
+
+    catalog.slugs()
+    run, settings, threads = pickle.loads(job)
+    last = time.monotonic()
+
+    def report(samples: int, probe: float | None) -> None:
+        nonlocal last
+        if os.getppid() != parent:
+            os._exit(1)
+        if probe is not None or time.monotonic() - last > 0.5:
+            last = time.monotonic()
+            messages.put(("samples", run.id, (samples, probe)))
+
+    try:
+        made = worker.run_training(run, settings.root, settings.runs, threads, settings.device, report)
+        messages.put(("done", run.id, made))
+    except Exception as error:
+        messages.put(("failed", run.id, sentence(error)))
+
+
+def headline(record: RunRecord) -> str:
+    """First measurement of a record, as text."""
+    m = record.measurements[0]
+    interval = f" [{m.interval[0]:.1f}, {m.interval[1]:.1f}]" if m.interval else ""
+    return f"{m.key} {m.value:.2f}{interval}"
+
+
+def failed_record(run: TrainingRun, protocol: Protocol, reason: str, device: str) -> RunRecord:
+    """What a run leaves that could not be finished."""
+    from hpe_bench import provenance
+
+    identity = Identity(
+        kind="accuracy",
+        scale=run.variant.scale,
+        paper=run.paper,
+        variant=run.variant.name,
+        variant_hash=fingerprint(run.variant),
+        recipe=run.recipe.name,
+        recipe_hash=fingerprint(run.recipe),
+        protocol=protocol.name,
+        protocol_hash=fingerprint(protocol),
+        seed=run.seed,
+    )
+    made = provenance.collect(datetime.now(UTC), device, 1)
+    return RunRecord(id=run.record_id(protocol), identity=identity, status="failed", reason=reason, provenance=made)
+
+
+# ---------------------------------------------------------------------------------------------------- the rest
+
+
+def run_mean_poses(plan: Iterable[MeanPoseRun], settings: Settings) -> Outcome:
+    """Score the mean pose under each protocol."""
+    from hpe_bench import worker
+
+    outcome = Outcome()
+    for run in plan:
+        if (record := finished(run.id, settings)) is not None:
+            restore_missing(record, settings)
+            outcome.kept += 1
+        else:
+            keep(worker.run_mean_pose(run, settings.root, settings.runs), settings, outcome)
+    return outcome
+
+
+def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outcome:
+    """Measure the variants that were not measured here yet; latencies are interleaved, nothing else runs meanwhile."""
+    from hpe_bench import worker
+
+    outcome = Outcome()
+    todo = []
+    for run in plan:
+        if (record := finished(run.id, settings)) is not None:
+            restore_missing(record, settings)
+            outcome.kept += 1
+        else:
+            todo.append(run)
+    if todo:
+        with Board(console, f"cost of {len(todo)} models", 1) as board:
+            for record in worker.run_costs(todo, board.set_done):
+                keep(record, settings, outcome)
+    return outcome

@@ -1,0 +1,72 @@
+"""From predictions to a record: metrics, intervals, tallies, a few persons to draw."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+
+from hpe_bench.data.persons import PersonSet
+from hpe_bench.declare import Protocol, Score
+from hpe_bench.records import Measurement, Sample, Tally, write_atomically
+
+DRAWN = 8  # persons drawn from every run, the same ones for all
+WORST = 4  # and the persons with the largest mean error
+
+
+def score(
+    protocol: Protocol, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray
+) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
+    """All of a protocol's metrics. ValueError unless every test person has exactly one finite prediction (F23)."""
+    if joints_NJ2.shape != truth.joints.shape:
+        raise ValueError(f"predictions have shape {joints_NJ2.shape}, the test persons {truth.joints.shape}")
+    scores = [s for metric in protocol.metrics for s in metric.evaluate(truth, joints_NJ2, scores_NJ)]
+    return tuple(_measurement(s, protocol) for s in scores), tuple(_tally(s) for s in scores if s.hits_per_image)
+
+
+def _measurement(score: Score, protocol: Protocol) -> Measurement:
+    return Measurement(
+        key=score.key, value=score.value, unit="percent", scope=protocol.name, n=score.n, interval=score.interval
+    )
+
+
+def _tally(score: Score) -> Tally:
+    assert score.hits_per_image is not None
+    assert score.counts_per_image is not None
+    return Tally(key=score.key, hits=score.hits_per_image, counts=score.counts_per_image)
+
+
+def save_predictions(path: Path, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> str:
+    """Store predictions as a compressed npz; returns the SHA-256 of the arrays (not of the file)."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, joints=joints_NJ2, scores=scores_NJ)
+    write_atomically(path, buffer.getvalue())
+    return hashlib.sha256(joints_NJ2.tobytes() + scores_NJ.tobytes()).hexdigest()
+
+
+def samples(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> tuple[Sample, ...]:
+    """A fixed spread of test persons, then the worst by mean error relative to the box diagonal."""
+    fixed = np.linspace(0, len(truth) - 1, min(DRAWN, len(truth))).round().astype(int)
+    error = np.linalg.norm(joints_NJ2 - truth.joints, axis=-1) / np.linalg.norm(truth.box[:, 2:], axis=-1)[:, None]
+    mean_error = np.where(truth.labelled, error, 0).sum(1) / np.maximum(truth.labelled.sum(1), 1)
+    mean_error[fixed] = -1
+    worst = np.argsort(-mean_error, kind="stable")[: min(WORST, len(truth) - len(fixed))]
+    return tuple(_sample(truth, joints_NJ2, scores_NJ, int(row)) for row in (*fixed, *worst))
+
+
+def _sample(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray, row: int) -> Sample:
+    def points(values: np.ndarray) -> tuple[tuple[float, float], ...]:
+        return tuple((round(float(x), 2), round(float(y), 2)) for x, y in values)
+
+    x, y, w, h = (round(float(v), 2) for v in truth.box[row])
+    return Sample(
+        row=row,
+        image=int(truth.image[row]),
+        box=(x, y, w, h),
+        truth=points(np.where(truth.labelled[row][:, None], truth.joints[row], 0.0)),
+        labelled=tuple(bool(v) for v in truth.labelled[row]),
+        predicted=points(joints_NJ2[row]),
+        scores=tuple(round(float(v), 3) for v in scores_NJ[row]),
+    )

@@ -1,0 +1,36 @@
+"""The command lines that make the records a verdict or a section of a page rests on."""
+
+from __future__ import annotations
+
+from hpe_bench.declare import Paper
+from hpe_bench.verdicts.pairs import Pair
+
+
+def cost(paper: Paper) -> str:
+    """Counts and times every variant of a paper and of its baselines."""
+    return f"hpe-bench reproduce {paper.slug} --scale cost"
+
+
+def pocket(paper: Paper, protocol: str = "") -> str:
+    """Trains the headline's arms in miniature, on the data set of `protocol`."""
+    return f"hpe-bench reproduce {paper.slug} --scale pocket{_data(protocol)}"
+
+
+def study(paper: Paper, name: str, protocol: str = "") -> str:
+    """Trains one study's arms."""
+    if name == paper.headline.name:
+        return pocket(paper, protocol)
+    return f"hpe-bench ablate {paper.slug} --study {name}{_data(protocol)}"
+
+
+def pair(paper: Paper, arms: Pair, protocol: str = "") -> str:
+    """Trains the first study that holds both arms."""
+    wanted = {arms.subject.name, arms.control.name}
+    holding = next((s for s in paper.studies if wanted <= {a.name for a in s.arms}), paper.headline)
+    return study(paper, holding.name, protocol)
+
+
+def _data(protocol: str) -> str:
+    """Options for a data set that does not come with the package."""
+    name = protocol.partition("-")[0]
+    return "" if name in ("", "mannequins") else f" --data {name} --root <folder of {name}>"

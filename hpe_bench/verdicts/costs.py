@@ -1,0 +1,297 @@
+"""Verdicts on parameters, multiply-adds and latency.
+
+A printed cost is confirmed only if the exact count rounds or truncates to its digits, under the convention its table
+follows; it is then held against the true count as well (F19).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from hpe_bench.declare import Claim, Paper, Variant
+from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.verdicts import commands
+from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
+from hpe_bench.verdicts.evidence import UNSETTLED, Records, cost_record, declared_variant, latencies
+from hpe_bench.verdicts.pairs import Pair, pocket_pair
+from hpe_bench.verdicts.printed import deviation_percent, figure, matches
+from hpe_bench.verdicts.verdict import Scale, Status, Verdict
+
+NO_VARIANT = "a variant of this paper's that is the printed model; its own paper's page may hold the figure"
+
+CLOSE_PERCENT = 1.0
+"""A deviation up to this is told apart in words; it never makes a verdict 'confirmed'."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The cost records a claim is about: one for a value, two for a relation."""
+
+    subject: RunRecord
+    baseline: RunRecord | None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.subject.id,) + ((self.baseline.id,) if self.baseline else ())
+
+
+def judge_cost(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+    """All verdicts on a cost claim: full size first, then the direction in miniature for relative claims."""
+    found = _full_size(claim, paper, records)
+    verdicts = [found] if isinstance(found, Verdict) else _held_against(claim, paper, found)
+    return verdicts + _miniature(claim, paper, records)
+
+
+def _full_size(claim: Claim, paper: Paper, records: Records) -> Sides | Verdict:
+    """The records at the published size, or the verdict that they are missing."""
+    if not claim.variant:
+        return _missing(claim, paper, "The printed model is none of this paper's variants.", NO_VARIANT)
+    subject = cost_record(records, paper.slug, claim.variant, declared_variant(paper, paper.slug, claim.variant))
+    if subject is None:
+        return _missing(
+            claim, paper, f"{claim.variant} was not measured yet.", f"`{commands.cost(paper)}`, about a minute"
+        )
+    variant = declared_variant(paper, paper.slug, claim.variant)
+    if claim.metric != "params" and (other := _other_input(claim, variant)):
+        return _verdict(claim, paper, "not comparable", other, Sides(subject, None))
+    if claim.kind == "value":
+        return Sides(subject, None)
+    slug, _, name = claim.baseline.partition("/")
+    baseline = cost_record(records, slug, name, declared_variant(paper, slug, name))
+    if baseline is None:
+        return _missing(
+            claim, paper, f"The baseline {claim.baseline} was not measured yet.", f"`{commands.cost(paper)}`"
+        )
+    return Sides(subject, baseline)
+
+
+def _other_input(claim: Claim, variant: Variant | None) -> str:
+    if variant is None or claim.input_hw is None or variant.input_hw == claim.input_hw:
+        return ""
+    (a, b), (c, d) = claim.input_hw, variant.input_hw
+    return f"The input sizes differ: {a}x{b} in the paper, {c}x{d} in {variant.name}."
+
+
+def _held_against(claim: Claim, paper: Paper, sides: Sides) -> list[Verdict]:
+    if claim.metric == "latency":
+        return [_latency(claim, paper, sides)]
+    if claim.metric == "params":
+        found = _number(claim, sides, None)
+        return [_missing_count(claim, paper, sides) if found is None else _compared(claim, paper, sides, found, None)]
+    if claim.kind == "direction" or claim.value is None:
+        return [_under(claim, paper, sides, TRUE)]
+    if claim.convention == "unknown":
+        verdicts = [_unknown_convention(claim, paper, sides)]
+    else:
+        verdicts = [_under(claim, paper, sides, COUNTERS[claim.convention or "true"])]
+    if verdicts[0].convention != TRUE.label:
+        verdicts.append(_ours_too(_under(claim, paper, sides, TRUE), verdicts[0]))
+    return verdicts
+
+
+def _ours_too(ours: Verdict, papers: Verdict) -> Verdict:
+    """Our count after the paper's: where only theirs agrees, the printed figure is simply another count (F19)."""
+    if papers.status != "confirmed" or ours.status != "differs":
+        return ours
+    return replace(
+        ours, reason=f"{ours.reason} The printed figure follows another count, the {papers.convention} (F19)."
+    )
+
+
+def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter) -> Verdict:
+    found = _number(claim, sides, counter)
+    return _missing_count(claim, paper, sides) if found is None else _compared(claim, paper, sides, found, counter)
+
+
+def _unknown_convention(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+    """Try every named convention and keep the nearest; one that is not within 1 % explains nothing."""
+    tried = [(n, c) for c in COUNTERS.values() if (n := _number(claim, sides, c)) is not None]
+    if not tried:
+        return _missing_count(claim, paper, sides)
+    found, counter = min(tried, key=lambda pair: abs(deviation_percent(pair[0], claim)))
+    off = deviation_percent(found, claim)
+    if abs(off) <= CLOSE_PERCENT:
+        verdict = _compared(claim, paper, sides, found, counter)
+        return replace(
+            verdict,
+            reason=f"The paper names no counter; {counter.label} is the one that fits. {verdict.reason}",
+            caveat=verdict.caveat or "convention inferred from the fit",
+        )
+    reason = (
+        f"The paper names no counter and none of the known ones explains the figure to {CLOSE_PERCENT:g} %; "
+        f"the nearest, {counter.label}, is {off:+.1f} % off."
+    )
+    verdict = _verdict(claim, paper, "not comparable", reason, sides)
+    return replace(verdict, value=float(found), unit=_unit(claim, counter), convention=f"nearest: {counter.label}")
+
+
+def _counts(claim: Claim, sides: Sides, counter: Counter | None) -> list[Fraction] | None:
+    """The exact counts of the subject and, for relations, the baseline; None where a record lacks one."""
+    found = [
+        parameters(r, claim) if counter is None else counter.count(r, claim.unit)
+        for r in (sides.subject, sides.baseline)
+        if r is not None
+    ]
+    known = [c for c in found if c is not None]
+    return known if len(known) == len(found) else None
+
+
+def _number(claim: Claim, sides: Sides, counter: Counter | None) -> Fraction | None:
+    """The measured counterpart of the claim, exactly: a count, a difference, or a change in percent."""
+    counts = _counts(claim, sides, counter)
+    if counts is None or claim.kind == "value":
+        return counts[0] if counts else None
+    return counts[0] - counts[1] if claim.kind == "difference" else _change_percent(counts)
+
+
+def _change_percent(counts: list[Fraction]) -> Fraction:
+    return 100 * (counts[0] / counts[1] - 1)
+
+
+def _unit(claim: Claim, counter: Counter | None) -> str:
+    if claim.kind in ("percent change", "direction"):
+        return "percent"
+    return claim.unit if counter is None else counter.unit_like(claim.unit)
+
+
+def _compared(claim: Claim, paper: Paper, sides: Sides, found: Fraction, counter: Counter | None) -> Verdict:
+    relative = claim.kind == "direction" or claim.value is None
+    status, reason = _direction(claim, found) if relative else _digits(claim, found, counter)
+    verdict = _verdict(claim, paper, status, reason, sides)
+    note, caveat = _own_reading(claim, paper, status)
+    return replace(
+        verdict,
+        reason=f"{reason}{note}",
+        caveat=caveat,
+        convention="" if counter is None else counter.label,
+        value=float(found),
+        unit=_unit(claim, counter),
+    )
+
+
+def _digits(claim: Claim, found: Fraction, counter: Counter | None) -> tuple[Status, str]:
+    shown = f"{float(found):.6g} {_unit(claim, counter)}".replace(" percent", " %")
+    by = "" if counter is None else f" ({counter.label})"
+    if how := matches(found, claim):
+        return "confirmed", f"{shown}{by} {how} to the {figure(claim)}."
+    off = deviation_percent(found, claim)
+    if claim.kind == "percent change":
+        assert claim.value is not None
+        return "differs", f"{shown}{by}: {float(found) - claim.value:+.1f} points from the {figure(claim)}."
+    close = (
+        f"within {CLOSE_PERCENT:g} %, but not to the printed digits"
+        if abs(off) <= CLOSE_PERCENT
+        else "not the printed figure"
+    )
+    return "differs", f"{shown}{by} is {off:+.2f} % from the {figure(claim)}: {close}."
+
+
+def _direction(claim: Claim, change: Fraction) -> tuple[Status, str]:
+    """Whether the cost changes to the claimed side; a claim without a number says that the subject costs less."""
+    if change == 0:
+        return "differs", "Both cost exactly the same."
+    status: Status = "confirmed" if change * _claimed_sign(claim) > 0 else "differs"
+    return status, f"The subject costs {abs(float(change)):.1f} % {'less' if change < 0 else 'more'}."
+
+
+def _claimed_sign(claim: Claim) -> int:
+    return 1 if claim.value is not None and claim.value > 0 else -1
+
+
+def _own_reading(claim: Claim, paper: Paper, status: Status) -> tuple[str, str]:
+    """What agreement is worth when the variant is our own reading: it was chosen to fit, so it confirms little."""
+    variant = declared_variant(paper, paper.slug, claim.variant)
+    if status != "confirmed" or variant is None or variant.reading == "published":
+        return "", ""
+    chosen = "" if claim.value is None else ", chosen to fit what it prints"
+    return (
+        f" But {variant.name} is our reading of what the paper leaves open{chosen}: the agreement shows that the "
+        "reading is consistent with the claim, it is no independent confirmation.",
+        "consistent with our reading",
+    )
+
+
+def _latency(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+    """A figure of another machine is shown beside ours; of a relation the direction is tested, on one machine."""
+    ours = latencies(sides.subject)
+    if not ours:
+        return _missing_count(claim, paper, sides)
+    if sides.baseline is None:
+        scope, found = next(iter(ours.items()))
+        reason = f"Latency belongs to a machine (F20, M1): ours is {sides.subject.provenance.device}, {scope}."
+        verdict = _verdict(claim, paper, "not comparable", reason, sides)
+        return replace(verdict, value=found.value, unit=found.unit, interval=found.interval, n=found.n, over="calls")
+    theirs = latencies(sides.baseline)
+    machines = {r.provenance.device for r in (sides.subject, sides.baseline)}
+    shared = next((scope for scope in ours if scope in theirs), None)
+    if shared is None or len(machines) > 1:
+        reason = "The two sides were not timed alike: other machine, threads or scope (M1, M2)."
+        return _verdict(claim, paper, "not comparable", reason, sides)
+    a, b = ours[shared], theirs[shared]
+    change = 100 * (a.value / b.value - 1)
+    reason = (
+        f"Only the direction is tested, on {machines.pop()}, {shared}: {a.value:.2f} against {b.value:.2f} ms, "
+        f"{change:+.1f} %."
+    )
+    verdict = _verdict(claim, paper, _faster(claim, a, b), reason, sides)
+    return replace(verdict, value=change, unit="percent", n=a.n, over="calls")
+
+
+def _faster(claim: Claim, ours: Measurement, theirs: Measurement) -> Status:
+    """By intervals that do not overlap; a median that never settled decides nothing."""
+    a, b = ours.interval, theirs.interval
+    unsettled = any(m.scope.endswith(UNSETTLED) for m in (ours, theirs))
+    if unsettled or a is None or b is None or (a[0] <= b[1] and b[0] <= a[1]):
+        return "inconclusive"
+    return "confirmed" if (ours.value - theirs.value) * _claimed_sign(claim) > 0 else "differs"
+
+
+def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+    """Relative claims at pocket scale: the sign of the change between the miniatures, counted at true cost."""
+    if claim.kind == "value" or claim.metric not in ("params", "macs"):
+        return []
+    pair = pocket_pair(claim, paper)
+    sides = None if pair is None else _pair_sides(pair, records)
+    counter = None if claim.metric == "params" else TRUE
+    if pair is None or sides is None or pair.subject.variant.name == claim.variant:
+        return []
+    counts = _counts(claim, sides, counter)
+    if counts is None:
+        return []
+    found = _change_percent(counts)
+    status: Status = "confirmed" if found * _claimed_sign(claim) > 0 else "differs"
+    reason = (
+        f"In miniature only the direction is tested: {pair.subject.paper}/{pair.subject.variant.name} against "
+        f"{pair.control.paper}/{pair.control.variant.name} changes by {float(found):+.1f} %."
+    )
+    verdict = _verdict(claim, paper, status, reason, sides, scale="pocket")
+    label = "" if counter is None else counter.label
+    return [replace(verdict, value=float(found), unit="percent", convention=label)]
+
+
+def _pair_sides(pair: Pair, records: Records) -> Sides | None:
+    found = [cost_record(records, arm.paper, arm.variant.name, arm.variant) for arm in (pair.subject, pair.control)]
+    return None if found[0] is None or found[1] is None else Sides(found[0], found[1])
+
+
+def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides, scale: Scale = "cost") -> Verdict:
+    command = commands.cost(paper)
+    return Verdict(claim.id, status, scale, reason, key=claim.metric, records=sides.ids, command=command)
+
+
+def _missing(claim: Claim, paper: Paper, reason: str, needs: str) -> Verdict:
+    return Verdict(
+        claim.id,
+        "not attempted",
+        "cost",
+        reason,
+        key=claim.metric,
+        needs=f"Needs {needs}.",
+        command=commands.cost(paper),
+    )
+
+
+def _missing_count(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+    verdict = _missing(claim, paper, f"The record holds no {claim.metric}.", f"`{commands.cost(paper)}` to measure it")
+    return replace(verdict, records=sides.ids)

@@ -1,0 +1,44 @@
+"""Hand a claim to the rules for its kind of metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hpe_bench.declare import Claim, Paper
+from hpe_bench.verdicts.accuracy import judge_relation, judge_value
+from hpe_bench.verdicts.convergence import judge_convergence
+from hpe_bench.verdicts.costs import judge_cost
+from hpe_bench.verdicts.evidence import Records
+from hpe_bench.verdicts.verdict import Verdict
+
+COSTS = ("params", "macs", "latency")
+
+
+def judge(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+    """Every verdict on one claim, at least one. `records` holds those of the paper and of its baselines."""
+    if claim.status == "unknown" or (claim.value is None and claim.kind != "direction"):
+        return [_nothing_printed(claim)]
+    if claim.metric in COSTS:
+        return judge_cost(claim, paper, records)
+    if claim.metric == "convergence":
+        return judge_convergence(claim, paper, records)
+    if claim.kind == "value":
+        return judge_value(claim, paper, records)
+    return judge_relation(claim, paper, records)
+
+
+def judge_all(claims: Iterable[Claim], paper: Paper, records: Records) -> list[Verdict]:
+    """The verdicts on all claims of a paper, in the order of the claims."""
+    return [v for claim in claims for v in judge(claim, paper, records)]
+
+
+def _nothing_printed(claim: Claim) -> Verdict:
+    return Verdict(
+        claim.id,
+        "not attempted",
+        "cost" if claim.metric in COSTS else "full",
+        "The paper's figure was not available to us, so there is nothing to hold ours against.",
+        key=claim.metric,
+        protocol=claim.protocol,
+        needs="Needs the figure itself, read in the paper or its code.",
+    )

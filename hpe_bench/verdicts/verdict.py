@@ -1,0 +1,47 @@
+"""The verdict: one outcome of holding one claim against the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Status = Literal["confirmed", "differs", "inconclusive", "not comparable", "not attempted"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+Scale = Literal["cost", "pocket", "full"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One outcome. Every verdict says why; one that could not be tried says what trying would take.
+
+    `convention` names the counter of a cost; `protocol` the measuring of an accuracy; `caveat` is set where agreement
+    proves less than it seems. `interval` is 95 %; `n` counts what the value is over (images, seeds, runs).
+    """
+
+    claim: str
+    status: Status
+    scale: Scale
+    reason: str
+    convention: str = ""
+    protocol: str = ""
+    key: str = ""
+    value: float | None = None
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    over: str = ""  # what n counts: "images x seeds", "variants", "seeds"
+    needs: str = ""
+    caveat: str = ""
+    records: tuple[str, ...] = ()
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.reason, f"verdict on {self.claim} gives no reason"
+        assert (self.status == "not attempted") == bool(self.needs), f"{self.claim}: 'not attempted' goes with 'needs'"
+
+
+def count(verdicts: Iterable[Verdict]) -> dict[Status, int]:
+    """Verdicts by status, every status present, in the order of `STATUSES`."""
+    found = [v.status for v in verdicts]
+    return {status: found.count(status) for status in STATUSES}

@@ -1,0 +1,32 @@
+"""Shared fixtures: where the real data lies, and a private cache for generated data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the real data sets (`HPE_BENCH_DATA`, else `../shared/data` beside the checkout); skips without it."""
+    named = os.environ.get("HPE_BENCH_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set HPE_BENCH_DATA to a folder that holds lsp/, coco_mini/, ...")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of this test session, so that tests neither read nor fill the user's own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def private_cache(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPE_BENCH_CACHE", str(data_cache))

@@ -1,0 +1,28 @@
+"""The small training as a program, to be killed and started again: `python -m tests.run_small FOLDER SAMPLES`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from hpe_bench import runner
+from hpe_bench.declare import replace
+from hpe_bench.runner import Outcome, Settings
+from hpe_bench.training import loop
+from tests import small
+
+loop.CHECKPOINT_SECONDS = 0.2  # here, so that it holds in the training's own process, too
+
+
+def main(folder: Path, samples: int) -> Outcome:
+    run = small.training()
+    run = replace(run, recipe=replace(run.recipe, samples=samples))
+    settings = Settings(results=folder / "results", runs=folder / "runs")
+    return runner.run_trainings([run], settings, Console(), lambda _: 1.0)
+
+
+if __name__ == "__main__":
+    outcome = main(Path(sys.argv[1]), int(sys.argv[2]))
+    print(f"made {len(outcome.made)} kept {outcome.kept} failed {len(outcome.failed)}")

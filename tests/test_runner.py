@@ -1,0 +1,137 @@
+"""The runner: resumes after a kill, repeats nothing finished, turns every failure into a record with a reason."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pydantic.dataclasses import dataclass as checked
+from rich.console import Console
+from torch import Tensor
+
+from hpe_bench import records, runner
+from hpe_bench.declare import STRICT, Batch, Codec, Loss, replace
+from hpe_bench.plan import TrainingRun
+from hpe_bench.runner import Settings
+from hpe_bench.training.losses import HeatmapMSE
+from tests import small
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = 2400
+
+
+@checked(frozen=True, config=STRICT)
+class BrokenLoss(HeatmapMSE):
+    """Fails as a paper's own code may."""
+
+    message: str = "the loss of this paper is broken"
+
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        raise ValueError(self.message)
+
+
+@checked(frozen=True, config=STRICT)
+class KilledLoss(HeatmapMSE):
+    """Takes its process down without a word, as the system does for want of memory."""
+
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(results=folder / "results", runs=folder / "runs")
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """The small training as a program of its own."""
+    command = [sys.executable, "-m", "tests.run_small", str(folder), str(SAMPLES)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(program: subprocess.Popen[str]) -> str:
+    output, _ = program.communicate(timeout=120)
+    return output
+
+
+def weights_of(folder: Path) -> set[tuple[str, str]]:
+    found = records.load_all(folder / "results")
+    return {(r.weights_sha256, r.predictions_sha256) for r in found}
+
+
+def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert "made 2 kept 0 failed 0" in finish(start(whole))
+
+    program = start(killed)
+    while not list(killed.glob("runs/*/checkpoint.pt")):
+        assert program.poll() is None, finish(program)
+        time.sleep(0.05)
+    program.kill()
+    program.wait()
+    assert not list(killed.glob("results/*/*.json"))
+    assert "made 2 kept 0 failed 0" in finish(start(killed))
+    assert weights_of(killed) == weights_of(whole)
+
+    assert "made 0 kept 1 failed 0" in finish(start(killed))
+
+
+def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
+    run = small.training()
+    first = runner.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    assert [r.identity.protocol for r in first.made] == ["small-dark", "small-quarter"]
+    for path in tmp_path.glob("results/*/*.json"):
+        path.unlink()
+    second = runner.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    assert (second.made, second.kept) == ([], 1)
+    assert records.load_all(tmp_path / "results") == sorted(first.made, key=lambda r: r.filename)
+
+    other_checkout = replace(settings(tmp_path), runs=tmp_path / "elsewhere")
+    third = runner.run_trainings([run], other_checkout, Console(quiet=True), lambda _: 1.0)
+    assert len(third.made) == 2
+    assert all(c.identical for c in third.compared)
+    assert len(third.compared) == 2
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"), [(BrokenLoss(), "the loss of this paper is broken"), (KilledLoss(), "ended with code -9")]
+)
+def test_a_failed_run_is_a_record_with_its_reason_and_the_others_go_on(tmp_path: Path, loss: Loss, reason: str) -> None:
+    good = small.training()
+    bad = replace(good, recipe=replace(good.recipe, name="bad", loss=loss))
+    outcome = runner.run_trainings([bad, good], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    assert {r.status for r in outcome.failed} == {"failed"}
+    assert all(reason in r.reason for r in outcome.failed)
+    assert [r.identity.recipe for r in outcome.made] == ["small", "small"]
+    again = runner.run_trainings([bad], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    assert again.kept == 0
+    assert again.failed
+
+
+def test_a_failure_never_overwrites_a_result(tmp_path: Path) -> None:
+    run, here = small.training(), settings(tmp_path)
+    made = runner.run_trainings([run], here, Console(quiet=True), lambda _: 1.0).made[0]
+    outcome = runner.Outcome()
+    runner.keep(runner.failed_record(run, run.protocols[0], "later it failed", "cpu"), here, outcome)
+    assert records.load(here.results / made.identity.paper / made.filename).status == "done"
+
+
+def test_no_room_is_said_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="needed"):
+        runner.check_room(tmp_path, 1 << 60)
+
+
+def test_a_plan_names_each_training_once() -> None:
+    from hpe_bench.papers.fasterpose.paper import paper
+
+    from hpe_bench import plan
+
+    runs = plan.study_runs(paper.studies, small.PROTOCOLS, 2)
+    assert len({r.id for r in runs}) == len(runs)
+    assert [r.seed for r in runs] == sorted(r.seed for r in runs)
+    assert isinstance(runs[0], TrainingRun)

@@ -1,0 +1,122 @@
+"""Training: reproducible from the seed, the same to the bit when interrupted, able to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hpe_bench import worker
+from hpe_bench.declare import Optimiser, replace
+from hpe_bench.training import checkpoints, loop
+from hpe_bench.training.checkpoints import weights_digest
+from hpe_bench.worker import Data
+from tests import small
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return worker.load_data(small.PROTOCOLS[0], None, small.VARIANT.input_hw)
+
+
+def ignore(samples: int, probe: float | None) -> None:
+    pass
+
+
+def run(
+    data: Data,
+    folder: Path,
+    seed: int = 0,
+    report: loop.Report = ignore,
+    **change: object,
+) -> tuple[nn.Module, loop.TrainState]:
+    recipe = replace(small.RECIPE, **change)  # type: ignore[arg-type]
+    model = worker.build(small.VARIANT, 17, seed)
+    state = loop.train(
+        model,
+        data.train,
+        recipe,
+        mirrored=data.truth.skeleton.mirrored(),
+        seed=seed,
+        folder=folder,
+        probe=lambda _: 0.0,
+        report=report,
+    )
+    return model, state
+
+
+class PulledPlugError(Exception):
+    pass
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, state = run(data, tmp_path / "whole")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    for stop in (7, 8, 31):
+
+        def pull(samples: int, _: float | None, stop: int = stop) -> None:
+            if samples >= stop * small.RECIPE.batch:
+                raise PulledPlugError
+
+        with pytest.raises(PulledPlugError):
+            run(data, tmp_path / "parts", report=pull)
+    parts, resumed = run(data, tmp_path / "parts")
+    assert weights_digest(parts.state_dict()) == weights_digest(whole.state_dict())
+    assert [(p.samples, p.train_loss) for p in resumed.curve] == [(p.samples, p.train_loss) for p in state.curve]
+    assert resumed.step == state.step == 48
+
+
+def test_seeds_differ_and_repeat(data: Data, tmp_path: Path) -> None:
+    digests = [weights_digest(run(data, tmp_path / str(i), seed)[0].state_dict()) for i, seed in enumerate((0, 1, 0))]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_every_epoch_is_a_permutation() -> None:
+    size, batch = 20, 8
+    rows = np.concatenate([loop.batch_rows(3, step, batch, size) for step in range(15)])
+    epochs = rows.reshape(6, size)
+    assert all(sorted(e) == list(range(size)) for e in epochs.tolist())
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_the_loss_goes_down(data: Data, tmp_path: Path) -> None:
+    _, state = run(data, tmp_path, samples=960)
+    losses = [p.train_loss for p in state.curve]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_the_learning_rate_is_read_back_from_the_optimiser(data: Data, tmp_path: Path) -> None:
+    seen: list[float] = []
+    original = torch.optim.Adam.step
+
+    def spy(self: torch.optim.Adam, *args: object) -> object:
+        seen.append(self.param_groups[0]["lr"])
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        run(data, tmp_path)
+    peak = small.RECIPE.optimiser.lr
+    assert max(seen) == pytest.approx(peak, rel=0.02)
+    assert seen[0] < 0.1 * peak
+    assert seen[-1] < 0.01 * peak
+
+
+def test_a_diverging_training_says_so(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(loop.DivergedError, match="after"):
+        run(data, tmp_path, optimiser=Optimiser("sgd", 1e30))
+
+
+def test_weights_survive_their_file_and_no_other_model_takes_them(tmp_path: Path) -> None:
+    model = worker.build(small.VARIANT, 17, 0)
+    digest = checkpoints.save_weights(tmp_path / "w.safetensors", model)
+    assert checkpoints.load_weights(tmp_path / "w.safetensors", worker.build(small.VARIANT, 17, 5)) == digest
+    with pytest.raises(RuntimeError, match="final_layer"):
+        checkpoints.load_weights(tmp_path / "w.safetensors", worker.build(small.VARIANT, 14, 0))

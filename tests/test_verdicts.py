@@ -1,0 +1,414 @@
+"""Verdict rules: printed digits, counting conventions, signs with intervals, convergence, and what is not tried."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from hpe_bench.declare import Claim, replace
+from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.verdicts import STATUSES, Verdict, count, judge, judge_all
+from hpe_bench.verdicts.printed import decimals, matches
+from tests import synthetic_records as make
+from tests.synthetic_paper import (
+    BASE_FULL,
+    BASE_POCKET,
+    CONTROL,
+    FULL,
+    OLD_LOSS,
+    PAPER,
+    POCKET,
+    PRINTED,
+    PROPOSAL,
+    claim,
+    macs,
+    relation,
+)
+from tests.synthetic_records import Level
+
+G30 = 2**30
+
+
+def judged(c: Claim, *records: RunRecord) -> list[Verdict]:
+    return judge(c, PAPER, records)
+
+
+# ---------------------------------------------------------------------------------------------------- digits
+
+
+@pytest.mark.parametrize(
+    ("printed", "value", "unit", "places"),
+    [
+        ("34.0M", 34.0, "M", 1),
+        ("58%", -58.0, "percent", 0),
+        ("27 009 770", 27009770.0, "count", 0),
+        ("7.10", 7.1, "GMAC/2^30", 2),
+        ("34.0M", 34_000_000.0, "count", -5),
+        ("", 71.7, "percent", 1),
+        ("", 3.0, "M", 0),
+    ],
+)
+def test_printed_decimals(printed: str, value: float, unit: str, places: int) -> None:
+    assert decimals(claim(printed=printed, value=value, unit=unit)) == places
+
+
+@pytest.mark.parametrize(
+    ("exact", "how"),
+    [
+        ("8.9", "rounds"),
+        ("8.949999", "rounds"),
+        ("8.95", "truncates"),  # rounds half up to 9.0
+        ("8.999999", "truncates"),
+        ("9.0", ""),
+        ("8.85", "rounds"),
+        ("8.849999", ""),
+        ("-8.9", ""),
+    ],
+)
+def test_rounding_and_truncation_at_the_edges(exact: str, how: str) -> None:
+    assert matches(Fraction(exact), macs()) == how
+
+
+def test_negative_changes_round_away_from_zero_and_truncate_towards_it() -> None:
+    c = claim(kind="percent change", baseline="base/x", metric="macs", printed="58%", value=-58.0, unit="percent")
+    assert [matches(Fraction(x), c) for x in ("-58.5", "-57.5", "-58.99", "-57.49")] == [
+        "truncates",
+        "rounds",
+        "truncates",
+        "",
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- costs
+
+
+def cost(params: int = 33_999_697, true: int = 5_426_000_000, hrnet: float = 8.991 * G30) -> RunRecord:
+    return make.cost("tiny", PRINTED, params, true, int(hrnet))
+
+
+def test_parameters_that_round_to_the_printed_digits_are_confirmed() -> None:
+    (v,) = judged(claim(), cost())
+    assert (v.status, v.scale, v.unit) == ("confirmed", "cost", "M")
+    assert v.value == 33.999697
+    assert "rounds" in v.reason
+
+
+def test_within_one_percent_is_still_different() -> None:
+    (v,) = judged(claim(), cost(params=34_100_000))
+    assert v.status == "differs"
+    assert "+0.29 %" in v.reason
+    assert "within 1 %" in v.reason
+
+
+def test_printed_megabytes_are_mebibytes_of_four_byte_parameters() -> None:
+    (v,) = judged(claim(printed="103.0", value=103.0, unit="MB"), cost(params=27_009_770))
+    assert v.status == "confirmed"  # 27 009 770 parameters are 103.03 MiB; CPN prints such sizes
+
+
+def test_macs_are_judged_under_the_papers_counter_and_again_under_ours() -> None:
+    paper, ours = judged(macs(), cost())
+    assert (paper.status, paper.convention) == ("confirmed", "HRNet counter")
+    assert "truncates" in paper.reason  # 8.991 is printed as 8.9
+    assert (ours.status, ours.convention, ours.unit) == ("differs", "true multiply-adds", "GMAC")
+    assert ours.value == pytest.approx(5.426)
+    assert "HRNet counter (F19)" in ours.reason
+
+
+def test_our_own_convention_is_judged_once() -> None:
+    (v,) = judged(macs(convention="true", printed="5.43", value=5.43, unit="GMAC"), cost())
+    assert v.status == "confirmed"
+
+
+def test_millions_are_counted_as_millions() -> None:
+    (v,) = judged(macs(convention="true", printed="242M", value=242.0, unit="MMAC"), cost(true=241_900_000))
+    assert (v.status, v.unit) == ("confirmed", "MMAC")
+
+
+def test_an_unknown_convention_is_named_if_one_explains_the_figure() -> None:
+    fits, ours = judged(macs(convention="unknown", printed="10.9", value=10.9), cost(true=5_450_000_000))
+    assert (fits.status, fits.convention) == ("confirmed", "2 FLOPs per multiply-add")
+    assert fits.caveat == "convention inferred from the fit"
+    assert ours.status == "differs"
+
+
+def test_an_unknown_convention_within_one_percent_is_named_but_differs() -> None:
+    fits, _ = judged(macs(convention="unknown", printed="9.05", value=9.05), cost())
+    assert (fits.status, fits.convention) == ("differs", "HRNet counter")
+    assert "within 1 %" in fits.reason
+
+
+def test_a_figure_that_no_convention_explains_is_not_comparable() -> None:
+    none, ours = judged(macs(convention="unknown", printed="20.0", value=20.0), cost())
+    assert none.status == "not comparable"
+    assert "none of the known ones" in none.reason
+    assert ours.status == "differs"
+
+
+def test_another_input_size_is_not_comparable() -> None:
+    (v,) = judged(macs(input_hw=(384, 288)), cost())
+    assert v.status == "not comparable"
+    assert "384x288" in v.reason
+    assert "256x192" in v.reason
+
+
+def test_what_was_not_measured_says_what_it_would_take() -> None:
+    (v,) = judged(claim())
+    assert v.status == "not attempted"
+    assert "hpe-bench reproduce tiny --scale cost" in v.needs
+    (v,) = judged(claim(variant=""), cost())
+    assert v.status == "not attempted"
+    assert "none of this paper's variants" in v.reason
+
+
+def test_a_record_of_an_older_declaration_does_not_count() -> None:
+    record = make.cost("tiny", replace(PRINTED, stride=8), 33_999_697, 1, 1)
+    assert judged(claim(), record)[0].status == "not attempted"
+
+
+def test_the_newest_of_two_records_counts() -> None:
+    old = make.cost("tiny", PRINTED, 1_000_000, 1, 1, started="2026-01-01T00:00:00+00:00")
+    new = make.cost("tiny", PRINTED, 34_000_000, 1, 1, started="2026-02-01T00:00:00+00:00")
+    assert judged(claim(), new, old)[0].status == "confirmed"
+
+
+def test_latency_of_another_machine_is_not_comparable_but_is_shown() -> None:
+    (v,) = judged(claim(metric="latency", printed="9 ms", value=9.0, unit="ms"), cost())
+    assert v.status == "not comparable"
+    assert v.value == 10.0
+
+
+def timed(ours_ms: float, theirs_ms: float, settled: bool = True) -> list[Verdict]:
+    quick = relation(kind="direction", metric="latency", printed="", value=None, unit="ms")
+    ours, theirs = (
+        make.cost(s, v, 1, 1, 1, ms) for s, v, ms in (("tiny", FULL, ours_ms), ("base", BASE_FULL, theirs_ms))
+    )
+    if not settled:
+        moved = [
+            m.model_copy(update={"scope": m.scope + ", warm-up not settled"}) if m.key == "latency/median" else m
+            for m in ours.measurements
+        ]
+        ours = ours.model_copy(update={"measurements": tuple(moved)})
+    return judged(quick, ours, theirs)
+
+
+def test_the_direction_of_latency_needs_intervals_apart_and_settled_medians() -> None:
+    assert timed(50, 90)[0].status == "confirmed"
+    assert timed(90, 50)[0].status == "differs"
+    assert timed(50, 51)[0].status == "inconclusive"
+    assert timed(50, 90, settled=False)[0].status == "inconclusive"
+
+
+FASTER = relation(
+    kind="percent change", metric="macs", convention="unknown", printed="58%", value=-58.0, unit="percent"
+)
+SAVING = (
+    make.cost("tiny", FULL, 24_311_000, 4_042_000_000, int(3.765 * G30)),
+    make.cost("base", BASE_FULL, 33_999_697, 5_426_000_000, int(8.991 * G30)),
+)
+SMALL = (
+    make.cost("tiny", POCKET, 200_000, 33_000_000, 30_000_000),
+    make.cost("base", BASE_POCKET, 280_000, 44_000_000, 60_000_000),
+)
+
+
+def test_the_58_percent_hold_in_one_counter_only_and_prove_no_more_than_a_consistent_reading() -> None:
+    paper, ours = judged(FASTER, *SAVING)
+    assert (paper.status, paper.convention) == ("confirmed", "HRNet counter")
+    assert paper.value == pytest.approx(-58.12, abs=0.01)
+    assert "no independent confirmation" in paper.reason
+    assert "chosen to fit" in paper.reason
+    assert paper.caveat == "consistent with our reading"
+    assert (ours.status, ours.convention) == ("differs", "true multiply-adds")
+    assert ours.value == pytest.approx(-25.5, abs=0.05)
+    assert not ours.caveat
+
+
+def test_in_miniature_only_the_direction_of_a_cost_is_tested() -> None:
+    *_, small = judged(FASTER, *SAVING, *SMALL)
+    assert (small.status, small.scale) == ("confirmed", "pocket")
+    assert small.value == pytest.approx(-25.0)
+    assert "only the direction" in small.reason
+
+
+def test_a_direction_without_a_figure_means_less_cost() -> None:
+    less = relation(kind="direction", metric="params", printed="", value=None, unit="M")
+    assert judged(less, *SAVING)[0].status == "confirmed"
+    swapped = (make.cost("tiny", FULL, 40_000_000, 1, 1), SAVING[1])
+    assert judged(less, *swapped)[0].status == "differs"
+
+
+# ---------------------------------------------------------------------------------------------------- accuracy
+
+
+def arms(ours: float, theirs: float, seeds: int = 3, **more: object) -> list[RunRecord]:
+    return [
+        make.accuracy(arm, seed, Level(level), **more)  # type: ignore[arg-type]
+        for arm, level in ((PROPOSAL, ours), (CONTROL, theirs))
+        for seed in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "status"), [(76.0, 66.0, "confirmed"), (66.0, 76.0, "differs"), (70.0, 70.0, "inconclusive")]
+)
+def test_in_miniature_the_sign_of_a_difference_is_tested(ours: float, theirs: float, status: str) -> None:
+    (v,) = judged(relation(), *arms(ours, theirs))
+    assert (v.status, v.scale, v.protocol, v.key) == (status, "pocket", "mannequins-v1-dark", "pckh@0.5")
+    assert v.interval is not None
+    assert v.interval[0] <= (v.value or 0) <= v.interval[1]
+    assert v.n == make.IMAGES
+    assert "Only the sign" in v.reason
+    assert v.command == "hpe-bench reproduce tiny --scale pocket"
+
+
+def test_a_claimed_loss_of_accuracy_is_confirmed_by_a_loss() -> None:
+    assert judged(relation(printed="-1.3", value=-1.3), *arms(66.0, 76.0))[0].status == "confirmed"
+
+
+def test_every_protocol_gives_its_own_verdict() -> None:
+    both = arms(76.0, 66.0) + arms(66.0, 76.0, protocol="lsp-pc-v1-dark", protocol_hash="p1")
+    found = {v.protocol: v for v in judged(relation(), *both)}
+    assert {k: v.status for k, v in found.items()} == {"mannequins-v1-dark": "confirmed", "lsp-pc-v1-dark": "differs"}
+    assert "--data lsp" in found["lsp-pc-v1-dark"].command
+
+
+def test_unequal_budgets_are_not_comparable() -> None:
+    records = [*arms(76.0, 66.0)[:3], *arms(76.0, 66.0, samples_seen=80_000)[3:]]
+    (v,) = judged(relation(), *records)
+    assert v.status == "not comparable"
+    assert "F5" in v.reason
+
+
+def test_seeds_that_do_not_meet_cannot_be_paired() -> None:
+    records = [make.accuracy(PROPOSAL, 0, Level(70)), make.accuracy(CONTROL, 1, Level(70))]
+    assert judged(relation(), *records)[0].status == "not comparable"
+
+
+def test_a_metric_without_tallies_needs_two_seeds_for_an_interval() -> None:
+    bare = [r.model_copy(update={"tallies": ()}) for r in arms(76.0, 66.0, seeds=1)]
+    assert judged(relation(), *bare)[0].status == "inconclusive"
+    bare = [r.model_copy(update={"tallies": ()}) for r in arms(76.0, 66.0, seeds=3)]
+    (v,) = judged(relation(), *bare)
+    assert v.status == "confirmed"
+    assert v.interval is not None
+
+
+def test_a_relation_without_runs_says_what_it_would_take() -> None:
+    (v,) = judged(relation())
+    assert v.status == "not attempted"
+    assert "hpe-bench reproduce tiny --scale pocket" in v.needs
+    (v,) = judged(relation(baseline="elsewhere/model"))
+    assert "No study of ours" in v.reason
+
+
+ABSOLUTE = claim(
+    metric="pckh@0.5", printed="88.0", value=88.0, unit="percent", protocol="mpii-val", input_hw=(256, 192)
+)
+
+
+def full(value: float, interval: tuple[float, float], protocol: str = "mpii-val", key: str = "pckh@0.5") -> RunRecord:
+    made = make.accuracy(replace(PROPOSAL, variant=PRINTED), 0, Level(70), scale="full", protocol=protocol)
+    m = Measurement(key=key, value=value, unit="percent", n=3000, interval=interval)
+    return made.model_copy(update={"measurements": (m,), "tallies": ()})
+
+
+def test_a_pocket_score_is_never_held_against_an_absolute_figure() -> None:
+    (v,) = judged(ABSOLUTE, *arms(88.0, 88.0))
+    assert v.status == "not attempted"
+    assert v.value is None
+    assert "MPII" in v.needs
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "status"),
+    [
+        (88.3, (87.8, 88.8), "confirmed"),
+        (88.3, (88.0, 88.6), "confirmed"),  # the end belongs to the interval
+        (88.5, (88.1, 88.9), "differs"),
+        (88.0, (86.5, 89.5), "inconclusive"),  # too wide to tell neighbouring rows apart
+    ],
+)
+def test_full_scale_runs_are_held_against_absolute_figures(
+    value: float, interval: tuple[float, float], status: str
+) -> None:
+    (v,) = judged(ABSOLUTE, full(value, interval))
+    assert (v.status, v.scale, v.interval) == (status, "full", interval)
+
+
+def test_a_full_run_under_another_protocol_lists_the_differing_fields() -> None:
+    (v,) = judged(ABSOLUTE, full(76.0, (75.0, 77.0), protocol="coco-val2017-gt", key="ap"))
+    assert v.status == "not comparable"
+    assert "protocol mpii-val in the paper, coco-val2017-gt here" in v.reason
+    assert "metric pckh@0.5 in the paper, ap here" in v.reason
+
+
+def test_an_unknown_figure_is_not_attempted() -> None:
+    (v,) = judged(claim(value=None, printed="", status="unknown"), cost())
+    assert v.status == "not attempted"
+    assert "not available" in v.reason
+
+
+# ---------------------------------------------------------------------------------------------------- convergence
+
+FASTER_TRAINING = relation(
+    baseline="tiny/small_256x192", kind="direction", metric="convergence", printed="", value=None, unit=""
+)
+
+
+def losses(ours: Level, theirs: Level, seeds: int = 3) -> list[RunRecord]:
+    pairs = ((PROPOSAL, ours), (OLD_LOSS, theirs))
+    return [make.accuracy(arm, seed, level) for arm, level in pairs for seed in range(seeds)]
+
+
+def test_convergence_compares_arms_that_differ_in_the_loss_alone() -> None:
+    (v,) = judged(FASTER_TRAINING, *losses(Level(70, 5000), Level(70, 12000)))
+    assert (v.status, v.unit, v.n) == ("confirmed", "points", 3)
+    assert v.interval is not None
+    assert v.interval[0] > 0
+    assert "90 % of the control's final accuracy" in v.reason
+    assert v.command == "hpe-bench ablate tiny --study losses"
+
+
+def test_convergence_area_by_hand() -> None:
+    records = losses(Level(70, 5000), Level(70, 12000), seeds=2)
+    (v,) = judged(FASTER_TRAINING, *records)
+    areas = [np.trapezoid([p.probe for p in r.curve], [p.samples for p in r.curve]) / 40_000 for r in records]
+    assert v.value == pytest.approx(np.mean(areas[:2]) - np.mean(areas[2:]))
+
+
+def test_convergence_slower_or_undecided() -> None:
+    assert judged(FASTER_TRAINING, *losses(Level(70, 12000), Level(70, 5000)))[0].status == "differs"
+    one = judged(FASTER_TRAINING, *losses(Level(70, 5000), Level(70, 12000), seeds=1))[0]
+    assert one.status == "inconclusive"
+    assert one.interval is None
+
+
+def test_convergence_on_different_grids_is_not_comparable() -> None:
+    records = losses(Level(70, 5000), Level(70, 12000))
+    records[0] = records[0].model_copy(update={"curve": records[0].curve[1:]})
+    assert judged(FASTER_TRAINING, *records)[0].status == "not comparable"
+
+
+def test_convergence_is_stated_once_for_runs_scored_twice() -> None:
+    records = losses(Level(70, 5000), Level(70, 12000))
+    again = [
+        r.model_copy(update={"identity": r.identity.model_copy(update={"protocol": "mannequins-v1-quarter"})})
+        for r in records
+    ]
+    assert len(judged(FASTER_TRAINING, *records, *again)) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- the set
+
+
+def test_every_claim_gets_a_verdict_and_counts_cover_all_statuses() -> None:
+    claims = [claim(id="a"), macs(id="b"), replace(ABSOLUTE, id="c"), relation(id="d")]
+    verdicts = judge_all(claims, PAPER, [cost()])
+    assert {v.claim for v in verdicts} == {"a", "b", "c", "d"}
+    counts = count(verdicts)
+    assert tuple(counts) == STATUSES
+    assert sum(counts.values()) == len(verdicts)
+    assert all(v.reason for v in verdicts)
+    assert all(v.needs for v in verdicts if v.status == "not attempted")
