@@ -6,7 +6,7 @@ from typing import Literal
 
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.lsp import LSP
-from hpe_bench.data.mannequins import Mannequins
+from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.declare import Protocol
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
@@ -22,7 +22,7 @@ def mannequins(decoder: Literal["quarter", "dark"]) -> Protocol:
     """`mannequins-v1-<decoder>`: the embedded data set, ground-truth boxes, PCKh@0.5 over all 17 joints and OKS-AP."""
     return Protocol(
         name=f"mannequins-v1-{decoder}",
-        data=Mannequins(version=1),
+        data=Mannequins(version=1, dials=Dials(occlusion=0.1, crowding=0.2, stature_px=(110.0, 210.0))),
         codec=pocket_codec(decoder),
         metrics=(PCKh(0.5), OksAP()),
     )

@@ -301,7 +301,7 @@ def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outc
         else:
             todo.append(run)
     if todo:
-        with Board(console, f"cost of {len(todo)} models", 1) as board:
+        with Board(console, f"cost of {len(todo)} model{'s' if len(todo) > 1 else ''}", 1) as board:
             for record in worker.run_costs(todo, board.set_done):
                 keep(record, settings, outcome)
     return outcome

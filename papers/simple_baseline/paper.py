@@ -3,7 +3,7 @@
 Claimed: three transposed convolutions on a ResNet are enough, 70.4 AP on COCO val2017 with ResNet-50 at 256x192.
 Measured here: parameters and MACs of every printed row, latency, and in miniature what its Table 1 asks: does one
 deconvolution more, hence a heatmap of twice the size, pay off?
-Cost: the study is 6 trainings of 40 000 crops of 128x96 (44 and 36 MMAC a crop), about 3 minutes each on one Xeon core.
+Cost: the study is 6 trainings of 40 000 crops of 128x96 (44 and 36 MMAC a crop); minutes each on two CPU cores.
 
     make reproduce PAPER=simple_baseline
 """
@@ -87,11 +87,13 @@ def pocket_mse() -> Recipe:
         loss=HeatmapMSE(),
         codec=Gaussian(sigma_px=1.0, centre="exact", decoder="dark", dark_kernel_px=3),
         samples=40_000,
-        batch=32,
-        optimiser=Optimiser(kind="adam", lr=2e-3),
+        batch=16,
+        optimiser=Optimiser(kind="adam", lr=4e-3),
         schedule=Schedule(kind="cosine", warmup=0.03),
-        augmentation=Augmentation(scale=0.3, rotation_deg=40.0, rotation_p=0.6),
+        augmentation=Augmentation(scale=0.15, rotation_deg=15.0, rotation_p=0.6),
         reading="ours",
+        note="batch, learning rate and augmentation were chosen on mannequins of another seed, which no protocol "
+        "scores; one rate was near the best of both the squared error and FasterPose's RCE-a, so all arms share it",
     )
 
 
