@@ -203,7 +203,8 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
 # ---------------------------------------------------------------------------------------------------- cost
 
 
-LATENCY_SECONDS = 1.0  # of timed calls per model and thread count
+LATENCY_SECONDS = 2.0  # of timed calls per model and thread count
+CALLS_FOR_P99 = 100
 
 
 def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
@@ -260,7 +261,7 @@ def _latency_measurements(timed: latency.Latency) -> Iterator[Measurement]:
     yield Measurement(
         key="latency/median", value=round(timed.median_ms, 3), unit="ms", scope=scope, n=timed.n, interval=(low, high)
     )
-    for q in (90, 99):
+    for q in (90, 99) if timed.n >= CALLS_FOR_P99 else (90,):
         yield Measurement(
             key=f"latency/p{q}", value=round(timed.percentile_ms(q), 3), unit="ms", scope=scope, n=timed.n
         )

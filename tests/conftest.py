@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder with the real data sets (`HPE_BENCH_DATA`, else `../shared/data` beside the checkout); skips without it."""
+    """Folder of the real data sets (`HPE_BENCH_DATA`, else `../shared/data` beside the checkout); skips without."""
     named = os.environ.get("HPE_BENCH_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():

@@ -1,0 +1,192 @@
+"""The command line as a stranger meets it: what it offers, what it says to bad input, one whole reproduction."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "papers"
+
+COMMANDS = {
+    "list": {"--results"},
+    "show": set(),
+    "reproduce": {
+        *("--scale", "--data", "--root", "--seeds", "--workers", "--device"),
+        *("--results", "--reports", "--runs"),
+    },
+    "ablate": {
+        *("--study", "--data", "--root", "--seeds", "--workers", "--device"),
+        *("--results", "--reports", "--runs"),
+    },
+    "compare": {"--results", "--reports"},
+    "leaderboard": {"--results", "--reports"},
+    "profile": {"--results", "--runs"},
+    "doctor": set(),
+    "data list": set(),
+    "data check": {"--root"},
+    "data export": {"--to", "--layout", "--split", "--persons", "--sheet"},
+}
+
+
+def call(*arguments: str, folder: Path, papers: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`hpe-bench ...` in a folder, as a process of its own."""
+    environment = {**os.environ, "HPE_BENCH_PAPERS": "" if papers is None else str(papers), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-c", "from hpe_bench.cli import main; main()", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, one sentence with these words, no traceback."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+    ours = [line for line in done.stderr.splitlines() if line.startswith("hpe-bench: ")]
+    assert len(ours) == 1
+
+
+def test_commands_and_options_are_frozen() -> None:
+    import typer
+
+    from hpe_bench.cli import app
+
+    found: dict[str, set[str]] = {}
+
+    def walk(command: object, name: str) -> None:
+        for child, sub in getattr(command, "commands", {}).items():
+            walk(sub, f"{name} {child}".strip())
+        if not hasattr(command, "commands"):
+            options = [o for p in command.params for o in p.opts if o.startswith("--")]  # type: ignore[attr-defined]
+            found[name] = set(options) - {"--help"}
+
+    walk(typer.main.get_command(app), "")
+    assert found == COMMANDS
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        assert call("--help", folder=tmp_path).returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.4
+    loaded = "import sys, hpe_bench.cli; print(sorted({'torch', 'numpy', 'pydantic', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["reproduce", "fasterpoze"], ["fasterpoze", "fasterpose"]),
+        (["show", "hrnett"], ["hrnett", "hrnet"]),
+        (["profile", "fasterpose", "d_r50_256x129"], ["d_r50_256x129", "d_r50_256x192"]),
+        (["ablate", "fasterpose", "--study", "lossses"], ["lossses", "losses"]),
+        (["reproduce", "fasterpose", "--data", "lsp", "--scale", "pocket"], ["--root"]),
+        (["reproduce", "fasterpose", "--data", "lsp", "--root", "nowhere", "--scale", "pocket"], ["nowhere"]),
+        (["reproduce", "fasterpose", "--data", "lsp", "--root", ".", "--scale", "pocket"], ["no LSP here"]),
+        (["compare", "fasterpose", "fasterpose"], ["two different"]),
+        (["data", "check", "lsp"], ["--root"]),
+        (["data", "export", "lsp", "--to", "x"], ["mannequins"]),
+        (["data", "export", "mannequins", "--to", "."], ["empty"]),
+    ],
+)
+def test_bad_input_gets_one_sentence(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    (tmp_path / "something").touch()
+    refused(call(*arguments, folder=tmp_path), *words)
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_broken_folder_is_named_and_the_others_still_list(tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    shutil.copytree(TINY / "tiny", papers / "broken")
+    shutil.copytree(TINY / "tiny", papers / "misprint")
+    file = papers / "broken" / "paper.py"
+    file.write_text(file.read_text().replace("seeds=2", "seeds=tow"))
+    claims = papers / "misprint" / "claims.csv"
+    claims.write_text(claims.read_text().replace("direction", "direktion"))
+    shutil.copy(papers / "misprint" / "paper.py", papers / "misprint" / "paper.py.bak")
+    text = (papers / "misprint" / "paper.py").read_text().replace('SLUG = "tiny"', 'SLUG = "misprint"')
+    (papers / "misprint" / "paper.py").write_text(text)
+    done = call("list", folder=tmp_path, papers=papers)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    flat = " ".join(done.stdout.split())
+    assert "paper.py:" in flat
+    assert "tow" in flat
+    assert "claims.csv:2" in flat
+    assert "fasterpose" in flat
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results" / "fasterpose").mkdir(parents=True)
+    (tmp_path / "results" / "fasterpose" / "x.json").write_text('{"id": 3')
+    refused(call("leaderboard", folder=tmp_path), "x.json")
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """A folder in which the tiny paper was reproduced on photographs by the command line."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    done = call("reproduce", "tiny", "--data", "lsp", "--root", str(shared_data), folder=folder, papers=TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "report: reports/tiny/index.html" in done.stdout
+    return folder
+
+
+def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
+    from hpe_bench import records
+
+    found = records.load_all(reproduced / "results")
+    kinds = [(r.identity.paper, r.identity.kind, r.identity.seed) for r in found]
+    assert kinds.count(("tiny", "cost", None)) == 1
+    assert kinds.count(("mean_pose", "accuracy", None)) == 2  # one a protocol
+    assert kinds.count(("tiny", "accuracy", 0)) == kinds.count(("tiny", "accuracy", 1)) == 4  # two arms, two protocols
+    scored = [r for r in found if r.identity.kind == "accuracy"]
+    assert all(r.measurements[0].key == "pck@0.2" and r.measurements[0].interval for r in scored)
+    assert all(sum(r.tallies[0].counts) == r.measurements[0].n == 14_000 for r in scored)
+    page = (reproduced / "reports" / "tiny" / "index.html").read_text()
+    assert "A Tiny Paper" in page
+    assert "mean pose" in page.lower()
+
+
+def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, shared_data: Path) -> None:
+    page = reproduced / "reports" / "tiny" / "index.html"
+    before = page.read_bytes()
+    arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data)]
+    done = call(*arguments, folder=reproduced, papers=TINY)
+    assert "0 records made, 7 runs were finished already, 0 failed" in done.stdout
+    assert page.read_bytes() == before
+
+
+def test_a_truncated_photograph_stops_before_anything_is_written(tmp_path: Path, shared_data: Path) -> None:
+    (tmp_path / "lsp" / "images").mkdir(parents=True)
+    shutil.copy(shared_data / "lsp" / "joints.mat", tmp_path / "lsp")
+    for image in (shared_data / "lsp" / "images").iterdir():
+        (tmp_path / "lsp" / "images" / image.name).symlink_to(image)
+    (tmp_path / "lspet_crops").symlink_to(shared_data / "lspet_crops")
+    broken = tmp_path / "lsp" / "images" / "im0007.jpg"
+    whole = broken.read_bytes()
+    broken.unlink()
+    broken.write_bytes(whole[: len(whole) // 2])
+    done = call(
+        *("reproduce", "tiny", "--data", "lsp", "--root", str(tmp_path), "--scale", "pocket"),
+        folder=tmp_path,
+        papers=TINY,
+    )
+    refused(done, "im0007.jpg")
+    assert not (tmp_path / "results").exists()
