@@ -78,7 +78,8 @@ def print_verdicts(console: Console, loaded: LoadedPaper, results: Path) -> None
     for v in judged:
         if v.status != "not attempted":
             table.add_row(v.status, escape(statements[v.claim]), v.scale, v.convention or v.protocol, measured(v))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     waiting = [v for v in judged if v.status == "not attempted"]
     if waiting:
         console.print(f"not attempted: {len(waiting)}; the page says what each would take", highlight=False)

@@ -161,7 +161,7 @@ def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
     assert all(sum(r.tallies[0].counts) == r.measurements[0].n == 14_000 for r in scored)
     page = (reproduced / "reports" / "tiny" / "index.html").read_text()
     assert "A Tiny Paper" in page
-    assert "mean pose" in page.lower()
+    assert "Mean training pose" in page
 
 
 def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, shared_data: Path) -> None:

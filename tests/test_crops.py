@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,9 @@ class Noise:
 
     def name(self, index: int) -> str:
         return f"noise {index}"
+
+    def digest(self) -> str:
+        return hashlib.sha256(b"".join(p.tobytes() for p in self.pixels)).hexdigest()[:8]
 
     def read(self, index: int) -> np.ndarray:
         self.reads[index] += 1

@@ -145,6 +145,9 @@ def test_failed_export_leaves_nothing(tmp_path: Path, coco_persons: PersonSet) -
         def name(self, index: int) -> str:
             return coco_persons.images.name(index)
 
+        def digest(self) -> str:
+            return "broken"
+
         def read(self, index: int) -> np.ndarray:
             if index == 4:
                 raise ValueError("image 4 is gone")

@@ -37,6 +37,9 @@ class Pixels:
     def name(self, index: int) -> str:
         return f"{index}.png"
 
+    def digest(self) -> str:
+        return str(self.count)
+
     def read(self, index: int) -> np.ndarray:
         raise AssertionError("a metric has no use for pixels")
 

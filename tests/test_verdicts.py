@@ -225,11 +225,12 @@ def test_the_58_percent_hold_in_one_counter_only_and_prove_no_more_than_a_consis
     assert not ours.caveat
 
 
-def test_in_miniature_only_the_direction_of_a_cost_is_tested() -> None:
-    *_, small = judged(FASTER, *SAVING, *SMALL)
-    assert (small.status, small.scale) == ("confirmed", "pocket")
+def test_in_miniature_a_printed_percentage_is_held_against_the_miniatures_under_both_counters() -> None:
+    legacy, small = judged(FASTER, *SAVING, *SMALL)[-2:]
+    assert (small.status, small.scale, small.convention) == ("differs", "pocket", "true multiply-adds")
     assert small.value == pytest.approx(-25.0)
-    assert "only the direction" in small.reason
+    assert "whose widths are ours" in small.reason
+    assert (legacy.scale, legacy.convention) == ("pocket", "HRNet counter")
 
 
 def test_a_direction_without_a_figure_means_less_cost() -> None:

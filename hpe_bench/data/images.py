@@ -7,6 +7,7 @@ use a tolerance). `cv2.imread` fills the missing part of a truncated JPEG with g
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,16 @@ class FileImages:
 
     def name(self, index: int) -> str:
         return self.paths[index].name
+
+    def digest(self) -> str:
+        """SHA-256 over names and file sizes, first 8 hex digits; ValueError naming a file that is missing."""
+        h = hashlib.sha256()
+        for path in self.paths:
+            try:
+                h.update(f"{path.name} {path.stat().st_size}\n".encode())
+            except OSError as error:
+                raise ValueError(f"{path}: cannot be read ({error.strerror}); fetch the data set again") from error
+        return h.hexdigest()[:8]
 
     def read(self, index: int) -> np.ndarray:
         """Pixels as uint8 RGB [height, width, 3], not turned by EXIF; ValueError naming the file if it is unusable."""

@@ -27,6 +27,10 @@ class Images(Interface):
         """Pixels as uint8 RGB [height, width, 3]; ValueError naming the file if it cannot be read."""
         ...
 
+    def digest(self) -> str:
+        """Changes with the images as far as that can be told without reading them all; keys what is cut from them."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class PersonSet:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,12 +25,22 @@ Interval = tuple[float, float]
 
 def image_weights(images: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each image is drawn: chunks [r,I] of `replicates` multinomial rows (float64, each row sums to I)."""
+    for drawn in _drawn(images, replicates, seed):
+        yield drawn.astype(float)
+
+
+@lru_cache(maxsize=4)  # a page asks for the same draws hundreds of times
+def _drawn(images: int, replicates: int, seed: int) -> tuple[np.ndarray, ...]:
+    """The chunks of `image_weights` as uint16."""
     rng = np.random.default_rng(seed)
     chunk = max(1, CHUNK_CELLS // images)
+    chunks = []
     for start in range(0, replicates, chunk):
         rows = min(chunk, replicates - start)
         drawn = rng.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
+        counts = np.bincount(drawn.ravel(), minlength=rows * images)
+        chunks.append(counts.reshape(rows, images).astype(np.uint16))
+    return tuple(chunks)
 
 
 def rate_interval(hits: ArrayLike, counts: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Interval:

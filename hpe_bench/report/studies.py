@@ -115,9 +115,9 @@ def ordered_conditions(records: Records, protocols: Protocols) -> list[Condition
 
 
 def group_keys(results: Sequence[ArmResult], key: str) -> list[str]:
-    """The joint groups measured under the headline metric, in the order of the records."""
+    """The joint groups measured under the headline metric, in the order of the records; single joints left out."""
     keys = (m.key for a in results for r in a.runs for m in r.measurements if m.key.startswith(f"{key}/"))
-    return list(dict.fromkeys(keys))
+    return [k for k in dict.fromkeys(keys) if not k.startswith(f"{key}/joint/")]
 
 
 def latency(record: RunRecord) -> Measurement | None:

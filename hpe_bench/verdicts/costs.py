@@ -16,7 +16,7 @@ from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
 from hpe_bench.verdicts.evidence import UNSETTLED, Records, cost_record, declared_variant, latencies
 from hpe_bench.verdicts.pairs import Pair, pocket_pair
 from hpe_bench.verdicts.printed import deviation_percent, figure, matches
-from hpe_bench.verdicts.verdict import Scale, Status, Verdict
+from hpe_bench.verdicts.verdict import Status, Verdict
 
 NO_VARIANT = "a variant of this paper's that is the printed model; its own paper's page may hold the figure"
 
@@ -37,7 +37,7 @@ class Sides:
 
 
 def judge_cost(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
-    """All verdicts on a cost claim: full size first, then the direction in miniature for relative claims."""
+    """All verdicts on a cost claim: at full size first, then in miniature for relative claims."""
     found = _full_size(claim, paper, records)
     verdicts = [found] if isinstance(found, Verdict) else _held_against(claim, paper, found)
     return verdicts + _miniature(claim, paper, records)
@@ -77,8 +77,7 @@ def _held_against(claim: Claim, paper: Paper, sides: Sides) -> list[Verdict]:
     if claim.metric == "latency":
         return [_latency(claim, paper, sides)]
     if claim.metric == "params":
-        found = _number(claim, sides, None)
-        return [_missing_count(claim, paper, sides) if found is None else _compared(claim, paper, sides, found, None)]
+        return [_under(claim, paper, sides, None)]
     if claim.kind == "direction" or claim.value is None:
         return [_under(claim, paper, sides, TRUE)]
     if claim.convention == "unknown":
@@ -99,7 +98,7 @@ def _ours_too(ours: Verdict, papers: Verdict) -> Verdict:
     )
 
 
-def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter) -> Verdict:
+def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter | None) -> Verdict:
     found = _number(claim, sides, counter)
     return _missing_count(claim, paper, sides) if found is None else _compared(claim, paper, sides, found, counter)
 
@@ -248,26 +247,25 @@ def _faster(claim: Claim, ours: Measurement, theirs: Measurement) -> Status:
 
 
 def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
-    """Relative claims at pocket scale: the sign of the change between the miniatures, counted at true cost."""
+    """Relative claims at pocket scale: the change between the miniatures, held against the same figure."""
     if claim.kind == "value" or claim.metric not in ("params", "macs"):
         return []
     pair = pocket_pair(claim, paper)
     sides = None if pair is None else _pair_sides(pair, records)
-    counter = None if claim.metric == "params" else TRUE
     if pair is None or sides is None or pair.subject.variant.name == claim.variant:
         return []
-    counts = _counts(claim, sides, counter)
-    if counts is None:
-        return []
-    found = _change_percent(counts)
-    status: Status = "confirmed" if found * _claimed_sign(claim) > 0 else "differs"
-    reason = (
-        f"In miniature only the direction is tested: {pair.subject.paper}/{pair.subject.variant.name} against "
-        f"{pair.control.paper}/{pair.control.variant.name} changes by {float(found):+.1f} %."
-    )
-    verdict = _verdict(claim, paper, status, reason, sides, scale="pocket")
-    label = "" if counter is None else counter.label
-    return [replace(verdict, value=float(found), unit="percent", convention=label)]
+    names = " against ".join(f"{arm.paper}/{arm.variant.name}" for arm in (pair.subject, pair.control))
+    return [
+        replace(v, scale="pocket", reason=f"In miniature, whose widths are ours ({names}): {v.reason}")
+        for counter in _miniature_counters(claim)
+        if (v := _under(claim, paper, sides, counter)).status != "not attempted"
+    ]
+
+
+def _miniature_counters(claim: Claim) -> tuple[Counter | None, ...]:
+    if claim.metric == "params":
+        return (None,)
+    return (TRUE,) if claim.value is None else (COUNTERS["hrnet_counter"], TRUE)
 
 
 def _pair_sides(pair: Pair, records: Records) -> Sides | None:
@@ -275,9 +273,9 @@ def _pair_sides(pair: Pair, records: Records) -> Sides | None:
     return None if found[0] is None or found[1] is None else Sides(found[0], found[1])
 
 
-def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides, scale: Scale = "cost") -> Verdict:
+def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides) -> Verdict:
     command = commands.cost(paper)
-    return Verdict(claim.id, status, scale, reason, key=claim.metric, records=sides.ids, command=command)
+    return Verdict(claim.id, status, "cost", reason, key=claim.metric, records=sides.ids, command=command)
 
 
 def _missing(claim: Claim, paper: Paper, reason: str, needs: str) -> Verdict:

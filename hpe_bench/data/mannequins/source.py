@@ -223,6 +223,10 @@ class SceneImages:
     def name(self, index: int) -> str:
         return f"mannequins-v{self.version}/{self.split}/{index:06d}"
 
+    def digest(self) -> str:
+        """The folder's name ends in a hash of everything the pixels depend on."""
+        return self.path.parent.name.rpartition("-")[2]
+
     def read(self, index: int) -> np.ndarray:
         """Pixels [h,w,3]; IndexError outside the split."""
         if not 0 <= index < self.scenes:
