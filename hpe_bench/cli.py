@@ -61,6 +61,7 @@ DeviceOpt = Annotated[str, typer.Option("--device", help="Device of the training
 ResultsOpt = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
 ReportsOpt = Annotated[Path, typer.Option("--reports", help="Folder of the pages.")]
 RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints, weights and predictions.")]
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
 
 
@@ -233,8 +234,10 @@ def main() -> None:
     """Console entry: one sentence and an exit code instead of a traceback (`HPE_BENCH_DEBUG=1` shows it)."""
     try:
         app()
-    except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where this one stopped", 130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _say("interrupted; the same command goes on where this one stopped", INTERRUPTED)
+        raise
     except (ValueError, OSError) as error:
         from hpe_bench.errors import sentence
 

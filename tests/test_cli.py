@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -35,17 +37,24 @@ COMMANDS = {
 }
 
 
-def call(*arguments: str, folder: Path, papers: Path | None = None) -> subprocess.CompletedProcess[str]:
+def start(*arguments: str, folder: Path, papers: Path | None = None) -> subprocess.Popen[str]:
     """`hpe-bench ...` in a folder, as a process of its own."""
-    environment = {**os.environ, "HPE_BENCH_PAPERS": "" if papers is None else str(papers), "COLUMNS": "200"}
-    return subprocess.run(
+    environment = {**os.environ, "HPE_BENCH_PAPERS": "" if papers is None else str(papers)}
+    return subprocess.Popen(
         [sys.executable, "-c", "from hpe_bench.cli import main; main()", *arguments],
         cwd=folder,
-        env=environment,
-        capture_output=True,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
+
+
+def call(*arguments: str, folder: Path, papers: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`hpe-bench ...` in a folder, to its end."""
+    program = start(*arguments, folder=folder, papers=papers)
+    output, errors = program.communicate(timeout=300)
+    return subprocess.CompletedProcess(program.args, program.returncode, output, errors)
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -171,6 +180,23 @@ def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, 
     done = call(*arguments, folder=reproduced, papers=TINY)
     assert "0 records made, 7 runs were finished already, 0 failed" in done.stdout
     assert page.read_bytes() == before
+
+
+def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path: Path, shared_data: Path) -> None:
+    arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data), "--scale", "pocket"]
+    program = start(*arguments, folder=tmp_path, papers=TINY)
+    while len(list(tmp_path.glob("runs/records/*.json"))) < 4:  # two mean poses, and the first training under both
+        assert program.poll() is None, program.communicate()
+        time.sleep(0.02)
+    program.send_signal(signal.SIGINT)
+    _, errors = program.communicate(timeout=60)
+    assert program.returncode == 130, errors
+    assert errors.splitlines() == ["hpe-bench: interrupted; the same command goes on where this one stopped"]
+    done = call(*arguments, folder=tmp_path, papers=TINY)
+    assert done.returncode == 0, done.stderr
+    kept = re.search(r"(\d+) runs were finished already, 0 failed", done.stdout)
+    assert kept
+    assert int(kept[1]) >= 3  # the two mean poses and the first training
 
 
 def test_a_truncated_photograph_stops_before_anything_is_written(tmp_path: Path, shared_data: Path) -> None:
