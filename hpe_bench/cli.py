@@ -159,7 +159,7 @@ def profile(
 
 @app.command()
 def doctor() -> None:
-    """Check this machine: packages, pins, processor, disk, data."""
+    """Check this machine: packages, processor, load, disk."""
     from hpe_bench import doctor as examination
 
     if not examination.examine(_console()):
@@ -236,7 +236,7 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _say("interrupted; the same command goes on where this one stopped", INTERRUPTED)
+            _say("interrupted; the same command goes on from what is finished", INTERRUPTED)
         raise
     except (ValueError, OSError) as error:
         from hpe_bench.errors import sentence

@@ -118,6 +118,8 @@ class Variant:
 
     def __post_init__(self) -> None:
         check_name(self.name, "variant")
+        if "<" in getattr(self.builder, "__qualname__", "<"):
+            raise ValueError(f"variant {self.name!r}: the builder must be a function defined in a module")
         if min(self.input_hw) < 1 or self.joints < 1 or self.stride < 1:
             raise ValueError(f"variant {self.name!r}: input size, joints and stride must be positive")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Ablation, Claim, Paper, Protocol, Recipe, Variant, fingerprint
 
 COST_PROTOCOL = "cost-v1"
@@ -22,16 +23,21 @@ class TrainingRun:
     seed: int
 
     def __post_init__(self) -> None:
-        first = self.protocols[0]
-        assert all(
-            (p.data, p.train_split, p.padding) == (first.data, first.train_split, first.padding) for p in self.protocols
-        )
+        shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
+        assert len(shared) == 1, "protocols of one training differ in decoding alone"
 
     @property
     def id(self) -> str:
         """Identity of the training; the protocols' decoding has no part in it."""
         p = self.protocols[0]
         return fingerprint((self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed))
+
+    @property
+    def code(self) -> str:
+        """Digest of the code that the training runs: model, loss, codecs."""
+        return code_digest(
+            [self.variant.builder, self.recipe.loss, self.recipe.codec, *(p.codec for p in self.protocols)]
+        )
 
     def record_id(self, protocol: Protocol) -> str:
         """Identity of the record under one protocol."""
@@ -54,6 +60,11 @@ class MeanPoseRun:
     def id(self) -> str:
         return fingerprint((MEAN_POSE, self.variant.input_hw, self.protocol))
 
+    @property
+    def code(self) -> str:
+        """The baseline has no model, loss or codec."""
+        return ""
+
 
 @dataclass(frozen=True)
 class CostRun:
@@ -65,6 +76,11 @@ class CostRun:
     @property
     def id(self) -> str:
         return fingerprint((COST_PROTOCOL, self.paper, self.variant))
+
+    @property
+    def code(self) -> str:
+        """Digest of the model's code."""
+        return code_digest([self.variant.builder])
 
 
 def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:

@@ -109,4 +109,4 @@ class Board:
         """A job has ended; `text` stays on the screen."""
         task, _ = self.jobs.pop(key)
         self.bars.remove_task(task)
-        self.console.print(f"  {text}", highlight=False)
+        self.console.print(f"  {text}", highlight=False, markup=False)

@@ -29,7 +29,7 @@ def collect(started: datetime, device: str, threads: int) -> Provenance:
         packages={name: importlib.metadata.version(name) for name in PACKAGES},
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=cpu_name() if device == "cpu" else torch.cuda.get_device_name(device),
+        device=device_name(device),
         threads=threads,
         flags=numeric_flags(),
         started=started.isoformat(timespec="seconds"),
@@ -50,7 +50,10 @@ def numeric_flags() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def code_version() -> tuple[str, bool]:
-    """Commit of the checkout this package runs from and whether its code differs from it; ('', False) outside git."""
+    """Commit of the checkout this package runs from and whether its code differs from it; ('', False) outside git.
+
+    Asked for at the start of a run and remembered: what is committed while it runs is not what it ran.
+    """
     root = Path(__file__).resolve().parents[1]
     if not (root / "papers").is_dir():  # installed from a wheel: a repository around it is somebody else's
         return "", False
@@ -64,6 +67,21 @@ def code_version() -> tuple[str, bool]:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def check_device(device: str) -> None:
+    """ValueError for a device that this machine or this torch does not have."""
+    kind = device.partition(":")[0]
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(kind, False):
+        raise ValueError(f"no device {device!r} here; this machine has {', '.join(k for k, v in here.items() if v)}")
+
+
+def device_name(device: str) -> str:
+    """The processor's or the accelerator's name."""
+    if device == "cpu":
+        return cpu_name()
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} of {cpu_name()}"
 
 
 @lru_cache(maxsize=1)

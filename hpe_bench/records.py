@@ -93,6 +93,7 @@ class Identity(Strict):
     test_digest: str = ""
     seed: int | None = None
     samples_seen: int = 0
+    code: str = ""  # digest of the model's, loss's and codec's code; empty in records older than it
 
     @property
     def training(self) -> tuple[str, str, str, int | None, str]:

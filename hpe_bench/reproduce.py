@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from hpe_bench import catalog, plan, protocols, runner, worker
 from hpe_bench.catalog import LoadedPaper
@@ -13,6 +14,7 @@ from hpe_bench.cost import macs
 from hpe_bench.declare import Ablation, Paper
 from hpe_bench.plan import TrainingRun
 from hpe_bench.progress import Board
+from hpe_bench.provenance import check_device
 from hpe_bench.report import site
 from hpe_bench.runner import Outcome, Settings
 from hpe_bench.show import print_verdicts
@@ -24,11 +26,12 @@ def reproduce(
     """Cost and headline comparison of a paper, then its page. False if a run failed."""
     loaded = catalog.load(slug)
     announce(loaded, [loaded.paper.headline], data, scales, console)
+    runs = plan.study_runs([loaded.paper.headline], protocols.POCKET[data], seeds) if "pocket" in scales else []
+    prepare(runs, settings, console)  # first: what is wrong with the data is said before anything is measured
     outcome = Outcome()
     if "cost" in scales:
         outcome = outcome.merge(runner.run_costs(costs_of(loaded), settings, console))
-    if "pocket" in scales:
-        outcome = outcome.merge(train_studies([loaded.paper.headline], data, seeds, settings, console))
+    outcome = outcome.merge(train(runs, settings, console))
     return conclude(loaded, outcome, settings, reports, console)
 
 
@@ -39,7 +42,9 @@ def ablate(
     loaded = catalog.load(slug)
     studies = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
     announce(loaded, studies, data, ["pocket"], console)
-    outcome = train_studies(studies, data, seeds, settings, console)
+    runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
+    prepare(runs, settings, console)
+    outcome = train(runs, settings, console)
     return conclude(loaded, outcome, settings, reports, console)
 
 
@@ -77,8 +82,8 @@ def costs_of(loaded: LoadedPaper) -> list[plan.CostRun]:
 def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: list[str], console: Console) -> None:
     """What will run and what it can and cannot decide, before any compute is spent."""
     paper, protocol = loaded.paper, protocols.POCKET[data][0]
-    console.print(f"[bold]{paper.title}[/bold] ({paper.venue} {paper.year})")
-    console.print(paper.reading, highlight=False)
+    console.print(f"[bold]{escape(paper.title)}[/bold] ({paper.venue} {paper.year})")
+    console.print(paper.reading, highlight=False, markup=False)
     if "pocket" in scales:
         needed = sorted({c.protocol for c in loaded.claims if c.protocol and c.kind == "value"})
         console.print(
@@ -90,19 +95,17 @@ def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: li
         )
 
 
-def train_studies(
-    studies: list[Ablation], data: str, seeds: int | None, settings: Settings, console: Console
-) -> Outcome:
-    """Prepare the data, score the mean pose, train what the studies ask for."""
-    suite = protocols.POCKET[data]
-    runs = plan.study_runs(studies, suite, seeds)
-    prepare(runs, settings, console)
+def train(runs: list[TrainingRun], settings: Settings, console: Console) -> Outcome:
+    """Score the mean pose, then train."""
     outcome = runner.run_mean_poses(plan.mean_pose_runs(runs), settings)
     return outcome.merge(runner.run_trainings(runs, settings, console, macs_of))
 
 
 def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> None:
     """Generate or check the data and cut the crops, once, before several processes want them."""
+    if not runs:
+        return
+    check_device(settings.device)
     protocol = runs[0].protocols[0]
     for split in (protocol.train_split, protocol.test_split):
         with Board(console, f"{protocol.data.name}, {split} split", 1) as board:
@@ -127,7 +130,8 @@ def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports:
     )
     compare_with_committed(outcome, console)
     for record in outcome.failed:
-        console.print(f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}", highlight=False)
+        text = f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}"
+        console.print(text, highlight=False, markup=False)
     print_verdicts(console, loaded, settings.results)
     page = site.write_paper(loaded.paper.slug, settings.results, reports)
     site.write_leaderboard(settings.results, reports)

@@ -74,16 +74,16 @@ class Comparison:
 # ---------------------------------------------------------------------------------------------------- keeping records
 
 
-def finished(record_id: str, settings: Settings) -> RunRecord | None:
-    """The record this checkout made for a run, if it did."""
-    path = settings.runs / "records" / f"{record_id}.json"
-    return records.load(path) if path.exists() else None
+def finished(record_id: str, code: str, settings: Settings) -> RunRecord | None:
+    """The record this checkout made for a run with this code, if it did."""
+    record = _readable(settings.runs / "records" / f"{record_id}.json")
+    return None if record is None or record.identity.code not in ("", code) else record
 
 
 def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
     """Write a record to `results/`, mark its run as finished here, note what it replaces."""
     path = settings.results / record.identity.paper / record.filename
-    old = records.load(path) if path.exists() else None
+    old = _readable(path)
     if record.status == "done":
         records.save(record, settings.results)
         records.write_atomically(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
@@ -94,6 +94,14 @@ def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
         if old is None or old.status != "done":
             records.save(record, settings.results)
         outcome.failed.append(record)
+
+
+def _readable(path: Path) -> RunRecord | None:
+    """The record at a path; None if there is none, or only a damaged one (which the new record replaces)."""
+    try:
+        return records.load(path) if path.exists() else None
+    except records.RecordError:
+        return None
 
 
 def restore_missing(record: RunRecord, settings: Settings) -> None:
@@ -123,7 +131,7 @@ def run_trainings(
     outcome = Outcome()
     todo = []
     for run in plan:
-        there = [finished(run.record_id(p), settings) for p in run.protocols]
+        there = [finished(run.record_id(p), run.code, settings) for p in run.protocols]
         if all(there):
             outcome.kept += 1
             for record in there:
@@ -134,10 +142,11 @@ def run_trainings(
     if not todo:
         return outcome
     check_room(settings.runs, 64 << 20)
-    work = sum(run.recipe.samples * weigh(run) for run in todo)
+    weights = {run.id: weigh(run) for run in todo}
+    work = sum(run.recipe.samples * weights[run.id] for run in todo)
     title = f"{len(todo)} training{'s' if len(todo) > 1 else ''}, {settings.workers} at a time"
     with Board(console, title, work) as board:
-        _Pool(todo, settings, board, outcome, weigh).run()
+        _Pool(todo, settings, board, outcome, weights).run()
     return outcome
 
 
@@ -150,10 +159,10 @@ class _Pool:
         settings: Settings,
         board: Board,
         outcome: Outcome,
-        weigh: Callable[[TrainingRun], float],
+        weights: dict[str, float],
     ) -> None:
         self.waiting = list(todo)
-        self.settings, self.board, self.outcome, self.weigh = settings, board, outcome, weigh
+        self.settings, self.board, self.outcome, self.weights = settings, board, outcome, weights
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
         self.running: dict[str, tuple[TrainingRun, BaseProcess]] = {}
@@ -164,6 +173,7 @@ class _Pool:
                 while self.waiting and len(self.running) < self.settings.workers:
                     self._start(self.waiting.pop(0))
                 self._listen()
+                self._bury()
         finally:
             for _, process in self.running.values():
                 process.terminate()
@@ -182,7 +192,6 @@ class _Pool:
         try:
             kind, run_id, payload = self.messages.get(timeout=0.5)
         except queue.Empty:
-            self._bury()
             return
         if run_id not in self.running:
             return
@@ -190,7 +199,7 @@ class _Pool:
         if kind == "samples":
             seen, probe = payload
             note = None if probe is None else f"probe {probe:.1f}"
-            self.board.job_at(run_id, seen, self.weigh(run), note)
+            self.board.job_at(run_id, seen, self.weights[run_id], note)
             return
         if kind == "done":
             for record in payload:
@@ -203,7 +212,7 @@ class _Pool:
     def _bury(self) -> None:
         """A process that ended without a word was killed, by the system for want of memory as a rule."""
         for run_id, (_, process) in list(self.running.items()):
-            if process.exitcode is not None and self.messages.empty():
+            if process.exitcode:  # one that ended well has said so, and its message is on the way
                 self._fail(run_id, f"its process ended with code {process.exitcode} (memory ran out?)")
 
     def _fail(self, run_id: str, reason: str) -> None:
@@ -214,7 +223,7 @@ class _Pool:
 
     def _end(self, run_id: str, text: str) -> None:
         run, _ = self.running.pop(run_id)
-        self.board.job_at(run_id, run.recipe.samples, self.weigh(run))
+        self.board.job_at(run_id, run.recipe.samples, self.weights[run_id])
         self.board.job_done(run_id, text)
 
 
@@ -266,6 +275,7 @@ def failed_record(run: TrainingRun, protocol: Protocol, reason: str, device: str
         protocol=protocol.name,
         protocol_hash=fingerprint(protocol),
         seed=run.seed,
+        code=run.code,
     )
     made = provenance.collect(datetime.now(UTC), device, 1)
     return RunRecord(id=run.record_id(protocol), identity=identity, status="failed", reason=reason, provenance=made)
@@ -280,7 +290,7 @@ def run_mean_poses(plan: Iterable[MeanPoseRun], settings: Settings) -> Outcome:
 
     outcome = Outcome()
     for run in plan:
-        if (record := finished(run.id, settings)) is not None:
+        if (record := finished(run.id, run.code, settings)) is not None:
             restore_missing(record, settings)
             outcome.kept += 1
         else:
@@ -295,7 +305,7 @@ def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outc
     outcome = Outcome()
     todo = []
     for run in plan:
-        if (record := finished(run.id, settings)) is not None:
+        if (record := finished(run.id, run.code, settings)) is not None:
             restore_missing(record, settings)
             outcome.kept += 1
         else:

@@ -52,7 +52,8 @@ def print_paper(console: Console, slug: str) -> None:
     """One paper: what it says, how it is read, variants, studies."""
     loaded = catalog.load(slug)
     paper = loaded.paper
-    console.print(f"[bold]{escape(paper.title)}[/bold]\n{paper.authors}\n{paper.venue} {paper.year}, {paper.url}\n")
+    console.print(f"[bold]{escape(paper.title)}[/bold]")
+    console.print(f"{paper.authors}\n{paper.venue} {paper.year}, {paper.url}\n", markup=False)
     console.print(escape(paper.summary), highlight=False)
     console.print(escape(paper.reading), "\n", highlight=False)
     table = plain_table("variant", " input", " heatmap", " joints", "scale", "reading")
@@ -126,7 +127,8 @@ def amount(measurement: Measurement | None, unit: float, digits: int) -> str:
 
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
-    if len(set(slugs)) < 2:
+    slugs = list(dict.fromkeys(slugs))
+    if len(slugs) < 2:
         raise ValueError("name at least two different papers to compare")
     for slug in slugs:
         catalog.load(slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -79,9 +80,11 @@ def run_training(
 ) -> list[RunRecord]:
     """Train (or go on, or load what is trained), score under every protocol of the run, return the records."""
     started = datetime.now(UTC)
+    provenance.code_version()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    folder = runs / run.id
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    folder = runs / f"{run.id}-{run.code[:8]}"
     data = load_data(run.protocols[0], root, run.variant.input_hw)
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
     curve, train_seconds = _trained(run, model, data, folder, device, report)
@@ -153,6 +156,7 @@ def _score(
                 "recipe": run.recipe.name,
                 "recipe_hash": fingerprint(run.recipe),
                 "seed": run.seed,
+                "code": run.code,
                 "samples_seen": steps_of(run.recipe) * run.recipe.batch,
             }
         ),
@@ -210,18 +214,18 @@ CALLS_FOR_P99 = 100
 def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
     """Count every variant, then time them all in turns at one thread and at all cores (F20, M2, M8)."""
     started = datetime.now(UTC)
+    provenance.code_version()
     thread_counts = sorted({1, os.cpu_count() or 1})
-    stages = 1 + len(thread_counts)
-    progress(0, stages)
+    ticks = itertools.count(1)
+    total = len(runs) * latency.TICKS * len(thread_counts)
     networks = {(v.builder, v.joints): v.builder(joints=v.joints) for v in (run.variant for run in runs)}
     models = {run.id: networks[run.variant.builder, run.variant.joints] for run in runs}
     costs = {run.id: macs.count(models[run.id], run.variant.input_hw) for run in runs}
-    progress(1, stages)
     subjects = {run.id: (models[run.id], run.variant.input_hw) for run in runs}
-    timed = []
-    for done, threads in enumerate(thread_counts, start=2):
-        timed.append(latency.measure_interleaved(subjects, threads, LATENCY_SECONDS))
-        progress(done, stages)
+    timed = [
+        latency.measure_interleaved(subjects, threads, LATENCY_SECONDS, lambda: progress(next(ticks), total))
+        for threads in thread_counts
+    ]
     for run in runs:
         counted = _cost_measurements(costs[run.id])
         latencies = [m for group in timed for m in _latency_measurements(group[run.id])]
@@ -235,6 +239,7 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
                 variant_hash=fingerprint(run.variant),
                 protocol=COST_PROTOCOL,
                 protocol_hash=fingerprint(COST_PROTOCOL),
+                code=run.code,
             ),
             status="done",
             provenance=provenance.collect(started, "cpu", max(thread_counts)),

@@ -191,7 +191,7 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path: Path, 
     program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=60)
     assert program.returncode == 130, errors
-    assert errors.splitlines() == ["hpe-bench: interrupted; the same command goes on where this one stopped"]
+    assert errors.splitlines() == ["hpe-bench: interrupted; the same command goes on from what is finished"]
     done = call(*arguments, folder=tmp_path, papers=TINY)
     assert done.returncode == 0, done.stderr
     kept = re.search(r"(\d+) runs were finished already, 0 failed", done.stdout)

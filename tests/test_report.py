@@ -17,12 +17,14 @@ import pytest
 
 from hpe_bench import catalog, records
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.mannequins import render as render_scene
 from hpe_bench.data.mannequins.body import JOINTS as MANNEQUIN_JOINTS
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Claim, Paper, replace
 from hpe_bench.records import RunRecord, Sample
 from hpe_bench.report import comparison, leaderboard, paper_page, pixels, plots, site, svgdraw, theme
+from hpe_bench.report.claims_view import ClaimView
 from hpe_bench.report.paper_page import PaperPage
 from hpe_bench.report.ranking import rank_ranges, rank_text
 from hpe_bench.report.tables import Table
@@ -117,6 +119,10 @@ def build(found: list[RunRecord], paper: Paper = PAPER, claims: tuple[Claim, ...
     return paper_page.build(paper, claims, found, site.suite(), {})
 
 
+def view_of(page: PaperPage, claim: str) -> ClaimView:
+    return next(v for v in page.tested if v.claim.id == claim)
+
+
 def render(page: PaperPage) -> str:
     return site.render("paper.html.j2", page=page, root="../")
 
@@ -188,9 +194,64 @@ def test_data_sets_and_decoders_stand_in_blocks_of_their_own(whole: PaperPage) -
 
 def test_the_first_tile_is_the_true_saving_beside_what_the_paper_printed(usual: PaperPage) -> None:
     tile = usual.tiles[0]
-    assert tile.value == "−25.5 %"
-    assert tile.status == "differs"
-    assert "the paper: 58%" in tile.detail
+    assert [(r.value, r.label, r.status) for r in tile.readings] == [
+        ("−58.1\xa0%", "HRNet counter", "confirmed"),
+        ("−25.5\xa0%", "true count", "differs"),
+    ]
+    assert tile.readings[0].caveat == "consistent with our reading"
+    assert "the paper prints 58\xa0% fewer and names no counter" in tile.detail
+    assert view_of(usual, "saving").published == "−58\xa0%"
+
+
+def test_the_measured_latency_stands_beside_the_saving_without_a_verdict(usual: PaperPage) -> None:
+    tile = usual.tiles[1]
+    assert tile.what == "Latency, full size, 1 thread"
+    assert [(r.value, r.status) for r in tile.readings] == [("−32.6\xa0%", None)]
+    assert tile.detail == "91.2 → 61.5\xa0ms, medians, n = 200 calls each, Example CPU; the paper prints none"
+
+
+def test_what_our_reading_shows_is_never_shown_without_its_caveat() -> None:
+    ours = replace(PROPOSAL, variant=replace(POCKET, reading="ours"))
+    paper = replace(PAPER, headline=replace(PAPER.headline, arms=(CONTROL, ours)), ablations=())
+    found = build([make.accuracy(a, s, Level(v)) for a, v in ((CONTROL, 76), (ours, 66)) for s in range(3)], paper)
+    (tile,) = found.tiles
+    assert [(r.status, r.caveat) for r in tile.readings] == [("differs", "our reading, in miniature")]
+    assert "our reading, in miniature" in Page(render(found)).words
+
+
+def test_only_what_the_paper_itself_prints_speaks_for_its_protocol(usual: PaperPage) -> None:
+    told = {row[0].text: row[-1].text for row in usual.protocols.rows}
+    assert usual.protocols.columns[-1].name == "Published by the paper"
+    assert told["Data set"] == "coco-val2017-det56"
+    assert told["Test-time flip"] == "not available to us"
+    others = tuple(replace(c, status="secondary") for c in CLAIMS)
+    assert {row[-1].text for row in build(ALL, claims=others).protocols.rows} == {"not available to us"}
+
+
+def test_an_ablation_that_has_only_headline_arms_names_what_is_missing() -> None:
+    headline_only = [r for r in ALL if r.identity.recipe != "mse" or r.identity.paper == "base"]
+    found = build(headline_only)
+    assert found.headline.blocks
+    assert [(s.blocks, s.missing) for s in found.ablations] == [((), "Tiny, squared error")]
+    words = Page(render(found)).words
+    assert "Not run yet: Tiny, squared error. hpe-bench ablate tiny --study losses" in words
+
+
+def test_an_arm_that_was_not_run_is_named_under_the_table(usual: PaperPage) -> None:
+    without = [r for r in ALL if r.identity.recipe != "rce"]
+    (block,) = build(without).ablations[0].blocks
+    assert block.table.note.endswith("Not run yet: Tiny, RCE.")
+    assert len(block.table.rows) == 3  # two arms and the mean pose
+    assert "Not run yet" not in usual.headline.blocks[0].table.note
+
+
+def test_every_code_that_pages_link_to_is_explained() -> None:
+    root = Path(site.__file__).parents[2]
+    listed = set(re.findall(r"\*\*([FMR]\d+)\*\*", (root / "docs" / "footguns.md").read_text()))
+    sources = [*(root / "hpe_bench").rglob("*.py"), root / "docs" / "costs.md"]
+    cited = {code for p in sources for code in re.findall(r"\(([FMR]\d+)\)", p.read_text())}
+    assert cited
+    assert cited <= listed
 
 
 def test_a_failed_run_is_shown_with_its_reason() -> None:
@@ -231,8 +292,15 @@ def test_every_number_is_labelled(whole: PaperPage) -> None:
 
 
 def test_both_counting_conventions_stand_in_the_cost_table(usual: PaperPage) -> None:
-    (full, pocket) = usual.costs
+    claimed, full, pocket = usual.costs
     names = [c.name for c in full.columns]
+    assert [c.name for c in claimed.columns] == names
+    assert [(r[0].text, r[3].note) for r in claimed.rows] == [
+        ("big_256x192 (baseline)", ""),
+        ("small_256x192", "−25.5\xa0%"),
+    ]
+    assert claimed.emphasised == (0,)
+    assert claimed.rows[1][-1].note == "−32.6\xa0% · [59.7,\xa064.0] · p90\xa067.7 · n\xa0200"
     assert "GMAC, true count" in names
     assert "HRNet counter, GMAC/2³⁰" in names
     row = next(r for r in full.rows if r[0].text == "printed_256x192")
@@ -252,9 +320,17 @@ def test_figures_say_protocol_scale_n_and_interval(usual: PaperPage) -> None:
     assert len(block.figures) == 3
     for f in block.figures:
         assert f"{DARK}, pocket scale" in f.caption
-        assert "n = 150 images, 2 seeds" in f.caption
+        assert "2 seeds an arm" in f.caption
         assert [label for _, label in f.legend] == ["Base, squared error", "Tiny, RCE"]
-    assert "95 % interval" in block.figures[0].caption
+    for f in block.figures[:2]:
+        assert "95 % interval" in f.caption
+        assert "n = 150\xa0images, 2,550\xa0joints (the image is what is resampled)" in f.caption
+    assert "no interval" in block.figures[2].caption
+
+
+def test_training_curves_are_drawn_once_for_both_decoders(whole: PaperPage) -> None:
+    drawn = ["curves-" in str(b.figures[-1].svg) for b in whole.headline.blocks]
+    assert drawn == [True, False, True]
 
 
 def test_downloads_hold_full_precision(usual: PaperPage) -> None:
@@ -263,6 +339,8 @@ def test_downloads_hold_full_precision(usual: PaperPage) -> None:
     value = float(rows[1]["PCKh@0.5, %"])
     made = [r for r in ALL if r.identity.paper == "tiny" and r.identity.recipe == "rce"]
     assert value == np.mean([r.measurements[0].value for r in made])
+    assert rows[1]["Runs"] == "2.0"
+    assert rows[1]["Runs: note"] == "×\xa0150\xa0images"
 
 
 # ---------------------------------------------------------------------------------------------------- safety
@@ -308,6 +386,7 @@ def test_links_between_pages_and_downloads_are_relative(page: Page) -> None:
     outside = [link for link in links if link.startswith("http")]
     assert outside == [PAPER.url]
     assert "../index.html" in links
+    assert "../../docs/footguns.md" in links
 
 
 def test_ids_are_unique_and_references_resolve(page: Page) -> None:
@@ -371,7 +450,9 @@ def test_an_embedded_crop_lies_under_its_skeleton() -> None:
 
 
 def test_scenes_are_shown_only_if_the_person_is_in_them() -> None:
-    scene = render_scene(0, split="test")
+    data = site.suite()[DARK].data
+    assert isinstance(data, Mannequins)
+    scene = render_scene(0, split="test", dials=data.dials)
     order = [MANNEQUIN_JOINTS.index(j) for j in COCO_17.joints]
     joints = scene.joints_px[0][order].round(2)
     there = sample(image=0, truth=tuple((float(x), float(y)) for x, y in joints), labelled=(True,) * 17)
@@ -416,10 +497,12 @@ def test_only_rows_of_one_protocol_and_budget_are_ranked_together() -> None:
     board = leaderboard.build([loaded()], [*ALL, *runs(LSP), longer], site.suite())
     sizes = {t.caption.split(":")[0]: len(t.rows) for t in board.measured}
     assert sizes == {
-        f"{DARK}, pocket scale, 40,000 training samples each": 3,
-        f"{DARK}, pocket scale, 80,000 training samples each": 1,
-        f"{LSP}, pocket scale, 40,000 training samples each": 3,
+        f"{DARK}, pocket scale, 40,000 training samples each": 4,
+        f"{DARK}, pocket scale, 80,000 training samples each": 2,
+        f"{LSP}, pocket scale, 40,000 training samples each": 4,
     }
+    for t in board.measured:
+        assert (t.rows[-1][0].text, t.rows[-1][1].text) == ("–", "Mean training pose")
     check_labels(board.tables)
 
 

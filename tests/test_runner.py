@@ -121,6 +121,14 @@ def test_a_failure_never_overwrites_a_result(tmp_path: Path) -> None:
     assert records.load(here.results / made.identity.paper / made.filename).status == "done"
 
 
+def test_changed_code_is_run_again(tmp_path: Path) -> None:
+    run, here = small.training(), settings(tmp_path)
+    runner.run_trainings([run], here, Console(quiet=True), lambda _: 1.0)
+    record_id = run.record_id(run.protocols[0])
+    assert runner.finished(record_id, run.code, here)
+    assert runner.finished(record_id, "0123456789abcdef", here) is None
+
+
 def test_no_room_is_said_before_work_starts(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="needed"):
         runner.check_room(tmp_path, 1 << 60)

@@ -7,7 +7,7 @@ never zeros (M5). Raw times are kept (M3). Several networks are timed in turns, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 ROUNDS = 10  # turns that each network gets
 MAX_CALLS_PER_ROUND = 20
+TICKS = 1 + ROUNDS  # stretches of work per network: its warm-up and its turns
 WARM_WINDOW = 3  # calls; warm-up ends when the medians of two successive windows agree ...
 WARM_TOLERANCE = 0.05  # ... to this fraction,
 WARM_LIMIT = 30  # or after this many calls
@@ -68,13 +69,16 @@ def measure(model: nn.Module, input_hw: tuple[int, int], threads: int, seconds: 
 
 
 def measure_interleaved(
-    subjects: Mapping[str, tuple[nn.Module, tuple[int, int]]], threads: int, seconds: float = 2.0
+    subjects: Mapping[str, tuple[nn.Module, tuple[int, int]]],
+    threads: int,
+    seconds: float = 2.0,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Latency]:
     """Latency of several networks with their input sizes (h, w), timed in `ROUNDS` turns (M8).
 
     Each gets about `seconds` of timed calls, at least one and at most `MAX_CALLS_PER_ROUND` a turn. All are held in
     memory and put into eval mode; modes and the number of threads are restored. One network may stand under several
-    names, with different inputs.
+    names, with different inputs. `tick` is called after each of the TICKS stretches of work per network, never timed.
     """
     if threads < 1 or not subjects:
         raise ValueError(f"{threads} threads, {len(subjects)} networks: give at least one of each")
@@ -84,7 +88,10 @@ def measure_interleaved(
         for model, _ in subjects.values():
             stack.enter_context(_eval_mode(model))
         inputs = {name: noise(input_hw) for name, (_, input_hw) in subjects.items()}
-        warm = {name: _warm_up(model, inputs[name]) for name, (model, _) in subjects.items()}
+        warm = {}
+        for name, (model, _) in subjects.items():
+            warm[name] = _warm_up(model, inputs[name])
+            tick()
         calls = {
             name: min(max(1, round(1e3 * seconds / ROUNDS / w.median_ms)), MAX_CALLS_PER_ROUND)
             for name, w in warm.items()
@@ -93,6 +100,7 @@ def measure_interleaved(
         for _ in range(ROUNDS):
             for name, (model, _) in subjects.items():
                 taken[name].append(tuple(_time_ms(model, inputs[name]) for _ in range(calls[name])))
+                tick()
     return {
         name: Latency(input_hw, threads, tuple(taken[name]), warm[name].calls, warm[name].settled)
         for name, (_, input_hw) in subjects.items()

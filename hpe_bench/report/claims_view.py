@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hpe_bench.declare import Claim
-from hpe_bench.report.text import MINUS, exact, metric, signed, significant, unit_text
+from hpe_bench.report.text import MINUS, NO_BREAK, exact, metric, signed, significant, unit_text
 from hpe_bench.verdicts import STATUSES, Verdict
+from hpe_bench.verdicts.printed import decimals
 
 ORIGIN = {
     "published": "published",
@@ -19,6 +20,7 @@ ORIGIN = {
     "unknown": "not available",
 }
 HYPHEN_MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
+PERCENT = re.compile(r"(?<=\d) ?%")
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,14 @@ def views(claims: Sequence[Claim], verdicts: Iterable[Verdict]) -> list[ClaimVie
 
 
 def published(claim: Claim) -> str:
-    """What stands on the page, with its unit; a statement without a figure says so."""
+    """What stands in the paper, with its unit; a change carries its sign, a statement without a figure says so."""
     if claim.status == "unknown":
         return "not available"
     if claim.status == "inferred":
         return "not printed"
     unit = unit_text(claim.unit)
+    if claim.kind == "percent change" and claim.value is not None:
+        return f"{signed(claim.value, max(decimals(claim), 0))}{NO_BREAK}%"
     if not claim.printed:
         return "no figure" if claim.value is None else f"{claim.value:g} {unit}".strip()
     named = not claim.printed[-1].isdigit() or not unit
@@ -102,20 +106,21 @@ def verdict_view(v: Verdict) -> VerdictView:
     interval = ""
     if v.interval is not None:
         interval = f"[{_digits(v.interval[0], v)}, {_digits(v.interval[1], v)}]"
-    value = "" if v.value is None else f"{_digits(v.value, v)} {unit_text(v.unit)}"
+    value = "" if v.value is None else f"{_digits(v.value, v)}{NO_BREAK}{unit_text(v.unit)}"
     over = f"n = {v.n:,} {v.over}" if v.n else ""
     return VerdictView(v, " · ".join(held), value, exact(v.value, v.unit), interval, over, typeset(v.reason))
 
 
 def typeset(sentence: str) -> str:
     """A sentence of a verdict with true minus signs, units and metrics as readers write them."""
-    return unit_text(HYPHEN_MINUS.sub(MINUS, sentence)).replace("pckh@", "PCKh@").replace("pck@", "PCK@")
+    sentence = PERCENT.sub(f"{NO_BREAK}%", HYPHEN_MINUS.sub(MINUS, sentence))
+    return unit_text(sentence).replace("pckh@", "PCKh@").replace("pck@", "PCK@")
 
 
 def _digits(value: float, v: Verdict) -> str:
-    """Relations carry their sign; points and percent two decimals; counts four significant figures."""
+    """Relations carry their sign; accuracies two decimals, changes of a cost one; counts four significant figures."""
     if v.unit in ("points", "percent"):
-        return signed(value, 2)
+        return signed(value, 2 if v.unit == "points" or v.interval else 1)
     return significant(value)
 
 

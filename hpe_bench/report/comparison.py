@@ -118,7 +118,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
                 Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
                 Cell(" or ".join(f"{s:,}" for s in seen), sort=float(seen[0])),
                 amount(None if cost is None else cost.get("macs"), 1e6, 1),
-                latency_cell(ms),
+                Cell(tables.EMPTY) if cost is None else latency_cell(cost, ms),
             )
         )
     columns = (
@@ -130,7 +130,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
     )
-    note = f"Intervals resample images and seeds. Latency: median with 95 % interval; {scope}."
+    note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
     return Table(
         f"accuracy-{place.scale}-{place.protocol}", f"{where(place)}: {metric(key)}.", columns, tuple(rows), note
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from hpe_bench.report import plots, svgdraw
-from hpe_bench.report.studies import ArmResult, StudyResult, group_keys
+from hpe_bench.report.studies import ArmResult, StudyResult, group_keys, sample_size
 from hpe_bench.report.text import arm_label, metric, where
 from hpe_bench.verdicts import evidence
 
@@ -22,7 +22,6 @@ class Figure:
     svg: Markup
     caption: str
     legend: tuple[tuple[Markup, str], ...]
-    tall: bool = False
 
 
 def legend(results: Sequence[ArmResult]) -> tuple[tuple[Markup, str], ...]:
@@ -30,10 +29,13 @@ def legend(results: Sequence[ArmResult]) -> tuple[tuple[Markup, str], ...]:
     return tuple((svgdraw.swatch(a.style), arm_label(a.arm)) for a in results)
 
 
-def _extent(results: Sequence[ArmResult]) -> str:
+def _extent(results: Sequence[ArmResult], key: str) -> str:
+    return f"n = {sample_size([r for a in results for r in a.runs], key)}, {_seeds(results)}"
+
+
+def _seeds(results: Sequence[ArmResult]) -> str:
     seeds = sorted({a.accuracy.seeds for a in results if a.accuracy})
-    images = sorted({a.accuracy.images for a in results if a.accuracy})
-    return f"n = {' or '.join(f'{i:,}' for i in images)} images, {' or '.join(map(str, seeds))} seeds an arm"
+    return f"{' or '.join(map(str, seeds))} seeds an arm"
 
 
 def accuracy_against_macs(name: str, result: StudyResult, results: Sequence[ArmResult]) -> Figure | None:
@@ -51,8 +53,8 @@ def accuracy_against_macs(name: str, result: StudyResult, results: Sequence[ArmR
         return None
     svg = plots.scatter(name, points, "MMAC per crop, true count", f"{metric(result.key)}, %")
     caption = (
-        f"{where(result.where)}. Bars: 95 % intervals over images and seeds; {_extent(shown)}. MACs are no measure of "
-        "speed; the table has the latency."
+        f"{where(result.where)}. Bars: 95 % intervals over images and seeds; {_extent(shown, result.key)}. "
+        "MACs are no measure of speed; the table has the latency."
     )
     return Figure(svg, caption, legend(shown))
 
@@ -72,8 +74,9 @@ def by_joint(name: str, result: StudyResult, results: Sequence[ArmResult]) -> Fi
     names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
     svg = plots.dots(name, names, rows, f"{metric(result.key)}, %")
     methods = sorted({evidence.pooled(list(a.runs), keys[0]).method for a in results})
-    caption = f"{where(result.where)}. Mean over seeds with 95 % intervals ({', '.join(methods)}); {_extent(results)}."
-    return Figure(svg, caption, legend(results), tall=True)
+    how = f"95 % intervals ({', '.join(methods)}); {_extent(results, result.key)}"
+    caption = f"{where(result.where)}. Mean over seeds with {how}."
+    return Figure(svg, caption, legend(results))
 
 
 def training_curves(name: str, result: StudyResult, results: Sequence[ArmResult]) -> Figure | None:
@@ -92,7 +95,7 @@ def training_curves(name: str, result: StudyResult, results: Sequence[ArmResult]
         return None
     svg = plots.curves(name, lines, f"{metric(result.key)} on the probe persons, %")
     caption = (
-        f"{where(result.where)}. Bold: mean over seeds; thin: each seed. The probe is a fixed spread of test "
-        f"persons without flip test, for the curve only. {_extent(shown)}."
+        f"{where(result.where)}. Bold: mean over seeds; thin: each seed; {_seeds(shown)}, no interval. The probe is a "
+        "fixed spread of at most 250 test persons without flip test, decoded as the headline protocol says."
     )
     return Figure(svg, caption, legend(shown))

@@ -12,7 +12,7 @@ from hpe_bench.records import RunRecord
 from hpe_bench.report import svgdraw, tables
 from hpe_bench.report.claims_view import ORIGIN
 from hpe_bench.report.ranking import rank_ranges, rank_text
-from hpe_bench.report.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.report.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
 from hpe_bench.report.tables import Cell, Column, Table, amount, exact_span, latency_cell
 from hpe_bench.report.text import NO_BREAK, exact, metric, number, plural, size, span, unit_text
 from hpe_bench.report.theme import Style
@@ -100,7 +100,7 @@ def _measured(where: Condition, records: Records) -> list[Table]:
             row = (i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash)
             groups.setdefault((i.samples_seen, i.train_digest), {}).setdefault(row, []).append(r)
     return [
-        _ranked(where, budget, [_row(found, records) for found in rows.values()])
+        _ranked(where, budget, [_row(found, records) for found in rows.values()], mean_pose(records, where))
         for (budget, _), rows in sorted(groups.items())
     ]
 
@@ -117,7 +117,7 @@ def _row(found: Iterable[RunRecord], records: Records) -> Row:
     return Row(runs[0], evidence.pooled(runs, evidence.headline_key(runs[0])), cost)
 
 
-def _ranked(where: Condition, budget: int, rows: list[Row]) -> Table:
+def _ranked(where: Condition, budget: int, rows: list[Row], mean: RunRecord | None) -> Table:
     rows.sort(
         key=lambda r: (-r.estimate.value, r.first.identity.paper, r.first.identity.variant, r.first.identity.recipe)
     )
@@ -145,6 +145,8 @@ def _ranked(where: Condition, budget: int, rows: list[Row]) -> Table:
                 *_cost_cells(row.cost, unit, power, 3 if pocket else 1),
             )
         )
+    if mean is not None:
+        cells.append(_mean_pose_row(mean, key))
     columns = (
         Column("Rank", numeric=True),
         Column("Model"),
@@ -165,9 +167,24 @@ def _ranked(where: Condition, budget: int, rows: list[Row]) -> Table:
     )
 
 
+def _mean_pose_row(record: RunRecord, key: str) -> tuple[Cell, ...]:
+    """What a model must beat; it is no model and has no rank."""
+    m = record.get(key)
+    tally = evidence.rates(record, key)
+    return (
+        Cell(tables.EMPTY),
+        Cell("Mean training pose", note="no model"),
+        Cell("us", note=f"{record.identity.scale}{NO_BREAK}scale"),
+        Cell(tables.EMPTY) if m is None else Cell(number(m.value, 1), exact(m.value, "percent"), m.value),
+        Cell("" if m is None else span(m.interval)),
+        Cell("no training", note="" if tally is None else plural(len(tally[0]), "image")),
+        *[Cell(tables.EMPTY)] * 4,
+    )
+
+
 def _latency_note(costs: Sequence[RunRecord | None]) -> str:
     scopes = sorted({scope_of(m) for c in costs if c and (m := latency(c))})
-    return f"Latency: median with 95 % interval; {'; '.join(scopes) or 'not measured yet'}."
+    return f"{tables.LATENCY}; {'; '.join(scopes) or 'not measured yet'}."
 
 
 def _cost_columns(prefix: str, power: int) -> tuple[Column, ...]:
@@ -186,7 +203,7 @@ def _cost_cells(cost: RunRecord | None, unit: float, power: int, digits: int) ->
         amount(cost.get("macs"), unit, 2),
         amount(cost.get("macs/hrnet_counter"), float(2**power), 2),
         amount(cost.get("params"), 1e6, digits),
-        latency_cell(latency(cost)),
+        latency_cell(cost, latency(cost)),
     )
 
 

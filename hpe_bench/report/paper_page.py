@@ -12,12 +12,26 @@ from hpe_bench.report import claims_view, figures, gallery, provenance_view, tab
 from hpe_bench.report.claims_view import ClaimView, Waiting
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
-from hpe_bench.report.studies import Protocols, StudyResult, ordered_conditions, study_result
+from hpe_bench.report.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.report.tables import Cell, Column, Table
-from hpe_bench.report.text import metric, protocol_fields, signed, size, span, where
-from hpe_bench.verdicts import Status, Verdict, commands, count, judge_all
+from hpe_bench.report.text import (
+    NO_BREAK,
+    arm_label,
+    change,
+    metric,
+    number,
+    plural,
+    protocol_fields,
+    signed,
+    size,
+    span,
+    unit_text,
+    where,
+)
+from hpe_bench.verdicts import Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 
+TRUE_COUNT = ("true multiply-adds", "true count")
 RENDERED = "Scenes of the embedded data set, rendered again for this page."
 PLAIN = "On a plain ground where the image cannot be had again, or is a photograph that may not be passed on."
 
@@ -28,7 +42,7 @@ class Block:
 
     title: str
     table: Table
-    all_metrics: Table
+    all_metrics: tuple[tuple[str, Table], ...]  # folded, by heading
     figures: tuple[Figure, ...]
     is_open: bool
 
@@ -40,6 +54,7 @@ class Study:
     name: str
     question: str
     blocks: tuple[Block, ...]
+    missing: str  # arms that no block shows
     command: str
 
 
@@ -52,14 +67,22 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One verdict worth seeing first."""
+class Reading:
+    """One value of a tile: what it is, and its verdict where it has one."""
 
     value: str
+    label: str = ""
+    status: Status | None = None
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One thing worth seeing first, in one value or, where counters disagree, in two."""
+
     what: str
+    readings: tuple[Reading, ...]
     detail: str
-    status: Status
-    caveat: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,7 @@ class PaperPage:
     paper: Paper
     counts: dict[Status, int]
     summary: str
+    extent: str
     tiles: tuple[Tile, ...]
     tested: tuple[ClaimView, ...]
     waiting: tuple[Waiting, ...]
@@ -88,7 +112,7 @@ class PaperPage:
     def tables(self) -> list[Table]:
         """Every table of the page, for the downloads beside it."""
         studies = (self.headline, *self.ablations)
-        found = [t for s in studies for b in s.blocks for t in (b.table, b.all_metrics)]
+        found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
         return [*found, *self.costs, self.protocols, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
@@ -105,12 +129,13 @@ def build(
         paper=paper,
         counts=counts,
         summary=claims_view.summary({str(k): v for k, v in counts.items()}),
-        tiles=_tiles(claims, verdicts),
+        extent=f"{sum(v.tested for v in views)} of {plural(len(views), 'claim')} tested. Verdicts:" if views else "",
+        tiles=_tiles(paper, claims, verdicts, own),
         tested=tuple(v for v in views if v.tested),
         waiting=tuple(claims_view.waiting(views)),
         headline=_study(paper, paper.headline, results[paper.headline.name]),
         ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
-        costs=_costs(paper, own),
+        costs=_costs(paper, claims, own),
         cost_command=commands.cost(paper),
         galleries=_galleries(results[paper.headline.name], images),
         protocols=_protocol_table(claims, results[paper.headline.name], protocols),
@@ -171,29 +196,38 @@ def _results(paper: Paper, study: Ablation, records: Records, protocols: Protoco
 
 
 def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Study:
-    """Blocks of a study; one arm by itself answers no question of an ablation and is left out."""
+    """Blocks of a study; an ablation of which only headline arms were run has nothing of its own to show yet."""
     blocks = []
+    headline = {same(a) for a in paper.headline.arms}
     seen: set[str] = set()
     for result in results:
-        if study.name != paper.headline.name and len(result.run) < 2:
+        new = {same(a.arm) for a in result.run} - headline
+        if study.name != paper.headline.name and (len(result.run) < 2 or not new):
             continue
         data = result.where.protocol.partition("-")[0]
         blocks.append(_block(study, result, is_open=data not in seen))
         seen.add(data)
-    return Study(study.name, study.question, tuple(blocks), commands.study(paper, study.name))
+    there = {same(a.arm) for r in results for a in r.run}
+    missing = "; ".join(arm_label(a) for a in study.arms if same(a) not in there)
+    return Study(study.name, study.question, tuple(blocks), missing, commands.study(paper, study.name))
 
 
 def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
     name = f"{study.name}-{result.where.scale}-{result.where.protocol}-{result.where.test_digest[:6]}".replace(".", "-")
+    # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
     drawn = [
         figures.accuracy_against_macs(f"macs-{name}", result, result.run),
         figures.by_joint(f"joints-{name}", result, result.run) if len(result.run) <= 4 else None,
-        figures.training_curves(f"curves-{name}", result, result.run),
+        figures.training_curves(f"curves-{name}", result, result.run) if is_open else None,
     ]
+    folded = (
+        ("Every metric of these runs", tables.metrics_table(result, f"metrics-{name}", joints=False)),
+        ("Joint by joint", tables.metrics_table(result, f"metrics-joints-{name}", joints=True)),
+    )
     return Block(
         where(result.where),
         tables.accuracy_table(result, f"accuracy-{name}"),
-        tables.metrics_table(result, f"metrics-{name}"),
+        tuple((heading, t) for heading, t in folded if t is not None),
         tuple(f for f in drawn if f is not None),
         is_open,
     )
@@ -202,57 +236,109 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
 # ---------------------------------------------------------------------------------------------------- first sight
 
 
-def _tiles(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> tuple[Tile, ...]:
-    """The first tested verdict on each relation: cost under our count, size, accuracy, convergence."""
-    relative = {c.id: claims_view.published(c) for c in claims if c.kind != "value"}
+def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], own: Records) -> tuple[Tile, ...]:
+    """Cost under both counters, latency, size, accuracy, convergence: the first tested relation of each."""
+    relative = {c.id: c for c in claims if c.kind != "value"}
     tested = [v for v in verdicts if v.claim in relative and v.value is not None and v.status != "not comparable"]
+    costs = [v for v in tested if v.key == "macs" and v.scale == "cost"]
     picks = (
-        ("MACs, full size, true count", lambda v: v.key == "macs" and v.scale == "cost" and "true" in v.convention),
         ("Parameters, full size", lambda v: v.key == "params" and v.scale == "cost"),
         (
             "{key}, in miniature ({protocol})",
-            lambda v: v.scale == "pocket" and v.key not in ("macs", "params", "convergence"),
+            lambda v: v.scale == "pocket" and v.key not in ("macs", "params", "latency", "convergence"),
         ),
         ("Mean probe accuracy while training, in miniature", lambda v: v.key == "convergence"),
     )
     found = [(what, next((v for v in tested if pick(v)), None)) for what, pick in picks]
-    return tuple(
-        _tile(what.format(key=metric(v.key), protocol=v.protocol), v, relative[v.claim])
-        for what, v in found
-        if v is not None
+    first: list[Tile | None] = []
+    if costs:
+        claim = relative[costs[0].claim]
+        first = [_cost_tile(claim, [v for v in costs if v.claim == claim.id]), _latency_tile(paper, claim, claims, own)]
+    tiles = (_tile(what.format(key=metric(v.key), protocol=v.protocol), v, relative[v.claim]) for what, v in found if v)
+    return tuple(tile for tile in (*first, *tiles) if tile is not None)
+
+
+def _cost_tile(claim: Claim, verdicts: Sequence[Verdict]) -> Tile:
+    """A claimed change of FLOPs, with the count under each convention and its own verdict."""
+    readings = tuple(Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts)
+    printed = "the paper prints no figure"
+    if claim.value is not None:
+        sense = "fewer" if claim.value < 0 else "more"
+        printed = f"the paper prints {abs(claim.value):g}{NO_BREAK}% {sense}"
+        printed += " and names no counter" if claim.convention == "unknown" else ""
+    return Tile("FLOPs, full size", readings, f"exact counts; {printed}")
+
+
+def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Records) -> Tile | None:
+    """The measured times beside a claimed saving (F20); None unless both sides were timed alike."""
+    slug, _, name = claim.baseline.partition("/")
+    ours = evidence.cost_record(own, paper.slug, claim.variant)
+    theirs = evidence.cost_record(own, slug, name)
+    if ours is None or theirs is None or ours.provenance.device != theirs.provenance.device:
+        return None
+    scope = next((s for s in evidence.latencies(ours) if s in evidence.latencies(theirs)), None)
+    if scope is None:
+        return None
+    a, b = evidence.latencies(ours)[scope], evidence.latencies(theirs)[scope]
+    calls = " and ".join(dict.fromkeys(f"{m.n:,}" for m in (b, a)))
+    printed = any(c.metric == "latency" and c.value is not None for c in claims)
+    detail = (
+        f"{number(b.value, 1)} → {number(a.value, 1)}{NO_BREAK}ms, medians, n = {calls} calls each, "
+        f"{ours.provenance.device}" + ("" if printed else "; the paper prints none")
     )
+    return Tile(f"Latency, full size, {scope.split(', ')[-1]}", (Reading(change(a.value, b.value)),), detail)
 
 
-def _tile(what: str, v: Verdict, published: str) -> Tile:
-    assert v.value is not None
-    unit = {"percent": "%"}.get(v.unit, v.unit)
+def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
+    printed = claims_view.published(claim)
+    sign = v.scale == "pocket" or claim.value is None
     detail = [
-        f"the paper: {published}" + ("; here only the sign is tested" if v.scale == "pocket" else ""),
+        f"the paper: {printed}" + ("; here only the sign is tested" if sign else ""),
         f"95 % interval {span(v.interval, 1, sign=True)}" if v.interval else "",
         f"n = {v.n:,} {v.over}" if v.n else "exact count",
     ]
-    return Tile(f"{signed(v.value, 1)} {unit}", what, ", ".join(filter(None, detail)), v.status, v.caveat)
+    return Tile(
+        what, (Reading(_value(v), "", v.status, v.caveat),), claims_view.typeset(", ".join(filter(None, detail)))
+    )
+
+
+def _value(v: Verdict) -> str:
+    assert v.value is not None
+    return f"{signed(v.value, 1)}{NO_BREAK}{unit_text(v.unit)}"
 
 
 # ---------------------------------------------------------------------------------------------------- the rest
 
 
-def _costs(paper: Paper, own: Sequence[RunRecord]) -> tuple[Table, ...]:
+def _costs(paper: Paper, claims: Sequence[Claim], own: Sequence[RunRecord]) -> tuple[Table, ...]:
+    """What the relative claims speak of, against its baselines; then the other full-size models and the miniatures."""
     variants = [*paper.variants, *(a.variant for s in paper.studies for a in s.arms)]
     inputs = {fingerprint(v): size(v.input_hw) for v in variants}
     small = {fingerprint(v) for v in variants if v.scale == "pocket"}
     done = [r for r in own if r.identity.kind == "cost" and r.status == "done"]
+    done.sort(key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
     full = [r for r in done if r.identity.variant_hash not in small]
+    relative = [c for c in claims if c.baseline not in ("", f"{paper.slug}/{c.variant}")]
+    baselines = [r for r in full if _name(r) in {c.baseline for c in relative}]
+    subjects = [r for r in full if r not in baselines and _name(r) in {f"{paper.slug}/{c.variant}" for c in relative}]
+    others = [r for r in full if r not in baselines and r not in subjects]
     pocket = [r for r in done if r.identity.variant_hash in small]
-    full.sort(key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
     found = []
-    if full:
-        found.append(
-            tables.cost_table(full, "costs", "Cost at full size, batch 1, cheapest true count first.", False, inputs)
-        )
+    if baselines and subjects:
+        title = "Cost at full size, batch 1: what the relative claims compare."
+        found.append(tables.cost_table(subjects, "costs", title, False, inputs, baselines))
+    else:
+        others = full
+    if others:
+        title = "Cost of the other full-size models, batch 1." if found else "Cost at full size, batch 1."
+        found.append(tables.cost_table(others, "costs-other" if found else "costs", title, False, inputs))
     if pocket:
         found.append(tables.cost_table(pocket, "costs-pocket", "Cost of the miniatures, batch 1.", True, inputs))
     return tuple(found)
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.identity.paper}/{record.identity.variant}"
 
 
 def _galleries(results: Sequence[StudyResult], images: dict[str, Images]) -> tuple[Gallery, ...]:
@@ -283,29 +369,33 @@ def _protocol_table(claims: Sequence[Claim], results: Sequence[StudyResult], pro
     ]
     rows.insert(
         1,
-        (Cell("Input, px"), *[Cell(", ".join(inputs) or tables.EMPTY)] * len(fields), Cell(_published_inputs(claims))),
+        (
+            Cell("Input, px"),
+            *[Cell(", ".join(inputs) or tables.EMPTY)] * len(fields),
+            Cell(_published_field("Input, px", claims)),
+        ),
     )
-    columns = (Column("Field"), *(Column(f"{name} (ours)") for name in shown), Column("The paper's figures"))
+    columns = (Column("Field"), *(Column(f"{name} (ours)") for name in shown), Column("Published by the paper"))
     note = "Scores under different protocols are never compared with each other (F1-F13)."
     return Table("protocols", "How accuracy is measured here and in the published figures.", columns, tuple(rows), note)
 
 
-def _published_inputs(claims: Sequence[Claim]) -> str:
-    sizes = sorted({c.input_hw for c in claims if c.input_hw and c.protocol and c.status in ("published", "secondary")})
-    return ", ".join(size(s) for s in sizes) or "not stated"
+def _printed_scores(claims: Sequence[Claim]) -> list[Claim]:
+    """Scores that the paper itself prints: only they say how it measures."""
+    return [c for c in claims if c.status == "published" and c.value is not None and c.protocol and c.kind == "value"]
 
 
 def _published_field(field: str, claims: Sequence[Claim]) -> str:
-    """What the claims say about a field of their protocols; protocol names are data set, split, boxes."""
-    shown = [c for c in claims if c.protocol and c.kind == "value"]
+    """What the paper's own scores say about a field; protocol names are data set, split, boxes."""
+    shown = _printed_scores(claims)
     names = sorted({c.protocol for c in shown})
-    if field == "Data set":
-        return "; ".join(names) or "not stated"
-    if field == "Metrics":
-        return ", ".join(dict.fromkeys(metric(c.metric) for c in shown)) or "not stated"
-    if field == "Boxes":
-        return ", ".join(dict.fromkeys(_boxes(n) for n in names)) or "not stated"
-    return "see the README of the paper's folder" if names else "not stated"
+    known = {
+        "Data set": "; ".join(names),
+        "Input, px": ", ".join(size(s) for s in sorted({c.input_hw for c in shown if c.input_hw})),
+        "Metrics": ", ".join(dict.fromkeys(metric(c.metric) for c in shown)),
+        "Boxes": ", ".join(dict.fromkeys(_boxes(n) for n in names)),
+    }
+    return known.get(field) or "not available to us"
 
 
 def _boxes(name: str) -> str:

@@ -20,15 +20,16 @@ from matplotlib.figure import Figure
 from hpe_bench.report.theme import CSS, INK, LINE, MUTED, SURFACE, Style
 
 PX = 1 / 72  # figure sizes are given in CSS pixels; matplotlib's SVG writes one unit per 1/72 inch
-WIDTH_PX = 500
+WIDTH_PX = 400  # fits a phone, where 13 px text stays above 11 px
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hpe-bench",
-    "font.size": 12,
+    "font.size": 13,
     "font.family": "DejaVu Sans",
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
+    "axes.labelpad": 8,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -88,7 +89,7 @@ def _axes(width_px: int, height_px: int) -> Iterator[tuple[Figure, Axes]]:
 
 def scatter(name: str, points: Sequence[tuple[str, Style, Point]], x_label: str, y_label: str) -> Markup:
     """Accuracy against cost, with vertical intervals."""
-    with _axes(WIDTH_PX, 320) as (figure, axes):
+    with _axes(WIDTH_PX, 300) as (figure, axes):
         for _, style, p in points:
             if p.interval is not None:
                 axes.vlines(p.x, *p.interval, color=style.sentinel, linewidth=1.8)
@@ -102,7 +103,7 @@ def scatter(name: str, points: Sequence[tuple[str, Style, Point]], x_label: str,
 
 def curves(name: str, lines: Sequence[Line], y_label: str) -> Markup:
     """Probe accuracy against samples seen: the mean over seeds, each seed thin behind it."""
-    with _axes(WIDTH_PX, 320) as (figure, axes):
+    with _axes(WIDTH_PX, 300) as (figure, axes):
         for line in lines:
             mean = np.mean(line.probes, axis=0)
             for probe in line.probes:
@@ -119,7 +120,7 @@ def curves(name: str, lines: Sequence[Line], y_label: str) -> Markup:
         axes.set(xlabel="training samples seen", ylabel=y_label)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-        axes.locator_params(axis="x", nbins=6)
+        axes.locator_params(axis="x", nbins=5)
         told = "; ".join(f"{line.label} ends at {np.mean(line.probes, axis=0)[-1]:.1f}" for line in lines)
         return _svg(figure, name, f"{y_label} against training samples seen", told)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hpe_bench.records import RunRecord
 from hpe_bench.report.tables import Cell, Column, Table
-from hpe_bench.report.text import number, plural
+from hpe_bench.report.text import NO_BREAK, number, plural
 
 SHOWN_HASH = 12
 
@@ -26,7 +26,6 @@ def environments(records: Sequence[RunRecord]) -> Table:
     rows = []
     for (code, machine, packages, flags), found in sorted(groups.items()):
         days = sorted({r.provenance.started[:10] for r in found})
-        hours = sum(r.provenance.seconds for r in found) / 3600
         rows.append(
             (
                 Cell(code),
@@ -34,7 +33,6 @@ def environments(records: Sequence[RunRecord]) -> Table:
                 Cell(packages, note=flags),
                 Cell(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"),
                 Cell(str(len(found)), sort=float(len(found))),
-                Cell(number(hours, 2), f"{hours!r} h", hours),
             )
         )
     columns = (
@@ -43,7 +41,6 @@ def environments(records: Sequence[RunRecord]) -> Table:
         Column("Packages and numeric flags"),
         Column("Date (UTC)"),
         Column("Records", numeric=True),
-        Column("Wall time, h", numeric=True),
     )
     return Table("environments", "Code, machine and packages behind the records of this page.", columns, tuple(rows))
 
@@ -53,6 +50,7 @@ def runs(records: Sequence[RunRecord]) -> Table:
     rows = []
     for r in records:
         i, p = r.identity, r.provenance
+        training = r.get("train/seconds")
         rows.append(
             (
                 Cell(r.id[:SHOWN_HASH], r.id),
@@ -60,7 +58,7 @@ def runs(records: Sequence[RunRecord]) -> Table:
                 Cell(i.protocol, note=f"protocol {i.protocol_hash}" if i.protocol_hash else ""),
                 Cell("–" if i.seed is None else str(i.seed), sort=None if i.seed is None else float(i.seed)),
                 Cell(f"{i.samples_seen:,}", sort=float(i.samples_seen)),
-                Cell(p.started, note=f"{number(p.seconds, 1)} s"),
+                Cell(p.started, note="" if training is None else f"{number(training.value, 1)}{NO_BREAK}s"),
                 Cell(r.status, note=r.reason),
                 Cell(
                     r.predictions_sha256[:SHOWN_HASH] or "–", r.predictions_sha256, note=r.weights_sha256[:SHOWN_HASH]
@@ -73,7 +71,7 @@ def runs(records: Sequence[RunRecord]) -> Table:
         Column("Protocol"),
         Column("Seed", numeric=True),
         Column("Training samples seen", numeric=True),
-        Column("Started (UTC), wall time"),
+        Column("Started (UTC), training time"),
         Column("Status"),
         Column("SHA-256 of predictions, of weights"),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Arm, Paper, Protocol, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.report.text import plural
 from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
@@ -112,6 +113,17 @@ def ordered_conditions(records: Records, protocols: Protocols) -> list[Condition
     order = list(protocols)
     found = evidence.conditions(r for r in records if r.status == "done" and r.identity.paper != MEAN_POSE)
     return sorted(found, key=lambda c: (order.index(c.protocol) if c.protocol in order else len(order), c))
+
+
+def sample_size(runs: Sequence[RunRecord], key: str) -> str:
+    """Images and joints behind a score, where images are resampled; else what it counts."""
+    sizes = {(None if (t := evidence.rates(r, key)) is None else len(t[0]), m.n) for r in runs if (m := r.get(key))}
+    told = [
+        f"{plural(n, 'person')}" if images is None else f"{plural(images, 'image')}, {plural(n, 'joint')}"
+        for images, n in sorted(sizes, key=lambda s: (s[0] or 0, s[1]))
+    ]
+    resampled = " (the image is what is resampled)" if any(images is not None for images, _ in sizes) else ""
+    return " or ".join(told) + resampled
 
 
 def group_keys(results: Sequence[ArmResult], key: str) -> list[str]:

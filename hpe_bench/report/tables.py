@@ -14,13 +14,14 @@ from markupsafe import Markup
 
 from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import svgdraw
-from hpe_bench.report.studies import ArmResult, StudyResult, latency, scope_of, short_scopes
+from hpe_bench.report.studies import ArmResult, StudyResult, latency, sample_size, scope_of, short_scopes
 from hpe_bench.report.svgdraw import Axis, strip
-from hpe_bench.report.text import NO_BREAK, arm_label, exact, metric, number, plural, signed, span, where
+from hpe_bench.report.text import NO_BREAK, arm_label, change, exact, metric, number, plural, signed, span, where
 from hpe_bench.verdicts import evidence
 
 HRNET_UNIT = 2**30
 EMPTY = "–"
+LATENCY = "Latency: median, below it its 95 % interval, the 90th percentile (p90) and the calls (n)"
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ class Table:
     emphasised: tuple[int, ...] = ()  # rows set apart, such as the control
 
     def csv(self) -> str:
-        """The table as CSV, full precision where a cell has it."""
+        """The table as CSV, full precision where a cell has it; a cell's second line is a column of its own."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([c.name for c in self.columns])
+        noted = [any(row[i].note for row in self.rows) for i in range(len(self.columns))]
+        names = [[c.name, f"{c.name}: note"][: 1 + noted[i]] for i, c in enumerate(self.columns)]
+        writer.writerow([name for pair in names for name in pair])
         for row in self.rows:
-            writer.writerow(
-                [repr(c.sort) if c.sort is not None else " ".join(filter(None, (c.text, c.note))) for c in row]
-            )
+            cells = [[c.text if c.sort is None else repr(c.sort), c.note][: 1 + noted[i]] for i, c in enumerate(row)]
+            writer.writerow([text for pair in cells for text in pair])
         return buffer.getvalue()
 
 
@@ -90,22 +92,23 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
     )
-    rows = [_arm_row(a, axis, gains) for a in ordered]
+    rows = [_arm_row(a, axis, gains) for a in ordered if a.accuracy is not None]
     if result.mean_pose is not None:
         rows.append(_mean_pose_row(result.mean_pose, result.key))
     caption = f"{where(result.where)}: {metric(result.key)} over all test persons, {_scope_of(result)}"
     note = "Intervals resample images and seeds; differences are paired image by image and seed by seed."
     if scope:
-        note += f" Latency: median of one call, {scope}; MACs do not order speed (F20)."
-    return Table(id, caption, columns, tuple(rows), note, emphasised=(0,))
+        note += f" {LATENCY}; {scope}. MACs do not order speed (F20)."
+    if missing := [arm_label(a.arm) for a in ordered if a.accuracy is None]:
+        note += f" Not run yet: {'; '.join(missing)}."
+    return Table(id, caption, columns, tuple(rows), note, emphasised=(0,) if ordered[0].accuracy else ())
 
 
 def _scope_of(result: StudyResult) -> str:
-    first = result.run[0]
-    assert first.accuracy is not None
     seen = sorted({r.identity.samples_seen for a in result.run for r in a.runs})
     budget = " or ".join(f"{s:,}" for s in seen)
-    return f"{plural(first.accuracy.images, 'image')}, {budget} training samples an arm."
+    size = sample_size([r for a in result.run for r in a.runs], result.key)
+    return f"{size}, {budget} training samples an arm."
 
 
 def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell, ...]:
@@ -114,8 +117,8 @@ def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell,
         note=f"{a.arm.paper}/{a.arm.variant.name} · {a.arm.recipe.name}",
         before=svgdraw.swatch(a.style),
     )
-    if a.accuracy is None or axis is None:
-        return (name, Cell("not run yet"), *[Cell(EMPTY)] * 4, *_costs(a.cost))
+    assert a.accuracy is not None
+    assert axis is not None
     value = Cell(number(a.accuracy.value, 1), exact(a.accuracy.value, "percent"), a.accuracy.value)
     interval = Cell(
         span(a.accuracy.interval),
@@ -168,26 +171,39 @@ def exact_span(interval: tuple[float, float] | None) -> str:
 def _costs(record: RunRecord | None) -> tuple[Cell, Cell]:
     if record is None:
         return Cell(EMPTY), Cell(EMPTY)
-    return amount(record.get("macs"), 1e6, 1), latency_cell(latency(record))
+    return amount(record.get("macs"), 1e6, 1), latency_cell(record, latency(record))
 
 
-def amount(m: Measurement | None, unit: float, digits: int) -> Cell:
-    """A measurement in a unit, its full value in the title."""
-    return Cell(EMPTY) if m is None else Cell(number(m.value / unit, digits), exact(m.value, m.unit), m.value / unit)
+def amount(m: Measurement | None, unit: float, digits: int, base: Measurement | None = None) -> Cell:
+    """A measurement in a unit, its full value in the title; its change to `base`, if there is one, below."""
+    if m is None:
+        return Cell(EMPTY)
+    note = "" if base is None else change(m.value, base.value)
+    return Cell(number(m.value / unit, digits), exact(m.value, m.unit), m.value / unit, note=note)
 
 
-def latency_cell(m: Measurement | None) -> Cell:
-    """Median latency with its interval; a median that never settled says so."""
+def latency_cell(record: RunRecord, m: Measurement | None, base: Measurement | None = None) -> Cell:
+    """Median latency; below it the change to `base`, the interval, p90 and n. A median that never settled says so."""
     if m is None:
         return Cell(EMPTY, "not measured")
-    settled = "" if m.scope == scope_of(m) else " not settled"
+    p90 = record.get("latency/p90", m.scope)
+    told = (
+        "" if base is None else change(m.value, base.value),
+        span(m.interval, 1),
+        "" if p90 is None else f"p90{NO_BREAK}{number(p90.value, 1)}",
+        f"n{NO_BREAK}{m.n:,}",
+        "" if m.scope == scope_of(m) else "not settled",
+    )
     title = f"{exact(m.value, m.unit)}, {m.scope}, {m.n} calls"
-    return Cell(number(m.value, 1), title, m.value, note=span(m.interval, 1) + settled)
+    return Cell(number(m.value, 1), title, m.value, note=" · ".join(filter(None, told)))
 
 
-def metrics_table(result: StudyResult, id: str) -> Table:
-    """Every accuracy key of the arms that were run, mean over seeds."""
-    keys = [m.key for a in result.run for r in a.runs for m in r.measurements if m.unit == "percent"]
+def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
+    """Every accuracy key of the arms that were run, mean over seeds; single joints in a table of their own."""
+    measured = [m.key for a in result.run for r in a.runs for m in r.measurements if m.unit == "percent"]
+    keys = [k for k in measured if ("/joint/" in k) == joints]
+    if not keys:
+        return None
     columns = (Column("Metric, %"), *(Column(arm_label(a.arm), numeric=True) for a in result.run))
     rows = []
     for key in dict.fromkeys(keys):
@@ -202,16 +218,29 @@ def metrics_table(result: StudyResult, id: str) -> Table:
                 Cell(number(e.value, 1), f"{exact(e.value, 'percent')}, {e.method}", e.value, note=span(e.interval))
             )
         rows.append(tuple(cells))
-    caption = f"{where(result.where)}: every metric, mean over seeds with 95 % interval."
+    what = "joint by joint" if joints else "every metric"
+    caption = f"{where(result.where)}: {what}, mean over seeds with 95 % interval."
     return Table(id, caption, columns, tuple(rows))
 
 
 # ---------------------------------------------------------------------------------------------------- cost
 
 
-def cost_table(records: Sequence[RunRecord], id: str, title: str, pocket: bool, inputs: dict[str, str]) -> Table:
-    """Cost records as rows: both counting conventions, and always the measured latency beside them (F19, F20)."""
-    scopes = list(dict.fromkeys(scope for r in records for scope in evidence.latencies(r)))
+def cost_table(
+    records: Sequence[RunRecord],
+    id: str,
+    title: str,
+    pocket: bool,
+    inputs: dict[str, str],
+    baselines: Sequence[RunRecord] = (),
+) -> Table:
+    """Cost records as rows: both counting conventions, and always the measured latency beside them (F19, F20).
+
+    `baselines` come first and are set apart; against a single one, the other rows give their changes.
+    """
+    base = baselines[0] if len(baselines) == 1 else None
+    shown = (*baselines, *records)
+    scopes = list(dict.fromkeys(scope for r in shown for scope in evidence.latencies(r)))
     short = short_scopes(scopes)
     prefix, unit, per_2 = ("M", 1e6, 2**20) if pocket else ("G", 1e9, HRNET_UNIT)
     columns = (
@@ -224,27 +253,43 @@ def cost_table(records: Sequence[RunRecord], id: str, title: str, pocket: bool, 
         *(Column(f"Latency, ms ({short[scope]})", numeric=True) for scope in scopes),
     )
     rows = []
-    for r in records:
+    for r in shown:
         i = r.identity
+        against = None if r is base else base
         rows.append(
             (
-                Cell(i.variant, note=i.paper),
+                Cell(i.variant + (" (baseline)" if r in baselines else ""), note=i.paper),
                 Cell(inputs.get(i.variant_hash) or _counted_size(r)),
-                amount(r.get("params"), 1e6, 3 if pocket else 2),
-                amount(r.get("macs"), unit, 2),
-                amount(r.get("macs/hrnet_counter"), per_2, 2),
-                amount(r.get("activations"), 1e6, 2),
-                *(latency_cell(evidence.latencies(r).get(scope)) for scope in scopes),
+                *(
+                    amount(r.get(key), per, digits, None if against is None else against.get(key))
+                    for key, per, digits in (
+                        ("params", 1e6, 3 if pocket else 2),
+                        ("macs", unit, 2),
+                        ("macs/hrnet_counter", per_2, 2),
+                        ("activations", 1e6, 2),
+                    )
+                ),
+                *(_timed(r, scope, against) for scope in scopes),
             )
         )
-    machines = sorted({f"{r.provenance.device}" for r in records})
+    machines = sorted({f"{r.provenance.device}" for r in shown})
     note = (
         "True count: each layer at its own cost, transposed convolutions at input resolution. HRNet counter: "
         "transposed convolutions at output resolution, as published tables of that line print them. Never compare "
         "across columns. "
-        f"Latency: median with 95 % interval; {'; '.join(scopes) or 'not measured'}; on {', '.join(machines)}."
+        f"{LATENCY}; {'; '.join(scopes) or 'not measured'}; "
+        f"on {', '.join(machines)}."
     )
-    return Table(id, title, columns, tuple(rows), note)
+    if base is not None:
+        note += " Percentages are changes against the baseline."
+    return Table(id, title, columns, tuple(rows), note, emphasised=tuple(range(len(baselines))))
+
+
+def _timed(record: RunRecord, scope: str, base: RunRecord | None) -> Cell:
+    """Latency in a scope; against a baseline only if that was timed on the same machine."""
+    alike = base is not None and base.provenance.device == record.provenance.device
+    theirs = evidence.latencies(base).get(scope) if base is not None and alike else None
+    return latency_cell(record, evidence.latencies(record).get(scope), theirs)
 
 
 def _counted_size(record: RunRecord) -> str:

@@ -54,6 +54,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,}{NO_BREAK}{noun}{'' if count == 1 else 's'}"
 
 
+def change(value: float, base: float) -> str:
+    """A relative change in percent, with its sign."""
+    return f"{signed(100 * (value / base - 1), 1)}{NO_BREAK}%"
+
+
 def arm_label(arm: Arm) -> str:
     """What a reader calls an arm."""
     return arm.label or arm.name
@@ -67,10 +72,13 @@ def where(condition: Condition) -> str:
 def metric(key: str) -> str:
     """A metric key as readers know it: pckh@0.5 is PCKh@0.5."""
     names = {"pckh": "PCKh", "pck": "PCK", "ap": "AP", "ar": "AR"}
+    key = key.replace("_medium", ", medium").replace("_large", ", large")
     head, at, rest = key.partition("@")
     for short, name in names.items():
         if head == short or (
-            head.startswith(short) and head[len(short) :].replace("/", "").isalnum() and short in ("ap", "ar")
+            head.startswith(short)
+            and (head[len(short) :].replace("/", "").isalnum() or head[len(short)] == ",")
+            and short in ("ap", "ar")
         ):
             return name + head[len(short) :] + at + rest
     return key

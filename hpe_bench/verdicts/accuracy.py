@@ -10,6 +10,7 @@ from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair
 from hpe_bench.verdicts.printed import figure
+from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.verdict import Status, Verdict
 
 RESOLUTION_POINTS = 1.0
@@ -128,7 +129,7 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
-            verdict = _relation(claim, where, subject, control, label)
+            verdict = hedged(_relation(claim, where, subject, control, label), pair.subject.variant)
             verdicts.append(replace(verdict, command=commands.pair(paper, pair, where.protocol)))
     return verdicts
 
@@ -136,13 +137,15 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
 def _full_size(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     slug, _, name = claim.baseline.partition("/")
     ours, theirs = _full_runs(records, paper.slug, claim.variant), _full_runs(records, slug, name)
+    variant = evidence.declared_variant(paper, paper.slug, claim.variant)
+    label = f"{claim.variant} against {claim.baseline}"
     verdicts = []
     for where in evidence.conditions(ours):
         subject, control = (
             evidence.by_seed(r for r in runs if evidence.condition(r) == where) for runs in (ours, theirs)
         )
         if subject and control:
-            verdicts.append(_relation(claim, where, subject, control, f"{claim.variant} against {claim.baseline}"))
+            verdicts.append(hedged(_relation(claim, where, subject, control, label), variant))
     return verdicts
 
 
@@ -186,6 +189,8 @@ def _signed(claim: Claim, estimate: Estimate, key: str, label: str, pocket: bool
     low, high = sorted(wanted * end for end in estimate.interval)
     span = f"{what}, 95 % interval [{estimate.interval[0]:+.2f}, {estimate.interval[1]:+.2f}]"
     only = " Only the sign is tested in miniature." if pocket else ""
+    if pocket and estimate.seeds < 2:
+        return "inconclusive", f"{span}, from one seed: another training may differ (F24)."
     if low <= 0 <= high:
         return "inconclusive", f"{span}, covers 0.{only}"
     if high < 0:

@@ -1,4 +1,9 @@
-"""Verdicts on "converges faster": the area under probe accuracy against samples seen, seed by seed."""
+"""Verdicts on "converges faster": samples seen until a mark of probe accuracy is reached, seed by seed.
+
+The words can mean two things, and an arm that ends higher may pass one test and fail the other: reaching a given
+accuracy sooner (the mark is 90 % of the control's final accuracy), and settling sooner (90 % of the arm's own). A
+verdict needs both.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,11 @@ from hpe_bench.records import RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Condition, Records
 from hpe_bench.verdicts.pairs import Pair, loss_pair
+from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.verdict import Status, Verdict
 
-REACHED = 0.9  # of the control's final accuracy
+REACHED = 0.9  # of a final accuracy
+SEEDS = 3  # fewer give a t-interval that says nothing
 
 
 def judge_convergence(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
@@ -32,14 +39,16 @@ def judge_convergence(claim: Claim, paper: Paper, records: Records) -> list[Verd
     for where in evidence.conditions(records):
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         seeds = [s for s in subject if s in control and subject[s].curve and control[s].curve]
-        if seeds:
+        if seeds and not evidence.unequal_budgets(subject, control):
             command = commands.pair(paper, pair, where.protocol)
             verdict = _judged(claim, pair, where, [subject[s] for s in seeds], [control[s] for s in seeds], command)
-            found.setdefault((*(p.probe for s in seeds for p in subject[s].curve),), verdict)
+            found.setdefault(
+                (*(p.probe for s in seeds for p in subject[s].curve),), hedged(verdict, pair.subject.variant)
+            )
     if found:
         return list(found.values())
     command = commands.pair(paper, pair)
-    reason = f"The arms {pair.subject.name} and {pair.control.name} were not both run."
+    reason = f"{_label(pair)}: not both were run."
     return [_missing(claim, reason, f"Needs `{command}`, minutes to an hour on a laptop.", command)]
 
 
@@ -54,21 +63,22 @@ class Curves:
     samples_P: np.ndarray
     probe_SP: np.ndarray
 
-    def means(self) -> np.ndarray:
-        """Mean probe accuracy over the budget, per seed: the area under the curve over its width."""
-        area = np.trapezoid(self.probe_SP, self.samples_P, axis=1)
-        return np.asarray(area / (self.samples_P[-1] - self.samples_P[0]))
+    def final(self) -> np.ndarray:
+        """Probe accuracy [S] at the end of the budget."""
+        return self.probe_SP[:, -1]
 
-    def reached(self, target: float) -> float | None:
-        """Samples until the mean curve first reaches `target`, linear between points; None if it never does."""
-        mean_P = self.probe_SP.mean(axis=0)
-        above = np.flatnonzero(mean_P >= target)
+    def reached(self, target_S: np.ndarray) -> np.ndarray:
+        """Samples [S] until each curve first reaches its target, linear between points; infinite if it never does."""
+        return np.array([self._reached(p, t) for p, t in zip(self.probe_SP, target_S, strict=True)])
+
+    def _reached(self, probe_P: np.ndarray, target: float) -> float:
+        above = np.flatnonzero(probe_P >= target)
         if not len(above):
-            return None
+            return float("inf")
         i = int(above[0])
         if i == 0:
             return float(self.samples_P[0])
-        share = (target - mean_P[i - 1]) / (mean_P[i] - mean_P[i - 1])
+        share = (target - probe_P[i - 1]) / (probe_P[i] - probe_P[i - 1])
         return float(self.samples_P[i - 1] + share * (self.samples_P[i] - self.samples_P[i - 1]))
 
 
@@ -97,27 +107,45 @@ def _judged(
     a, b = curves(ours), curves(theirs)
     if a is None or b is None or not np.array_equal(a.samples_P, b.samples_P):
         return replace(base, status="not comparable", reason="The arms were not probed at the same samples seen (F5).")
-    gains = a.means() - b.means()
-    label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
-    what = f"{label}: {gains.mean():+.2f} points of mean probe accuracy over the budget"
-    base = replace(base, value=float(gains.mean()), unit="points", n=len(gains), over="seeds")
-    if len(gains) < 2:
-        return replace(base, reason=f"{what}, from one seed; an interval needs two. {_speed(a, b)}")
-    low, high = bootstrap.mean_interval(gains.tolist())
-    status, verb = _side(low, high)
-    reason = f"{what}, t-interval over {len(gains)} seeds [{low:+.2f}, {high:+.2f}], {verb}. {_speed(a, b)}"
-    return replace(base, status=status, reason=reason, interval=(low, high))
+    marks = [
+        _compared("the control's final accuracy", a, b, b.final(), b.final()),
+        _compared("its own final accuracy", a, b, a.final(), b.final()),
+    ]
+    what = f"{_label(pair)}: " + "; ".join(m.told for m in marks)
+    base = replace(base, value=marks[0].percent, unit="percent", n=len(ours), over="seeds")
+    if len(ours) < SEEDS:
+        return replace(base, reason=f"{what}; a verdict needs {SEEDS} seeds.")
+    sides = {m.side for m in marks}
+    status = sides.pop() if len(sides) == 1 else "inconclusive"
+    split = " The two tests do not agree." if status == "inconclusive" else ""
+    return replace(base, status=status, reason=f"{what}.{split}", interval=marks[0].interval)
 
 
-def _side(low: float, high: float) -> tuple[Status, str]:
-    if low <= 0 <= high:
-        return "inconclusive", "covers 0"
-    return ("confirmed", "lies wholly above 0") if low > 0 else ("differs", "lies wholly below 0")
+@dataclass(frozen=True)
+class Mark:
+    """How many more samples (percent, negative is fewer) the subject needs to a mark than the control."""
+
+    percent: float | None
+    interval: tuple[float, float] | None
+    side: Status
+    told: str
 
 
-def _speed(a: Curves, b: Curves) -> str:
-    """Samples each arm needs to reach 90 % of the control's final accuracy, in words."""
-    target = REACHED * float(b.probe_SP[:, -1].mean())
-    told = ["never" if (s := c.reached(target)) is None else f"after {s:,.0f} samples" for c in (a, b)]
-    goal = f"{100 * REACHED:.0f} % of the control's final accuracy ({target:.1f})"
-    return f"{goal} is reached {told[0]}, by the control {told[1]}."
+def _compared(of: str, a: Curves, b: Curves, a_final_S: np.ndarray, b_final_S: np.ndarray) -> Mark:
+    """Ratio of samples to the mark, paired by seed: geometric mean with a 95 % t-interval of its logarithm."""
+    times = a.reached(REACHED * a_final_S), b.reached(REACHED * b_final_S)
+    mark = f"{100 * REACHED:.0f} % of {of}"
+    if not np.isfinite(times[0]).all():
+        return Mark(None, None, "differs", f"{mark} is not reached by every seed")
+    shown = f"{mark} after {times[0].mean():,.0f} samples against {times[1].mean():,.0f}"
+    ratios = np.log(times[0] / times[1])
+    percent = 100 * float(np.expm1(ratios.mean()))
+    if len(ratios) < 2:
+        return Mark(percent, None, "inconclusive", f"{shown} ({percent:+.0f} %)")
+    low, high = (100 * float(np.expm1(end)) for end in bootstrap.mean_interval(ratios.tolist()))
+    side: Status = "inconclusive" if low <= 0 <= high else "confirmed" if high < 0 else "differs"
+    return Mark(percent, (low, high), side, f"{shown} ({percent:+.0f} %, 95 % t-interval [{low:+.0f}, {high:+.0f}])")
+
+
+def _label(pair: Pair) -> str:
+    return f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"

@@ -15,7 +15,7 @@ from hpe_bench.verdicts import commands
 from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
 from hpe_bench.verdicts.evidence import UNSETTLED, Records, cost_record, declared_variant, latencies
 from hpe_bench.verdicts.pairs import Pair, pocket_pair
-from hpe_bench.verdicts.printed import deviation_percent, figure, matches
+from hpe_bench.verdicts.printed import decimals, deviation_percent, figure, matches
 from hpe_bench.verdicts.verdict import Status, Verdict
 
 NO_VARIANT = "a variant of this paper's that is the printed model; its own paper's page may hold the figure"
@@ -85,16 +85,17 @@ def _held_against(claim: Claim, paper: Paper, sides: Sides) -> list[Verdict]:
     else:
         verdicts = [_under(claim, paper, sides, COUNTERS[claim.convention or "true"])]
     if verdicts[0].convention != TRUE.label:
-        verdicts.append(_ours_too(_under(claim, paper, sides, TRUE), verdicts[0]))
+        verdicts.append(_ours_too(claim, _under(claim, paper, sides, TRUE), verdicts[0]))
     return verdicts
 
 
-def _ours_too(ours: Verdict, papers: Verdict) -> Verdict:
+def _ours_too(claim: Claim, ours: Verdict, papers: Verdict) -> Verdict:
     """Our count after the paper's: where only theirs agrees, the printed figure is simply another count (F19)."""
     if papers.status != "confirmed" or ours.status != "differs":
         return ours
+    follows = "appears to follow" if claim.convention == "unknown" else "follows"
     return replace(
-        ours, reason=f"{ours.reason} The printed figure follows another count, the {papers.convention} (F19)."
+        ours, reason=f"{ours.reason} The printed figure {follows} another count, the {papers.convention} (F19)."
     )
 
 
@@ -156,7 +157,7 @@ def _unit(claim: Claim, counter: Counter | None) -> str:
 
 def _compared(claim: Claim, paper: Paper, sides: Sides, found: Fraction, counter: Counter | None) -> Verdict:
     relative = claim.kind == "direction" or claim.value is None
-    status, reason = _direction(claim, found) if relative else _digits(claim, found, counter)
+    status, reason = _direction(claim, sides, found) if relative else _digits(claim, found, counter)
     verdict = _verdict(claim, paper, status, reason, sides)
     note, caveat = _own_reading(claim, paper, status)
     return replace(
@@ -170,14 +171,15 @@ def _compared(claim: Claim, paper: Paper, sides: Sides, found: Fraction, counter
 
 
 def _digits(claim: Claim, found: Fraction, counter: Counter | None) -> tuple[Status, str]:
-    shown = f"{float(found):.6g} {_unit(claim, counter)}".replace(" percent", " %")
+    shown = f"{float(found):.6g} {_unit(claim, counter)}"
+    if claim.kind == "percent change":
+        shown = f"{float(found):+.{max(decimals(claim), 0) + 1}f} %"
     by = "" if counter is None else f" ({counter.label})"
     if how := matches(found, claim):
         return "confirmed", f"{shown}{by} {how} to the {figure(claim)}."
     off = deviation_percent(found, claim)
     if claim.kind == "percent change":
-        assert claim.value is not None
-        return "differs", f"{shown}{by}: {float(found) - claim.value:+.1f} points from the {figure(claim)}."
+        return "differs", f"{shown}{by}: {_apart(float(found), claim)} the {figure(claim)}."
     close = (
         f"within {CLOSE_PERCENT:g} %, but not to the printed digits"
         if abs(off) <= CLOSE_PERCENT
@@ -186,12 +188,30 @@ def _digits(claim: Claim, found: Fraction, counter: Counter | None) -> tuple[Sta
     return "differs", f"{shown}{by} is {off:+.2f} % from the {figure(claim)}: {close}."
 
 
-def _direction(claim: Claim, change: Fraction) -> tuple[Status, str]:
+def _apart(change: float, claim: Claim) -> str:
+    """How far a change in percent is from the printed one, up to the word before the figure."""
+    assert claim.value is not None
+    points = f"{abs(change - claim.value):.1f} points"
+    if change * claim.value <= 0:
+        return f"{points} from"
+    what = "a saving" if change < 0 else "an increase"
+    return f"{what} {points} {'larger' if abs(change) > abs(claim.value) else 'smaller'} than"
+
+
+def _direction(claim: Claim, sides: Sides, change: Fraction) -> tuple[Status, str]:
     """Whether the cost changes to the claimed side; a claim without a number says that the subject costs less."""
-    if change == 0:
-        return "differs", "Both cost exactly the same."
-    status: Status = "confirmed" if change * _claimed_sign(claim) > 0 else "differs"
-    return status, f"The subject costs {abs(float(change)):.1f} % {'less' if change < 0 else 'more'}."
+    key, per, has, unit = (
+        ("params", 10**6, "has", "M") if claim.metric == "params" else ("macs", 10**9, "needs", "GMAC")
+    )
+    ours, theirs = (
+        f"{m.value / per:.2f} {unit}" for r in (sides.subject, sides.baseline) if r is not None and (m := r.get(key))
+    )
+    what = " parameters" if key == "params" else ""
+    reason = (
+        f"{sides.subject.identity.variant} {has} {ours}{what} against {theirs} ({float(change):+.1f} %). "
+        "The paper gives no size for it; only the direction is tested."
+    )
+    return ("confirmed" if change * _claimed_sign(claim) > 0 else "differs"), reason
 
 
 def _claimed_sign(claim: Claim) -> int:
@@ -247,25 +267,31 @@ def _faster(claim: Claim, ours: Measurement, theirs: Measurement) -> Status:
 
 
 def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
-    """Relative claims at pocket scale: the change between the miniatures, held against the same figure."""
+    """The change between the miniatures, for a relative claim: shown, and held against nothing."""
     if claim.kind == "value" or claim.metric not in ("params", "macs"):
         return []
     pair = pocket_pair(claim, paper)
     sides = None if pair is None else _pair_sides(pair, records)
     if pair is None or sides is None or pair.subject.variant.name == claim.variant:
         return []
+    counters = (None,) if claim.metric == "params" else (COUNTERS["hrnet_counter"], TRUE)
+    counted = [(c, n) for c in counters if (n := _counts(claim, sides, c)) is not None]
+    if not counted:
+        return []
+    changes = [(counter, float(_change_percent(n))) for counter, n in counted]
+    told = ", ".join(f"{x:+.1f} %" + (f" ({c.label})" if c else "") for c, x in changes)
     names = " against ".join(f"{arm.paper}/{arm.variant.name}" for arm in (pair.subject, pair.control))
+    reason = f"The miniature's widths are ours, so its change is by construction: {told}, {names}."
+    counter, change = changes[-1]
     return [
-        replace(v, scale="pocket", reason=f"In miniature, whose widths are ours ({names}): {v.reason}")
-        for counter in _miniature_counters(claim)
-        if (v := _under(claim, paper, sides, counter)).status != "not attempted"
+        replace(
+            _verdict(claim, paper, "not comparable", reason, sides),
+            scale="pocket",
+            value=change,
+            unit="percent",
+            convention="" if counter is None else counter.label,
+        )
     ]
-
-
-def _miniature_counters(claim: Claim) -> tuple[Counter | None, ...]:
-    if claim.metric == "params":
-        return (None,)
-    return (TRUE,) if claim.value is None else (COUNTERS["hrnet_counter"], TRUE)
 
 
 def _pair_sides(pair: Pair, records: Records) -> Sides | None:

@@ -16,7 +16,7 @@ PADDING = {4: (1, 0), 3: (1, 1), 2: (0, 0)}
 
 # 32.7 MMAC at 128x96: the shape of ResNet-18 with one block a stage and three eighths of the width
 POCKET = Layout(BasicBlock, blocks=(1, 1, 1, 1), widths=(24, 48, 96, 192), stem=16)
-POCKET_DECONV_WIDTH = 48  # the deconvolutions are 25 % of the true MACs, as at full size
+POCKET_DECONV_WIDTH = 48  # the deconvolutions are about a quarter of the true MACs, as at full size
 
 
 class SimpleBaseline(ResNet):

@@ -146,7 +146,7 @@ def _write(
             persons = {name: values[: wanted - done] for name, values in chunk.persons.items()}
             done += len(persons["scene"])
             used = len(chunk.images) if done < wanted else int(persons["scene"][-1]) + 1
-            chunk.images[:used].tofile(file)
+            file.write(np.ascontiguousarray(chunk.images[:used]).data)  # unlike tofile, says that the disk is full
             parts.append({**persons, "scene": persons["scene"] + scenes})
             scenes += used
             if progress is not None:
