@@ -247,7 +247,7 @@ def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], o
             "{key}, in miniature ({protocol})",
             lambda v: v.scale == "pocket" and v.key not in ("macs", "params", "latency", "convergence"),
         ),
-        ("Mean probe accuracy while training, in miniature", lambda v: v.key == "convergence"),
+        ("Samples to the control's 90 % mark, in miniature", lambda v: v.key == "convergence"),
     )
     found = [(what, next((v for v in tested if pick(v)), None)) for what, pick in picks]
     first: list[Tile | None] = []
