@@ -38,7 +38,9 @@ class PersonSet:
 
     `image` [N] int64 positions into `images`; `box` [N,4]; `joints` [N,J,2]; `labelled` [N,J] the joint has a position;
     `visible` [N,J] and it can be seen (implies labelled); `head_size` [N] in px and `area` [N] in px^2 (NaN where the
-    data set has none). Several persons may share an image; images without persons count in AP.
+    data set has none). Several persons may share an image; images without persons count in AP. `crowd` [N] marks
+    regions of many people that nobody is expected to find (None: there are none). `image_ids` [len(images)] int64 are
+    the data set's own image numbers (None: the positions).
     """
 
     skeleton: Skeleton
@@ -50,6 +52,8 @@ class PersonSet:
     visible: np.ndarray
     head_size: np.ndarray
     area: np.ndarray
+    crowd: np.ndarray | None = None
+    image_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, j = len(self.image), len(self.skeleton.joints)
@@ -61,6 +65,10 @@ class PersonSet:
             "head_size": (n,),
             "area": (n,),
         }
+        if self.crowd is not None:
+            shapes["crowd"] = (n,)
+        if self.image_ids is not None:
+            shapes["image_ids"] = (len(self.images),)
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"persons: {name} has shape {getattr(self, name).shape}, expected {shape}")
@@ -74,13 +82,17 @@ class PersonSet:
 
     def subset(self, rows: np.ndarray) -> PersonSet:
         """The persons in the given rows, with the same images."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("skeleton", "images")}
-        return replace(self, **arrays)
+        return replace(self, **{name: values[rows] for name, values in self._per_person().items()})
+
+    def _per_person(self) -> dict[str, np.ndarray]:
+        """The arrays that have one row per person, in the order of the fields."""
+        others = ("skeleton", "images", "image_ids")
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
+        return {name: values for name, values in arrays.items() if values is not None}
 
     def digest(self) -> str:
         """SHA-256 over skeleton and annotations (not pixels), first 16 hex digits."""
         h = hashlib.sha256(self.skeleton.name.encode())
-        for f in fields(self):
-            if f.name not in ("skeleton", "images"):
-                h.update(np.ascontiguousarray(getattr(self, f.name)).tobytes())
+        for values in self._per_person().values():
+            h.update(np.ascontiguousarray(values).tobytes())
         return h.hexdigest()[:16]

@@ -1,0 +1,39 @@
+"""Predictions: what somebody's model says about the images of a data set, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """D detections with J joints, in image pixels (0-based, x to the right, y down).
+
+    `image` [D] int64 positions into the data set's images; `joints` [D,J,2]; `joint_scores` [D,J]; `score` [D] float64,
+    what AP ranks by; `person` [D] int64 the row of the person that a detection answers for, where boxes were given
+    (None: detections of their own).
+    """
+
+    image: np.ndarray
+    joints: np.ndarray
+    joint_scores: np.ndarray
+    score: np.ndarray
+    person: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        d, j = self.joint_scores.shape
+        shapes = {"image": (d,), "joints": (d, j, 2), "score": (d,)} | ({} if self.person is None else {"person": (d,)})
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"predictions: {name} has shape {getattr(self, name).shape}, expected {shape}")
+        for name in ("joints", "joint_scores", "score"):
+            bad = np.flatnonzero(~np.isfinite(getattr(self, name)).reshape(d, -1).all(axis=1))
+            if len(bad):
+                raise ValueError(
+                    f"predictions: {name} of detection {bad[0]} is not finite ({len(bad)} such detections)"
+                )
+
+    def __len__(self) -> int:
+        return len(self.image)
