@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.declare import Arm, Batch, Variant, canonical, fingerprint
+from hpe_bench.declare import Arm, Batch, Variant, canonical, fingerprint, replace
+from hpe_bench.training.stages import spans, trained_parameters
 
 SLUGS = catalog.slugs()
 METRIC = re.compile(r"[a-z][a-z0-9_-]*(@<?\d\.\d+)?(/[a-z_]+)*")
@@ -110,17 +111,29 @@ def test_weights_depend_on_the_seed_and_survive_a_round_trip(loaded: LoadedPaper
 
 
 def test_pocket_arms_learn_from_a_batch(loaded: LoadedPaper) -> None:
-    """Forward, loss, backward with the arm's own recipe: finite, and every parameter has a say."""
+    """Forward, loss, backward of every stage of the arm's recipe: finite, and all that the stage trains has a say."""
     for arm in arms(loaded):
         if arm.variant.scale != "pocket" or arm.paper != loaded.paper.slug:
             continue
         model, batch = build(arm.variant).train(), batch_for(arm.variant)
-        loss = arm.recipe.loss(model(batch.images_B3HW), batch, arm.recipe.codec)
-        loss.backward()  # type: ignore[no-untyped-call]
-        assert loss.shape == (), arm.name
-        assert torch.isfinite(loss), arm.name
-        silent = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
-        assert not silent, f"{arm.name}: no or infinite gradient for {silent[:3]}"
+        truth_BJHW, _ = arm.recipe.codec.encode(
+            batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, arm.variant.heatmap_hw
+        )
+        for span in spans(arm.recipe, 100):
+            where = f"{arm.name}, {span.stage.name}"
+            trained = {id(p) for p in trained_parameters(model, span.stage)}
+            model.zero_grad()
+            loss = span.stage.loss(
+                model(batch.images_B3HW),
+                replace(batch, teacher_BJHW=truth_BJHW if span.stage.loss.needs_teacher else None),
+                arm.recipe.codec,
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
+            assert loss.shape == (), where
+            assert torch.isfinite(loss), where
+            has_a_say = {n for n, p in model.named_parameters() if p.grad is not None and torch.isfinite(p.grad).all()}
+            expected = {n for n, p in model.named_parameters() if id(p) in trained}
+            assert has_a_say == expected, f"{where}: {sorted(has_a_say ^ expected)[:3]}"
 
 
 def test_activated_maps_decode_to_one_point_and_score_a_joint(loaded: LoadedPaper) -> None:
