@@ -36,6 +36,7 @@ __all__ = [
     "Codec",
     "Curriculum",
     "DataSource",
+    "JointGroups",
     "Loss",
     "Metric",
     "Optimiser",
@@ -467,6 +468,16 @@ class Ablation:
 
 
 @dataclass(frozen=True, config=STRICT)
+class JointGroups:
+    """A division of a skeleton's joints, for the paper's page to draw; groups are joint indices and may overlap."""
+
+    title: str
+    joints: int  # of the skeleton: 17 COCO, 16 MPII, 14 LSP
+    groups: tuple[tuple[int, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Paper:
     """A folder under `papers/`. `claims` are read from `claims.csv` beside `paper.py` by the catalog."""
 
@@ -483,6 +494,7 @@ class Paper:
     recipes: tuple[Recipe, ...]
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
+    joint_groups: tuple[JointGroups, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.slug, "paper")
