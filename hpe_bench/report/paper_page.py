@@ -240,9 +240,13 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
 
 
 def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], own: Records) -> tuple[Tile, ...]:
-    """Cost under both counters, latency, size, accuracy, convergence: the first tested relation of each."""
+    """Cost under both counters, latency, size, accuracy, convergence: the first tested relation of each.
+
+    Relations between the headline's arms come before those of other studies.
+    """
     relative = {c.id: c for c in claims if c.kind != "value"}
     tested = [v for v in verdicts if v.claim in relative and v.value is not None and v.status != "not comparable"]
+    tested.sort(key=lambda v: v.scale == "pocket" and v.command != commands.pocket(paper, v.protocol))
     costs = [v for v in tested if v.key == "macs" and v.scale == "cost"]
     picks = (
         ("Parameters, full size", lambda v: v.key == "params" and v.scale == "cost"),
