@@ -29,7 +29,8 @@ class Predictions:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"predictions: {name} has shape {getattr(self, name).shape}, expected {shape}")
         for name in ("joints", "joint_scores", "score"):
-            bad = np.flatnonzero(~np.isfinite(getattr(self, name)).reshape(d, -1).all(axis=1))
+            finite = np.isfinite(getattr(self, name))
+            bad = np.flatnonzero(~finite.all(axis=tuple(range(1, finite.ndim))))
             if len(bad):
                 raise ValueError(
                     f"predictions: {name} of detection {bad[0]} is not finite ({len(bad)} such detections)"

@@ -61,8 +61,13 @@ def gains(truth: PersonSet, predictions: Predictions, diagnosis: Diagnosis, simi
     """AP before and after mending each kind of error, joints put at this similarity, 0.85 .. 1.
 
     A gain can fall below 0 by a little: COCO matches greedily by score, so a prediction that was made better may take a
-    person from another.
+    person from another. ValueError where no person was found at all.
     """
+    if not diagnosis.found.any():
+        raise ValueError(
+            "mending: no prediction is near any person (OKS 0.1), so there is nothing to mend; "
+            "check that both are in pixels of the same images"
+        )
     found = []
     for position, error in enumerate(ERRORS):
         alone, so_far = (
@@ -178,9 +183,8 @@ def _as_coco(truth: PersonSet, predictions: Predictions) -> dict[str, Any]:
 
 def _as_detections(predictions: Predictions) -> list[dict[str, Any]]:
     """The predictions as a COCO result file holds them."""
-    points = np.concatenate((predictions.joints, np.ones((*predictions.joint_scores.shape, 1))), axis=-1)
-    keypoints = points.astype(float).reshape(len(predictions), -1).tolist()
+    points = np.concatenate((predictions.joints, np.ones((*predictions.joint_scores.shape, 1))), axis=-1).astype(float)
     return [
-        {"image_id": int(image), "category_id": 1, "keypoints": keypoints[d], "score": float(predictions.score[d])}
-        for d, image in enumerate(predictions.image)
+        {"image_id": int(image), "category_id": 1, "keypoints": points[d].ravel().tolist(), "score": float(score)}
+        for d, (image, score) in enumerate(zip(predictions.image, predictions.score, strict=True))
     ]

@@ -15,7 +15,8 @@ and J(i) = {i, its mirror joint}, a joint i predicted for person p is, by its ks
     miss        < 0.5
 
 The paper leaves open what is both inversion and swap; here the nearer place decides, p's own at a tie. Exactly 0.85 is
-good, exactly 0.5 is near. Predictions answer for persons at OKS >= 0.1.
+good, exactly 0.5 is near. Predictions answer for persons at OKS >= 0.1; a wholly mirrored pose does not reach that, so
+it is a false positive and a person missed, not inversions.
 
 It takes OKS sigmas: 0.85 and 0.5 mean what they do because sigmas measure how far annotators of each joint disagree.
 MPII and LSP have none, and distances relative to head or torso would put one tolerance on wrist and hip, so the kinds
