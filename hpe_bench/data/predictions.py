@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -29,7 +29,8 @@ class Predictions:
             if getattr(self, name).shape != shape:
                 raise ValueError(f"predictions: {name} has shape {getattr(self, name).shape}, expected {shape}")
         for name in ("joints", "joint_scores", "score"):
-            bad = np.flatnonzero(~np.isfinite(getattr(self, name)).reshape(d, -1).all(axis=1))
+            finite = np.isfinite(getattr(self, name))
+            bad = np.flatnonzero(~finite.all(axis=tuple(range(1, finite.ndim))))
             if len(bad):
                 raise ValueError(
                     f"predictions: {name} of detection {bad[0]} is not finite ({len(bad)} such detections)"
@@ -37,3 +38,8 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def subset(self, rows: np.ndarray) -> Predictions:
+        """The detections in the given rows, in that order."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Predictions(**{name: values[rows] for name, values in arrays.items() if values is not None})
