@@ -16,7 +16,6 @@ from scipy.io import loadmat
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16, Skeleton
 from hpe_bench.declare import Metric, Score
-from hpe_bench.metrics import oks_ap
 from hpe_bench.metrics.bootstrap import paired_difference
 from hpe_bench.metrics.oks_ap import FIGURES, OksAP, evaluate_coco
 from hpe_bench.metrics.pck import PCK
@@ -369,35 +368,6 @@ def fake_coco(shared_data: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     detections = folder / "person_keypoints_val2014_fakekeypoints100_results.json"
     truth = json.loads((folder / "person_keypoints_val2014_100.json").read_text())
     return truth, json.loads(detections.read_text())
-
-
-def test_resampled_accumulation_equals_pycocotools_at_weight_one(shared_data: Path) -> None:
-    """Crowds, ignored persons, missed images and false alarms: the whole precision and recall tables."""
-    evaluation = oks_ap._run(*fake_coco(shared_data))
-    matches = oks_ap._matches(evaluation)
-    for index, area in enumerate(("all", "medium", "large")):
-        tables = matches[area].accumulate(np.ones(len(evaluation.params.imgIds)))
-        assert np.abs(tables["precision"] - evaluation.eval["precision"][:, :, 0, index, 0]).max() < 1e-12
-        assert np.abs(tables["recall"] - evaluation.eval["recall"][:, 0, index, 0]).max() < 1e-12
-
-
-def test_a_weight_of_k_equals_k_copies_of_the_image(shared_data: Path) -> None:
-    truth, detections = fake_coco(shared_data)
-    weights = np.random.default_rng(0).integers(0, 4, len(truth["images"]))
-    copied: dict[str, Any] = {**truth, "images": [], "annotations": []}
-    found = []
-    ordered = sorted(truth["images"], key=lambda image: image["id"])  # pycocotools goes by id
-    for weight, image in zip(weights, ordered, strict=True):
-        for _ in range(weight):
-            number = len(copied["images"]) + 1
-            copied["images"].append({**image, "id": number})
-            for person in truth["annotations"]:
-                if person["image_id"] == image["id"]:
-                    copied["annotations"].append({**person, "image_id": number, "id": len(copied["annotations"]) + 1})
-            found += [{**d, "image_id": number} for d in detections if d["image_id"] == image["id"]]
-    matches = oks_ap._matches(oks_ap._run(truth, detections))
-    weighted = oks_ap._summarise(matches, weights.astype(float))
-    assert weighted == pytest.approx(evaluate_coco(copied, found), abs=1e-9)
 
 
 def test_evaluation_is_silent_and_leaves_its_arguments_alone(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -38,3 +38,8 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def subset(self, rows: np.ndarray) -> Predictions:
+        """The detections in the given rows, in that order."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Predictions(**{name: values[rows] for name, values in arrays.items() if values is not None})
