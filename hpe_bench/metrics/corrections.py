@@ -1,7 +1,8 @@
 """What each kind of error costs: AP with the errors of that kind mended, and with everything mended so far.
 
-As in Ronchi and Perona (ICCV 2017): joints are put right, then scores, then false positives and false negatives are
-taken out. How far right a joint is put is ours to say, since the AP that is won depends on it:
+The order is Ronchi and Perona's (ICCV 2017): joints are put right, then scores, then false positives and false
+negatives are taken out. How far right a joint is put is ours, not checked against the paper's rule, and since the AP
+that is won depends on it, it is an argument:
 
 - at `similarity` 0.85, the margin, a joint lands where it just begins to be good, on the circle of ks 0.85 around its
   true place, in the direction it was found in. The circle uses k = 2 sigma as OKS does (F18: with sigma it is ks 0.96);
@@ -15,15 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
-from hpe_bench.data.skeletons import COCO_17
-from hpe_bench.metrics.diagnosis import GOOD_KS, KINDS, Diagnosis, by_image, oks_matrix
-from hpe_bench.metrics.oks_ap import evaluate_coco
+from hpe_bench.metrics.average_precision import evaluate
+from hpe_bench.metrics.diagnosis import GOOD_KS, KINDS, Diagnosis
+from hpe_bench.metrics.oks import oks, pairs_in_images, variances
 
 Error = Literal["miss", "swap", "inversion", "jitter", "score", "false positive", "false negative"]
 JOINT_ERRORS: tuple[Error, ...] = ("miss", "swap", "inversion", "jitter")
@@ -68,14 +69,15 @@ def gains(truth: PersonSet, predictions: Predictions, diagnosis: Diagnosis, simi
             "mending: no prediction is near any person (OKS 0.1), so there is nothing to mend; "
             "check that both are in pixels of the same images"
         )
-    found = []
-    for position, error in enumerate(ERRORS):
-        alone, so_far = (
-            average_precision(*mended(truth, predictions, diagnosis, errors, similarity))
-            for errors in ((error,), ERRORS[: position + 1])
-        )
-        found.append(Gain(error, _count(diagnosis, error), alone, so_far))
-    return Gains(average_precision(truth, predictions), similarity, tuple(found))
+
+    def ap(errors: Collection[Error]) -> float:
+        return evaluate(*mended(truth, predictions, diagnosis, errors, similarity)).figures()["ap"]
+
+    found = [
+        Gain(error, _count(diagnosis, error), alone=ap((error,)), so_far=ap(ERRORS[: position + 1]))
+        for position, error in enumerate(ERRORS)
+    ]
+    return Gains(ap(()), similarity, tuple(found))
 
 
 def mended(
@@ -97,30 +99,23 @@ def mended(
     if "score" in errors:
         better = replace(better, score=optimal_scores(truth, better, diagnosis.wanted))
     if "false positive" in errors:
-        better = _rows(better, diagnosis.person >= 0)  # nor those beyond an image's 20 best, which would move up
+        # nor those beyond an image's 20 best, which would move up
+        better = better.subset(np.flatnonzero(diagnosis.person >= 0))
     kept = truth.subset(np.flatnonzero(~diagnosis.false_negative)) if "false negative" in errors else truth
     return kept, replace(better, person=None)
 
 
 def optimal_scores(truth: PersonSet, predictions: Predictions, wanted: np.ndarray) -> np.ndarray:
     """[D] the largest OKS of each prediction with a person to find on its image; 0 where there is none."""
+    detection_P, person_P = pairs_in_images(predictions.image, truth.image)
     best_D = np.zeros(len(predictions))
-    for persons, detections in by_image(truth, predictions):
-        oks_DN = oks_matrix(truth, persons[wanted[persons]], predictions.joints[detections])
-        best_D[detections] = oks_DN.max(axis=1, initial=0.0)
+    np.maximum.at(best_D, detection_P, oks(truth, predictions.joints, detection_P, person_P) * wanted[person_P])
     return best_D
 
 
-def margin_px(area: np.ndarray, sigmas: np.ndarray, similarity: float) -> np.ndarray:
-    """Distance in px at which a joint of a person of this area (px^2) has this ks: 2 sigma sqrt(-2 area ln ks)."""
-    return 2 * sigmas * np.sqrt(-2 * (area + np.spacing(1)) * np.log(similarity))
-
-
-def average_precision(truth: PersonSet, predictions: Predictions) -> float:
-    """COCO keypoint AP in percent over persons of all sizes."""
-    if truth.skeleton.sigmas != COCO_17.sigmas:
-        raise ValueError(f"AP after mending: its evaluator knows COCO's sigmas, not those of {truth.skeleton.name!r}")
-    return evaluate_coco(_as_coco(truth, predictions), _as_detections(predictions))["ap"]
+def margin_px(area: np.ndarray, k2: np.ndarray, similarity: float) -> np.ndarray:
+    """Distance in px at which a joint of a person of this area (px^2) has this ks: sqrt(-2 area k^2 ln ks)."""
+    return np.sqrt(-2 * (area + np.spacing(1)) * k2 * np.log(similarity))
 
 
 def _count(diagnosis: Diagnosis, error: Error) -> int | None:
@@ -142,49 +137,6 @@ def _mended_joints(
     persons, js = np.nonzero(np.isin(diagnosis.kind, wrong))
     rows, true_E2 = diagnosis.detection[persons], truth.joints[persons, js]
     offset_E2 = joints_DJ2[rows, js] - true_E2
-    reach_E = INSIDE * margin_px(truth.area[persons], np.array(truth.skeleton.sigmas)[js], similarity)
+    reach_E = INSIDE * margin_px(truth.area[persons], variances(truth.skeleton.sigmas)[js], similarity)
     joints_DJ2[rows, js] = true_E2 + offset_E2 * (reach_E / np.linalg.norm(offset_E2, axis=1))[:, None]
     return joints_DJ2
-
-
-def _rows(predictions: Predictions, kept: np.ndarray) -> Predictions:
-    return Predictions(
-        image=predictions.image[kept],
-        joints=predictions.joints[kept],
-        joint_scores=predictions.joint_scores[kept],
-        score=predictions.score[kept],
-        person=None if predictions.person is None else predictions.person[kept],
-    )
-
-
-def _as_coco(truth: PersonSet, predictions: Predictions) -> dict[str, Any]:
-    """The persons in COCO's layout, with all images that hold a person or a prediction."""
-    flags_NJ = truth.labelled.astype(int) + truth.visible
-    points_NJ2 = np.where(truth.labelled[..., None], truth.joints, 0.0)
-    keypoints = np.concatenate((points_NJ2, flags_NJ[..., None]), axis=-1).reshape(len(truth), -1).tolist()
-    crowd = np.zeros(len(truth), dtype=int) if truth.crowd is None else truth.crowd.astype(int)
-    persons = [
-        {
-            "id": n + 1,
-            "image_id": int(truth.image[n]),
-            "category_id": 1,
-            "keypoints": keypoints[n],
-            "num_keypoints": int(truth.labelled[n].sum()),
-            "bbox": truth.box[n].tolist(),
-            "area": float(truth.area[n]),
-            "iscrowd": int(crowd[n]),
-        }
-        for n in range(len(truth))
-    ]
-    images = np.unique(np.concatenate((truth.image, predictions.image))).tolist()
-    category = {"id": 1, "name": "person", "keypoints": list(truth.skeleton.joints)}
-    return {"images": [{"id": i} for i in images], "annotations": persons, "categories": [category]}
-
-
-def _as_detections(predictions: Predictions) -> list[dict[str, Any]]:
-    """The predictions as a COCO result file holds them."""
-    points = np.concatenate((predictions.joints, np.ones((*predictions.joint_scores.shape, 1))), axis=-1).astype(float)
-    return [
-        {"image_id": int(image), "category_id": 1, "keypoints": points[d].ravel().tolist(), "score": float(score)}
-        for d, (image, score) in enumerate(zip(predictions.image, predictions.score, strict=True))
-    ]

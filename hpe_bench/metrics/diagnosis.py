@@ -1,7 +1,7 @@
 """What is wrong with predicted poses: every labelled joint of every found person is of one kind, good or an error.
 
 The taxonomy of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017,
-derived anew (F18). With the similarity of a predicted joint to a true one of person q,
+derived anew (F18) from its definitions as we recall them. With the similarity of a predicted joint to a true one of person q,
 
     ks = exp(-d^2 / (2 * area_q * (2 sigma)^2))        (COCO's; OKS is its mean over q's labelled joints)
 
@@ -22,23 +22,25 @@ It takes OKS sigmas: 0.85 and 0.5 mean what they do because sigmas measure how f
 MPII and LSP have none, and distances relative to head or torso would put one tolerance on wrist and hip, so the kinds
 would say more about the joint than about the error. There is no diagnosis for them.
 
-D detections, N persons, J joints, P matched pairs and Q persons of one image.
+D detections, N persons, F of them found, J joints, P pairs of a detection (or what found a person) and a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.metrics.matching import best_of_each_image
+from hpe_bench.metrics.oks import oks, pairs_in_images, variances
 
 GOOD_KS = 0.85
 NEAR_KS = 0.5
 MATCH_OKS = 0.1
-DETECTIONS_PER_IMAGE = 20  # COCO's maxDets for keypoints
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(len(KINDS))
 UNJUDGED = -1
@@ -89,28 +91,33 @@ def diagnose(truth: PersonSet, predictions: Predictions) -> Diagnosis:
     where sigmas or areas are missing, or persons and predictions do not belong together.
     """
     check(truth, predictions)
-    d, (n, j) = len(predictions), truth.labelled.shape
-    crowd = crowds(truth)
-    wanted = truth.labelled.any(axis=1) & ~crowd
-    found = Diagnosis(
-        detection=np.full(n, -1),
-        person=np.full(d, -1),
-        counted=np.zeros(d, dtype=bool),
-        duplicate=np.zeros(d, dtype=bool),
+    wanted = truth.labelled.any(axis=1) & ~crowds(truth)
+    given = predictions.person
+    rows = best_of_each_image(truth, predictions)[0] if given is None else np.arange(len(predictions))
+    near = _near_pairs(truth, predictions, rows)
+    if given is None:
+        detection, ignored = _match_free(near, wanted, crowds(truth), len(predictions))
+    else:
+        detection, ignored = _match_given(near, wanted, given)
+    found = detection >= 0
+    person = np.full(len(predictions), -1)
+    person[detection[found]] = np.flatnonzero(found)
+    counted = np.isin(np.arange(len(predictions)), rows) & ~ignored
+    near_wanted = np.isin(np.arange(len(predictions)), near.detection[wanted[near.person]])
+    duplicate = counted & (person < 0) & near_wanted
+    own_oks = _of_matched(near, person, len(truth))
+    ks, kind = _judge(truth, predictions, detection)
+    return Diagnosis(
+        detection=detection,
+        person=person,
+        counted=counted,
+        duplicate=duplicate,
         wanted=wanted,
-        outranked=np.zeros(n, dtype=bool),
-        oks=np.full(n, np.nan),
-        ks=np.full((n, j), np.nan),
-        kind=np.full((n, j), UNJUDGED, dtype=np.int8),
+        outranked=found & (given is None) & (_best_duplicate(near, duplicate, len(truth)) > own_oks),
+        oks=own_oks,
+        ks=ks,
+        kind=kind,
     )
-    for persons, detections in by_image(truth, predictions):
-        oks_DN = oks_matrix(truth, persons, predictions.joints[detections])
-        if predictions.person is None:
-            _match_free(found, persons, detections, oks_DN, crowd[persons])
-        else:
-            _match_given(found, persons, detections, oks_DN, predictions.person[detections])
-        _judge(found, truth, persons, predictions)
-    return found
 
 
 def check(truth: PersonSet, predictions: Predictions) -> None:
@@ -158,131 +165,106 @@ def crowds(truth: PersonSet) -> np.ndarray:
     return np.zeros(len(truth), dtype=bool) if truth.crowd is None else truth.crowd.astype(bool)
 
 
-def by_image(truth: PersonSet, predictions: Predictions) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of the persons and of the detections (by falling score, ties as they stand) of each image that has any."""
-    persons_of = _rows_by_image(truth.image, np.arange(len(truth)))
-    detections_of = _rows_by_image(predictions.image, np.argsort(-predictions.score, kind="stable"))
-    nobody = np.zeros(0, dtype=np.int64)
-    for image in sorted(persons_of.keys() | detections_of.keys()):
-        yield persons_of.get(image, nobody), detections_of.get(image, nobody)
-
-
-def _rows_by_image(image: np.ndarray, rows: np.ndarray) -> dict[int, np.ndarray]:
-    """The given rows, in their order, by image."""
-    ordered = rows[np.argsort(image[rows], kind="stable")]
-    images, starts = np.unique(image[ordered], return_index=True)
-    return dict(zip(images.tolist(), np.split(ordered, starts[1:]), strict=True)) if len(ordered) else {}
-
-
-# ---------------------------------------------------------------------------------------------------- similarity
-
-
-def joint_similarity(squared: np.ndarray, area: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """ks of squared distances in px^2; area of the person in px^2. As pycocotools computes it, to the bit."""
-    return np.exp(-(squared / (2 * sigmas) ** 2 / (area + np.spacing(1)) / 2))
-
-
-def oks_matrix(truth: PersonSet, persons: np.ndarray, joints_DJ2: np.ndarray) -> np.ndarray:
-    """OKS [D,N] of poses with persons given by row.
-
-    For a person without labelled joints COCO takes the distances beyond its box, extended by its size on every side.
-    """
-    labelled_NJ, area_N = truth.labelled[persons], truth.area[persons]
-    true_NJ2 = np.where(labelled_NJ[..., None], truth.joints[persons], 0.0)
-    offset_DNJ2 = joints_DJ2.astype(float)[:, None] - true_NJ2
-    bare = ~labelled_NJ.any(axis=1)
-    corner_N2, size_N2 = truth.box[persons, :2], truth.box[persons, 2:]
-    low_N12, high_N12 = (corner_N2 - size_N2)[bare, None], (corner_N2 + 2 * size_N2)[bare, None]
-    points_D1J2 = joints_DJ2.astype(float)[:, None]
-    offset_DNJ2[:, bare] = np.maximum(0.0, low_N12 - points_D1J2) + np.maximum(0.0, points_D1J2 - high_N12)
-    ks_DNJ = joint_similarity((offset_DNJ2**2).sum(-1), area_N[:, None], np.array(truth.skeleton.sigmas))
-    judged_NJ = labelled_NJ | bare[:, None]
-    return (ks_DNJ * judged_NJ).sum(-1) / judged_NJ.sum(-1)
-
-
 # ---------------------------------------------------------------------------------------------------- matching
 
 
-def _match_free(
-    found: Diagnosis, persons: np.ndarray, detections: np.ndarray, oks_DN: np.ndarray, crowd_N: np.ndarray
-) -> None:
-    """COCO's greedy matching on one image; equal OKS goes to the later person, a crowd takes any number."""
-    wanted_N, free_N = found.wanted[persons], np.ones(len(persons), dtype=bool)
-    for row, oks_N in zip(detections[:DETECTIONS_PER_IMAGE], oks_DN, strict=False):
-        near_N = free_N & (oks_N >= MATCH_OKS)
-        candidates = np.flatnonzero(near_N & wanted_N)
-        found.counted[row] = len(candidates) > 0 or not near_N.any()
-        if not near_N.any():
-            found.duplicate[row] = (wanted_N & (oks_N >= MATCH_OKS)).any()
+class Pairs(NamedTuple):
+    """Detections and persons of one image by row, with OKS >= 0.1: by image, then by falling score (ties as given)."""
+
+    detection: np.ndarray
+    person: np.ndarray
+    oks: np.ndarray
+
+
+def _near_pairs(truth: PersonSet, predictions: Predictions, rows: np.ndarray) -> Pairs:
+    """Of the given rows of the predictions, in that order."""
+    place_P, person_P = pairs_in_images(predictions.image[rows], truth.image)
+    oks_P = oks(truth, predictions.joints, rows[place_P], person_P)
+    near = oks_P >= MATCH_OKS
+    return Pairs(rows[place_P[near]], person_P[near], oks_P[near])
+
+
+def _match_free(near: Pairs, wanted: np.ndarray, crowd: np.ndarray, detections: int) -> tuple[np.ndarray, np.ndarray]:
+    """`detection` [N] and which detections [D] COCO ignores, by its greedy matching.
+
+    A detection prefers persons to find, then high OKS, then the later person; a crowd takes any number.
+    """
+    detection_N, ignored_D = np.full(len(wanted), -1), np.zeros(detections, dtype=bool)
+    turn_P = np.cumsum(np.diff(near.detection, prepend=-1) != 0)
+    order = np.lexsort((-near.person, -near.oks, ~wanted[near.person], turn_P))
+    served, taken = -1, set()
+    for d, n in zip(near.detection[order].tolist(), near.person[order].tolist(), strict=True):
+        if d == served or n in taken:
             continue
-        if not len(candidates):
-            candidates = np.flatnonzero(near_N)
-        best = candidates[len(candidates) - 1 - np.argmax(oks_N[candidates][::-1])]
-        free_N[best] = crowd_N[best]
-        if wanted_N[best]:
-            _pair(found, persons[best], row, oks_N[best])
-    _mark_outranked(found, persons, detections, oks_DN)
+        served = d
+        if not crowd[n]:
+            taken.add(n)
+        if wanted[n]:
+            detection_N[n] = d
+        else:
+            ignored_D[d] = True
+    return detection_N, ignored_D
 
 
-def _mark_outranked(found: Diagnosis, persons: np.ndarray, detections: np.ndarray, oks_DN: np.ndarray) -> None:
-    """Persons of one image whom a duplicate fits better than what found them; it came later, so its score is lower."""
-    duplicates_DN = oks_DN[found.duplicate[detections]]
-    if len(duplicates_DN):
-        found.outranked[persons] = found.found[persons] & (duplicates_DN.max(axis=0) > found.oks[persons])
+def _match_given(near: Pairs, wanted: np.ndarray, person_D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same where each prediction was made for one person: it answers for that one, if it is near, or for nobody."""
+    detection_N = np.full(len(wanted), -1)
+    own = (person_D[near.detection] == near.person) & wanted[near.person]
+    detection_N[near.person[own]] = near.detection[own]
+    return detection_N, ~wanted[person_D]
 
 
-def _match_given(
-    found: Diagnosis, persons: np.ndarray, detections: np.ndarray, oks_DN: np.ndarray, person_D: np.ndarray
-) -> None:
-    """Each prediction with the person it was made for, if it is near at all; one for nobody to find is not counted."""
-    position = {int(row): n for n, row in enumerate(persons)}
-    for row, person, oks_N in zip(detections, person_D, oks_DN, strict=True):
-        oks = oks_N[position[int(person)]]
-        found.counted[row] = found.wanted[person]
-        if found.wanted[person] and oks >= MATCH_OKS:
-            _pair(found, person, row, oks)
-        elif found.wanted[person]:
-            found.duplicate[row] = (found.wanted[persons] & (oks_N >= MATCH_OKS)).any()
+def _of_matched(near: Pairs, person_D: np.ndarray, persons: int) -> np.ndarray:
+    """OKS [N] of each found person with what found it, NaN for the others."""
+    oks_N, matched = np.full(persons, np.nan), person_D[near.detection] == near.person
+    oks_N[near.person[matched]] = near.oks[matched]
+    return oks_N
 
 
-def _pair(found: Diagnosis, person: int, detection: int, oks: float) -> None:
-    found.detection[person], found.person[detection], found.oks[person] = detection, person, oks
+def _best_duplicate(near: Pairs, duplicate_D: np.ndarray, persons: int) -> np.ndarray:
+    """The largest OKS [N] of each person with a duplicate; 0 where there is none.
+
+    A duplicate found its persons taken, so their matches had their turn, and scored, before it.
+    """
+    best_N = np.zeros(persons)
+    np.maximum.at(best_N, near.person, near.oks * duplicate_D[near.detection])
+    return best_N
 
 
 # ---------------------------------------------------------------------------------------------------- judging
 
 
-def _judge(found: Diagnosis, truth: PersonSet, persons: np.ndarray, predictions: Predictions) -> None:
-    """`ks` and `kind` of the matched persons of one image."""
-    own_P = np.flatnonzero(found.found[persons])
-    rows_P = persons[own_P]
-    if not len(rows_P):
-        return
-    joints_PJ2 = predictions.joints[found.detection[rows_P]].astype(float)
-    same_PQJ, mirror_PQJ = _similarities(truth, persons, joints_PJ2)
-    pairs = np.arange(len(rows_P))
-    own_PJ, inverted_PJ = same_PQJ[pairs, own_P], mirror_PQJ[pairs, own_P]
-    anyone_PQJ = np.maximum(same_PQJ, mirror_PQJ)
-    anyone_PQJ[pairs, own_P] = 0
-    swapped_PJ = anyone_PQJ.max(axis=1)
-    kind_PJ = classify(own_PJ, inverted_PJ, swapped_PJ)
-    labelled_PJ = truth.labelled[rows_P]
-    found.kind[rows_P] = np.where(labelled_PJ, kind_PJ, UNJUDGED)
-    found.ks[rows_P] = np.where(labelled_PJ, own_PJ, np.nan)
+def joint_similarity(squared: np.ndarray, area: np.ndarray, k2: np.ndarray) -> np.ndarray:
+    """ks of squared distances in px^2, for persons of this area in px^2 and joints of this k^2 = (2 sigma)^2."""
+    return np.exp(-(squared / k2 / (area + np.spacing(1)) / 2))
 
 
-def _similarities(truth: PersonSet, persons: np.ndarray, joints_PJ2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ks [P,Q,J] of predicted joints to the same joint of every person, and to its mirror; 0 where not labelled."""
-    labelled_QJ, sigmas_J = truth.labelled[persons], np.array(truth.skeleton.sigmas)
-    true_QJ2 = np.where(labelled_QJ[..., None], truth.joints[persons], 0.0)
-    mirrored = list(truth.skeleton.mirrored())
+def _judge(truth: PersonSet, predictions: Predictions, detection_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`ks` and `kind` [N,J] of the found persons' joints."""
+    found = np.flatnonzero(detection_N >= 0)
+    ks_NJ, kind_NJ = np.full(truth.labelled.shape, np.nan), np.full(truth.labelled.shape, UNJUDGED, dtype=np.int8)
+    if not len(found):
+        return ks_NJ, kind_NJ
+    place_P, person_P = pairs_in_images(truth.image[found], truth.image)  # every found person with all of its image
+    joints_PJ2 = predictions.joints[detection_N[found[place_P]]].astype(float)
+    same_PJ = _similarity_to(truth, person_P, range(len(truth.skeleton.joints)), joints_PJ2)
+    mirror_PJ = _similarity_to(truth, person_P, truth.skeleton.mirrored(), joints_PJ2)
+    own = found[place_P] == person_P
+    others_PJ = np.where(own[:, None], 0.0, np.maximum(same_PJ, mirror_PJ))
+    swapped_FJ = np.maximum.reduceat(others_PJ, np.flatnonzero(np.diff(place_P, prepend=-1)), axis=0)
+    labelled_FJ = truth.labelled[found]
+    ks_NJ[found] = np.where(labelled_FJ, same_PJ[own], np.nan)
+    kind_NJ[found] = np.where(labelled_FJ, classify(same_PJ[own], mirror_PJ[own], swapped_FJ), UNJUDGED)
+    return ks_NJ, kind_NJ
 
-    def to(order: list[int]) -> np.ndarray:
-        squared_PQJ = ((joints_PJ2[:, None] - true_QJ2[:, order]) ** 2).sum(-1)
-        ks_PQJ = joint_similarity(squared_PQJ, truth.area[persons][:, None], sigmas_J[order])
-        return np.where(labelled_QJ[:, order], ks_PQJ, 0.0)
 
-    return to(list(range(len(mirrored)))), to(mirrored)
+def _similarity_to(truth: PersonSet, person_P: np.ndarray, order: Sequence[int], joints_PJ2: np.ndarray) -> np.ndarray:
+    """ks [P,J] of a predicted joint j to the joint order[j] of a person; 0 where that is not labelled."""
+    columns = list(order)
+    labelled_PJ = truth.labelled[person_P][:, columns]
+    offset_PJ2 = joints_PJ2 - np.where(labelled_PJ[..., None], truth.joints[person_P][:, columns], 0.0)
+    k2_J = variances(truth.skeleton.sigmas)[columns]
+    return labelled_PJ * joint_similarity((offset_PJ2**2).sum(-1), truth.area[person_P][:, None], k2_J)
 
 
 def classify(own: np.ndarray, inverted: np.ndarray, swapped: np.ndarray) -> np.ndarray:

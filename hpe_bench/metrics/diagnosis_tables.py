@@ -15,6 +15,7 @@ from scipy import stats
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.metrics.diagnosis import KINDS, Diagnosis, crowds
+from hpe_bench.metrics.oks import pairs_in_images
 
 MEDIUM_PX2, LARGE_PX2 = 32**2, 96**2  # where COCO's keypoint area ranges begin
 OVERLAP_IOU = 0.1  # boxes that share this much crowd each other
@@ -118,23 +119,18 @@ def by_crowding(truth: PersonSet, diagnosis: Diagnosis) -> tuple[ErrorRow, ...]:
 
 def crowding(truth: PersonSet) -> np.ndarray:
     """[N] number of other persons (crowd regions aside) whose boxes overlap a person's with IoU >= 0.1."""
-    count_N = np.zeros(len(truth), dtype=np.int64)
-    single_N = ~crowds(truth)
-    for image in np.unique(truth.image):
-        persons = np.flatnonzero((truth.image == image) & single_N)
-        near_NN = box_iou(truth.box[persons]) >= OVERLAP_IOU
-        count_N[persons] = near_NN.sum(axis=1) - near_NN.diagonal()
-    return count_N
+    single = np.flatnonzero(~crowds(truth))
+    one_P, other_P = (single[place_P] for place_P in pairs_in_images(truth.image[single], truth.image[single]))
+    near_P = (one_P != other_P) & (box_iou(truth.box[one_P], truth.box[other_P]) >= OVERLAP_IOU)
+    return np.bincount(one_P[near_P], minlength=len(truth))
 
 
-def box_iou(box_N4: np.ndarray) -> np.ndarray:
-    """Intersection over union [N,N] of boxes (x, y, width, height); 0 for boxes without area."""
-    low_N2, size_N2 = box_N4[:, :2], box_N4[:, 2:]
-    high_N2 = low_N2 + size_N2
-    shared_NN2 = np.minimum(high_N2[:, None], high_N2) - np.maximum(low_N2[:, None], low_N2)
-    shared_NN, area_N = np.maximum(shared_NN2, 0).prod(axis=-1), size_N2.prod(axis=-1)
-    union_NN = area_N[:, None] + area_N - shared_NN
-    return np.divide(shared_NN, union_NN, out=np.zeros_like(shared_NN), where=union_NN > 0)
+def box_iou(a_P4: np.ndarray, b_P4: np.ndarray) -> np.ndarray:
+    """Intersection over union [P] of pairs of boxes (x, y, width, height); 0 where neither has an area."""
+    high_P2 = np.minimum(a_P4[:, :2] + a_P4[:, 2:], b_P4[:, :2] + b_P4[:, 2:])
+    shared_P = np.maximum(high_P2 - np.maximum(a_P4[:, :2], b_P4[:, :2]), 0).prod(axis=1)
+    union_P = a_P4[:, 2:].prod(axis=1) + b_P4[:, 2:].prod(axis=1) - shared_P
+    return np.divide(shared_P, union_P, out=np.zeros_like(shared_P), where=union_P > 0)
 
 
 def _split(names: Sequence[str], band_N: np.ndarray, diagnosis: Diagnosis) -> tuple[ErrorRow, ...]:
