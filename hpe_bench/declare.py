@@ -15,7 +15,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import ConfigDict
@@ -34,7 +34,9 @@ __all__ = [
     "Batch",
     "Claim",
     "Codec",
+    "Curriculum",
     "DataSource",
+    "JointGroups",
     "Loss",
     "Metric",
     "Optimiser",
@@ -43,8 +45,11 @@ __all__ = [
     "Recipe",
     "Schedule",
     "Score",
+    "Stage",
+    "Trained",
     "Variant",
     "fingerprint",
+    "in_stages",
     "replace",
 ]
 
@@ -183,6 +188,7 @@ class Batch:
     joints_BJ2: Tensor
     labelled_BJ: Tensor  # float32 0/1: the joint has an annotated position (visible or not)
     visible_BJ: Tensor  # float32 0/1
+    teacher_BJHW: Tensor | None = None  # a teacher's activated final heatmaps, for losses that need them
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -214,6 +220,8 @@ class Codec(ABC):
 class Loss(ABC):
     """A training loss and the activation that belongs to it. Implementations are frozen dataclasses."""
 
+    needs_teacher: ClassVar[bool] = False  # whether it reads `Batch.teacher_BJHW`
+
     @abstractmethod
     def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
         """Scalar loss of the model's raw outputs; targets come from `codec.encode` at each output's own size."""
@@ -243,6 +251,69 @@ class Recipe:
         check_name(self.name, "recipe")
         if self.samples < self.batch or self.batch < 1:
             raise ValueError(f"recipe {self.name!r}: {self.samples} samples are less than one batch ({self.batch})")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stage:
+    """A part of a training, with an optimiser and a learning-rate schedule that start anew.
+
+    `trains` names the model's children whose weights change (all of them if empty); the others are frozen, their batch
+    norm uses its running statistics. `lr_factor` multiplies the recipe's learning rate.
+    """
+
+    name: str
+    share: float  # of the recipe's samples
+    loss: Loss
+    trains: tuple[str, ...] = ()
+    lr_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "stage")
+        if not (0 < self.share <= 1 and self.lr_factor > 0):
+            raise ValueError(f"stage {self.name!r}: the share must be in (0, 1] and the learning-rate factor positive")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Trained:
+    """A training whose weights another one needs. It runs first, on the same data and from the same seed."""
+
+    paper: str
+    variant: Variant
+    recipe: Recipe
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Curriculum(Recipe):
+    """A recipe in stages, with a teacher or with labels withheld. `loss` is that of its last stage.
+
+    `withheld` is the share of training persons, drawn by seed, whose labels are not shown: a recipe with a teacher sees
+    their images, one without does not see them at all. The teacher's own training is no part of `samples`.
+    """
+
+    stages: tuple[Stage, ...]
+    teacher: Trained | None = None
+    withheld: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unique([stage.name for stage in self.stages], "stages")
+        if not self.stages or abs(sum(stage.share for stage in self.stages) - 1) > 1e-9:
+            raise ValueError(f"recipe {self.name!r}: the shares of its stages must add up to 1")
+        if self.loss != self.stages[-1].loss:
+            raise ValueError(f"recipe {self.name!r}: its loss must be that of its last stage")
+        if any(stage.loss.needs_teacher for stage in self.stages) != (self.teacher is not None):
+            raise ValueError(f"recipe {self.name!r}: a teacher and a loss that needs one belong together")
+        if not 0 <= self.withheld < 1:
+            raise ValueError(f"recipe {self.name!r}: the share of withheld labels must be in [0, 1)")
+
+
+def in_stages(
+    recipe: Recipe, name: str, stages: tuple[Stage, ...], *, teacher: Trained | None = None, withheld: float = 0.0
+) -> Curriculum:
+    """A recipe's budget, codec, optimiser and augmentation under another name and in stages."""
+    shared = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(Recipe)}
+    shared |= {"name": name, "loss": stages[-1].loss}
+    return Curriculum(**shared, stages=stages, teacher=teacher, withheld=withheld)
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -397,6 +468,16 @@ class Ablation:
 
 
 @dataclass(frozen=True, config=STRICT)
+class JointGroups:
+    """A division of a skeleton's joints, for the paper's page to draw; groups are joint indices and may overlap."""
+
+    title: str
+    joints: int  # of the skeleton: 17 COCO, 16 MPII, 14 LSP
+    groups: tuple[tuple[int, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Paper:
     """A folder under `papers/`. `claims` are read from `claims.csv` beside `paper.py` by the catalog."""
 
@@ -413,6 +494,7 @@ class Paper:
     recipes: tuple[Recipe, ...]
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
+    joint_groups: tuple[JointGroups, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.slug, "paper")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hpe_bench.codehash import code_digest
-from hpe_bench.declare import Ablation, Claim, Paper, Protocol, Recipe, Variant, fingerprint
+from hpe_bench.declare import Ablation, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
 
 COST_PROTOCOL = "cost-v1"
 MEAN_POSE = "mean_pose"
@@ -35,9 +35,26 @@ class TrainingRun:
     @property
     def code(self) -> str:
         """Digest of the code that the training runs: model, loss, codecs."""
+        losses = [self.recipe.loss]
+        if isinstance(self.recipe, Curriculum):
+            losses = [stage.loss for stage in self.recipe.stages]
+        teacher = [] if self.teacher is None else [self.teacher.variant.builder, self.teacher.recipe.loss]
         return code_digest(
-            [self.variant.builder, self.recipe.loss, self.recipe.codec, *(p.codec for p in self.protocols)]
+            [self.variant.builder, *losses, self.recipe.codec, *(p.codec for p in self.protocols), *teacher]
         )
+
+    @property
+    def teacher(self) -> TrainingRun | None:
+        """The training that must be finished first, if the recipe has a teacher."""
+        if not isinstance(self.recipe, Curriculum) or self.recipe.teacher is None:
+            return None
+        needed = self.recipe.teacher
+        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed)
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its checkpoint, weights and predictions."""
+        return f"{self.id}-{self.code[:8]}"
 
     def record_id(self, protocol: Protocol) -> str:
         """Identity of the record under one protocol."""
@@ -84,16 +101,24 @@ class CostRun:
 
 
 def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:
-    """The trainings of some studies, each once, seed by seed so that all arms exist early; `seeds` overrides theirs."""
+    """The trainings of some studies, each once, teachers before those they teach; `seeds` overrides theirs.
+
+    They stand seed by seed, so that all arms exist early.
+    """
     runs: dict[str, TrainingRun] = {}
     studies = list(studies)
     for seed in range(max(seeds or study.seeds for study in studies)):
         for study in studies:
             if seed < (seeds or study.seeds):
                 for arm in study.arms:
-                    run = TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed)
-                    runs.setdefault(run.id, run)
+                    _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
     return list(runs.values())
+
+
+def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:
+    if run.teacher is not None:
+        _add(runs, run.teacher)
+    runs.setdefault(run.id, run)
 
 
 def mean_pose_runs(trainings: Iterable[TrainingRun]) -> list[MeanPoseRun]:

@@ -139,6 +139,7 @@ def run_trainings(
                 restore_missing(record, settings)
         else:
             todo.append(run)
+    todo = [*_lost_teachers(todo, settings), *todo]
     if not todo:
         return outcome
     check_room(settings.runs, 64 << 20)
@@ -150,8 +151,17 @@ def run_trainings(
     return outcome
 
 
+def _lost_teachers(todo: list[TrainingRun], settings: Settings) -> list[TrainingRun]:
+    """Teachers that are finished but whose weights are no longer there, each once."""
+    from hpe_bench.worker import WEIGHTS
+
+    ids = {run.id for run in todo}
+    teachers = {run.teacher.id: run.teacher for run in todo if run.teacher is not None}
+    return [t for t in teachers.values() if t.id not in ids and not (settings.runs / t.folder / WEIGHTS).exists()]
+
+
 class _Pool:
-    """A few processes at a time, one per run; messages come back over one queue."""
+    """A few processes at a time, one per run, none before its teacher; messages come back over one queue."""
 
     def __init__(
         self,
@@ -166,12 +176,13 @@ class _Pool:
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
         self.running: dict[str, tuple[TrainingRun, BaseProcess]] = {}
+        self.failed: set[str] = set()
 
     def run(self) -> None:
         try:
             while self.waiting or self.running:
-                while self.waiting and len(self.running) < self.settings.workers:
-                    self._start(self.waiting.pop(0))
+                while len(self.running) < self.settings.workers and (run := self._next()) is not None:
+                    self._start(run)
                 self._listen()
                 self._bury()
         finally:
@@ -179,6 +190,18 @@ class _Pool:
                 process.terminate()
             for _, process in self.running.values():
                 process.join()
+
+    def _next(self) -> TrainingRun | None:
+        """The first waiting run whose teacher is neither waiting nor running; one whose teacher failed fails too."""
+        busy = {run.id for run in self.waiting} | set(self.running)
+        for run in self.waiting:
+            if run.teacher is None or run.teacher.id not in busy:
+                self.waiting.remove(run)
+                if run.teacher is None or run.teacher.id not in self.failed:
+                    return run
+                self._give_up(run, f"its teacher, {run.teacher.label}, failed")
+                return self._next()
+        return None
 
     def _start(self, run: TrainingRun) -> None:
         threads = 1 if run.variant.scale == "pocket" else os.cpu_count() or 1  # the same bits on any machine
@@ -217,9 +240,13 @@ class _Pool:
 
     def _fail(self, run_id: str, reason: str) -> None:
         run, _ = self.running[run_id]
+        self._give_up(run, reason)
+        self._end(run_id, f"{run.label}: failed: {reason}")
+
+    def _give_up(self, run: TrainingRun, reason: str) -> None:
+        self.failed.add(run.id)
         for protocol in run.protocols:
             keep(failed_record(run, protocol, reason, self.settings.device), self.settings, self.outcome)
-        self._end(run_id, f"{run.label}: failed: {reason}")
 
     def _end(self, run_id: str, text: str) -> None:
         run, _ = self.running.pop(run_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hpe_bench import provenance, scoring
 from hpe_bench.cost import latency, macs
@@ -26,7 +26,7 @@ from hpe_bench.inference.predictor import predict
 from hpe_bench.plan import COST_PROTOCOL, MEAN_POSE, CostRun, MeanPoseRun, TrainingRun
 from hpe_bench.records import CurvePoint, Identity, Measurement, RunRecord, write_atomically
 from hpe_bench.training import checkpoints
-from hpe_bench.training.loop import Report, seeded, steps_of, train
+from hpe_bench.training.loop import Report, Teacher, seeded, steps_of, train
 
 TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
 PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
@@ -84,10 +84,11 @@ def run_training(
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
-    folder = runs / f"{run.id}-{run.code[:8]}"
+    folder = runs / run.folder
     data = load_data(run.protocols[0], root, run.variant.input_hw)
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
-    curve, train_seconds = _trained(run, model, data, folder, device, report)
+    teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
+    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report)
     weights = checkpoints.load_weights(folder / WEIGHTS, model)
     return [
         _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads)
@@ -95,11 +96,30 @@ def run_training(
     ]
 
 
+def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
+    """The heatmaps of a finished training's model."""
+    model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
+    checkpoints.load_weights(runs / run.folder / WEIGHTS, model)
+    model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def teach(images_B3HW: Tensor) -> Tensor:
+        return run.recipe.loss.activate(model(images_B3HW)[-1])
+
+    return teach
+
+
 def _trained(
-    run: TrainingRun, model: nn.Module, data: Data, folder: Path, device: str, report: Report
+    run: TrainingRun,
+    model: nn.Module,
+    teacher: Teacher | None,
+    data: Data,
+    folder: Path,
+    device: str,
+    report: Report,
 ) -> tuple[list[CurvePoint], float]:
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
-    if not (folder / HISTORY).exists():
+    if not ((folder / HISTORY).exists() and (folder / WEIGHTS).exists()):
         protocol, skeleton = run.protocols[0], data.truth.skeleton
         probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
         state = train(
@@ -111,6 +131,7 @@ def _trained(
             folder=folder,
             probe=probe,
             report=report,
+            teacher=teacher,
             device=device,
         )
         checkpoints.save_weights(folder / WEIGHTS, model)

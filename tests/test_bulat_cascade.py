@@ -6,12 +6,13 @@ import math
 
 import pytest
 import torch
-from hpe_bench.papers.bulat_cascade import model
+from hpe_bench.papers.bulat_cascade import model, vgg
 from hpe_bench.papers.bulat_cascade.loss import CascadeLoss, DiscCrossEntropy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hpe_bench import catalog
 from hpe_bench.codecs.disc import Disc
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.cost.macs import count
@@ -227,3 +228,21 @@ def test_disc_refuses_what_it_cannot_draw() -> None:
         Disc(flip_shift_px=-1)
     with pytest.raises(ValueError, match="not finite"):
         Disc().decode(torch.full((1, 1, 4, 4), float("nan")), (4, 4))
+
+
+# ---------------------------------------------------------------------------------------------------- from memory
+
+
+def test_the_vgg_detector_is_vgg_16_without_its_classifier() -> None:
+    """VGG-16 has 138,357,544 parameters, 4,097,000 of them in the last layer (Simonyan and Zisserman, ICLR 2015)."""
+    with torch.device("meta"):
+        detector = vgg.VggDetector(16)
+    trunk = [*detector.stages.parameters(), *detector.wide.parameters()]
+    assert sum(p.numel() for p in trunk) == 138_357_544 - 4_097_000
+
+
+def test_the_vgg_cascade_is_marked_as_a_recollection_and_no_claim_names_it() -> None:
+    loaded = catalog.load("bulat_cascade")
+    variant = catalog.find_variant(loaded, "vgg_256x256")
+    assert variant.reading == "recollection"
+    assert all(variant.name not in (claim.variant, claim.baseline.split("/")[-1]) for claim in loaded.claims)

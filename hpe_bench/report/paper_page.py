@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import claims_view, figures, gallery, provenance_view, tables
+from hpe_bench.report import claims_view, figures, gallery, joint_groups, provenance_view, tables
 from hpe_bench.report.claims_view import ClaimView, Waiting
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
+from hpe_bench.report.joint_groups import Drawing
 from hpe_bench.report.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.report.tables import Cell, Column, Table
 from hpe_bench.report.text import (
@@ -98,6 +99,7 @@ class PaperPage:
     waiting: tuple[Waiting, ...]
     headline: Study
     ablations: tuple[Study, ...]
+    joint_groups: tuple[Drawing, ...]
     costs: tuple[Table, ...]
     cost_command: str
     galleries: tuple[Gallery, ...]
@@ -135,6 +137,7 @@ def build(
         waiting=tuple(claims_view.waiting(views)),
         headline=_study(paper, paper.headline, results[paper.headline.name]),
         ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
+        joint_groups=joint_groups.drawings(paper.joint_groups),
         costs=_costs(paper, claims, own),
         cost_command=commands.cost(paper),
         galleries=_galleries(results[paper.headline.name], images),

@@ -20,12 +20,12 @@ CROP_SIDE_PX = 320  # of an embedded picture, at most
 JPEG_QUALITY = 82
 
 
-def skeleton_of(sample: Sample) -> Skeleton:
-    """The skeleton a sample's joints belong to, told by their number."""
+def skeleton_of(joints: int) -> Skeleton:
+    """The skeleton with this number of joints."""
     known = {len(s.joints): s for s in (COCO_17, MPII_16, LSP_14)}
-    if len(sample.truth) not in known:
-        raise ValueError(f"sample of {len(sample.truth)} joints; known skeletons have {sorted(known)}")
-    return known[len(sample.truth)]
+    if joints not in known:
+        raise ValueError(f"a skeleton of {joints} joints; known ones have {sorted(known)}")
+    return known[joints]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _jpeg(image: np.ndarray, w: Window) -> str:
 def _limbs(
     sample: Sample, points: Sequence[tuple[float, float]], role: str, unit: float, only_labelled: bool
 ) -> str:  # fmt: skip
-    skeleton = skeleton_of(sample)
+    skeleton = skeleton_of(len(sample.truth))
     drawn = [not only_labelled or labelled for labelled in sample.labelled]
     lines = [
         f"M{points[a][0]:.1f} {points[a][1]:.1f}L{points[b][0]:.1f} {points[b][1]:.1f}"

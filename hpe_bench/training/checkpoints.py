@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
@@ -37,8 +37,8 @@ def store(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, stat
     write_atomically(folder / CHECKPOINT, buffer.getvalue())
 
 
-def restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> TrainState | None:
-    """Load the folder's checkpoint into model and optimiser; None if there is none yet."""
+def restore(folder: Path, model: nn.Module) -> tuple[TrainState, dict[str, Any]] | None:
+    """Load the folder's checkpoint into the model; the state and the optimiser's state dict, None if there is none."""
     from hpe_bench.training.loop import TrainState
 
     path = folder / CHECKPOINT
@@ -47,14 +47,14 @@ def restore(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) ->
     device = next(model.parameters()).device
     saved = torch.load(path, weights_only=True, map_location=device)
     model.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    return TrainState(
+    state = TrainState(
         step=saved["step"],
         seconds=saved["seconds"],
         loss_sum=saved["loss_sum"],
         loss_steps=saved["loss_steps"],
         curve=[CurvePoint(**point) for point in saved["curve"]],
     )
+    return state, saved["optimiser"]
 
 
 def save_weights(path: Path, model: nn.Module) -> str:

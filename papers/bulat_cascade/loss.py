@@ -47,16 +47,39 @@ class DiscCrossEntropy(Loss):
 
 
 @dataclass(frozen=True, config=STRICT)
-class CascadeLoss(Loss):
-    """`detection` on every output but the last, squared error with the recipe's codec on the last; equal weights."""
+class DetectionPart(Loss):
+    """`detection` on every output but the last."""
 
     detection: DiscCrossEntropy
 
     def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
-        *detected, regressed = outputs
-        assert detected, "a cascade returns detection maps before its heatmaps"
-        error = mean_over_maps(lambda z, y: (z - y).square(), [regressed], batch, codec)
-        return self.detection(detected, batch, codec) + error
+        return self.detection(outputs[:-1], batch, codec)
+
+    def activate(self, raw_BJHW: Tensor) -> Tensor:
+        """The last output is no heatmap yet; it is only looked at to draw the training's curve."""
+        return raw_BJHW
+
+
+@dataclass(frozen=True, config=STRICT)
+class RegressionPart(Loss):
+    """Squared error with the recipe's codec on the last output."""
+
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        return mean_over_maps(lambda z, y: (z - y).square(), outputs[-1:], batch, codec)
+
+    def activate(self, raw_BJHW: Tensor) -> Tensor:
+        return raw_BJHW
+
+
+@dataclass(frozen=True, config=STRICT)
+class CascadeLoss(Loss):
+    """Both parts, with equal weights: the loss of joint training."""
+
+    detection: DiscCrossEntropy
+
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        assert len(outputs) > 1, "a cascade returns detection maps before its heatmaps"
+        return DetectionPart(self.detection)(outputs, batch, codec) + RegressionPart()(outputs, batch, codec)
 
     def activate(self, raw_BJHW: Tensor) -> Tensor:
         return raw_BJHW

@@ -8,15 +8,17 @@ B batch, J joints, H W heatmap rows and columns.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from hpe_bench.declare import STRICT, Batch, Codec
+from hpe_bench.declare import STRICT, Batch, Codec, Loss
 
 
 @dataclass(frozen=True, config=STRICT)
-class DistillationMSE:
+class DistillationMSE(Loss):
     """alpha * MSE(student, teacher) + (1 - alpha) * MSE(student, ground truth), summed over the student's stacks.
 
     Each MSE is 0.5 * mean over batch, joints and pixels, as in `HeatmapMSE`. Joints that the codec gives no weight are
@@ -24,14 +26,17 @@ class DistillationMSE:
     teacher speaks alone, on every joint and with weight 1.
     """
 
+    needs_teacher: ClassVar[bool] = True
     alpha: float = 0.5  # weight of the teacher
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"distillation: alpha is {self.alpha}; give the teacher's weight, between 0 and 1")
 
-    def __call__(self, outputs: list[Tensor], teacher_BJHW: Tensor, batch: Batch, codec: Codec) -> Tensor:
-        """Scalar loss of the student's raw outputs; `teacher_BJHW` are the teacher's activated final heatmaps."""
+    def __call__(self, outputs: list[Tensor], batch: Batch, codec: Codec) -> Tensor:
+        """Scalar loss of the student's raw outputs; they must be of the size of the teacher's heatmaps."""
+        teacher_BJHW = batch.teacher_BJHW
+        assert teacher_BJHW is not None, "the batch carries no teacher's heatmaps"
         heatmap_hw = (int(teacher_BJHW.shape[-2]), int(teacher_BJHW.shape[-1]))
         target_BJHW, weight_BJ = codec.encode(batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, heatmap_hw)
         labelled_B1 = batch.labelled_BJ.any(dim=1, keepdim=True)

@@ -13,11 +13,13 @@ Cost: the headline is 6 trainings of 40 000 crops of 128x96 (34 MMAC a crop); mi
 
 from __future__ import annotations
 
-from hpe_bench.declare import Ablation, Arm, Paper, Recipe, Variant, replace
+import json
+
+from hpe_bench.declare import Ablation, Arm, JointGroups, Paper, Recipe, Variant, replace
 
 from ..hourglass import paper as hourglass
 from ..simple_baseline.paper import pocket_mse
-from . import model
+from . import groups, model
 
 SLUG = "part_branching"
 
@@ -64,6 +66,23 @@ def arm(name: str, variant: Variant, label: str) -> Arm:
 FOUND = arm("found", POCKET, "5 groups found by mutual information")
 ONE = arm("one", SINGLE, "one shared branch of the same cost")
 
+
+def found_in(source: str, where: str, joints: int) -> JointGroups:
+    """The five groups of a data set, as `groups.json` records them."""
+    record = json.loads(groups.FOUND.read_text())[source]
+    note = f"from {record['estimator']['persons']:,} of {record['persons']:,} persons (data {record['digest'][:8]})"
+    return JointGroups(where, joints, groups.found(source, 5), note)
+
+
+DRAWN = (
+    found_in("mannequins", "Found in mannequins", 17),
+    found_in("coco", "Found in COCO poses", 17),
+    found_in("mpii", "Found in MPII", 16),
+    found_in("lsp", "Found in Leeds Sports Pose", 14),
+    JointGroups("By body structure", 17, groups.BODY[17], "the control: limbs"),
+    JointGroups("At random", 17, groups.shuffled(groups.found("mannequins", 5), seed=0), "the control: same sizes"),
+)
+
 paper = Paper(
     slug=SLUG,
     title="Does Learning Specific Features for Related Parts Help Human Pose Estimation?",
@@ -88,6 +107,7 @@ paper = Paper(
         *(BODY, RANDOM, OVERLAPPING, K2, K3, K6, SINGLE_NARROW, NARROW, DEEP, S2),
     ),
     recipes=(mpii_256x256(), MSE),
+    joint_groups=DRAWN,
     headline=Ablation(
         name="headline",
         question="Do features of their own for groups of related joints beat shared ones at equal cost?",
