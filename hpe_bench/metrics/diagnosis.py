@@ -1,7 +1,8 @@
 """What is wrong with predicted poses: every labelled joint of every found person is of one kind, good or an error.
 
 The taxonomy of Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017,
-derived anew (F18) from its definitions as we recall them. With the similarity of a predicted joint to a true one of person q,
+derived anew (F18) from its definitions as we recall them. With the similarity of a predicted joint to a true one of
+person q,
 
     ks = exp(-d^2 / (2 * area_q * (2 sigma)^2))        (COCO's; OKS is its mean over q's labelled joints)
 
