@@ -6,14 +6,14 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.declare import STRICT, Metric, Score
-from hpe_bench.metrics.rates import Comparator, hits, rate_scores, threshold_text
+from hpe_bench.declare import STRICT
+from hpe_bench.metrics.rates import Comparator, DistanceRate, threshold_text
 
 TORSO = ("left_shoulder", "right_hip")
 
 
 @dataclass(frozen=True, config=STRICT)
-class PCK(Metric):
+class PCK(DistanceRate):
     """PCK with the torso reference of the LSP tables: distance / |left shoulder - right hip| <= threshold.
 
     All labelled joints count equally. Left and right are the person's own (F3: person-centric). One LSP test person
@@ -31,12 +31,7 @@ class PCK(Metric):
     def key(self) -> str:
         return f"pck{threshold_text(self.threshold, self.comparator)}"
 
-    def evaluate(self, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> list[Score]:
-        """The headline rate, its joint groups and its joints, in percent; joint scores are not looked at."""
-        reached = hits(truth, joints_NJ2, self._torso(truth), self.threshold, self.comparator)
-        return rate_scores(truth, self.key, reached)
-
-    def _torso(self, truth: PersonSet) -> np.ndarray:
+    def reference_lengths(self, truth: PersonSet) -> np.ndarray:
         """Torso lengths [N] in px; ValueError where an end is not labelled or the length is 0."""
         missing = [name for name in TORSO if name not in truth.skeleton.joints]
         if missing:

@@ -6,20 +6,20 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.declare import STRICT, Metric, Score
-from hpe_bench.metrics.rates import Comparator, hits, rate_scores, threshold_text
+from hpe_bench.declare import STRICT
+from hpe_bench.metrics.rates import Comparator, DistanceRate, threshold_text
 
 MPII_EXCLUDED = ("pelvis", "thorax")
 
 
 @dataclass(frozen=True, config=STRICT)
-class PCKh(Metric):
+class PCKh(DistanceRate):
     """PCKh as the MPII evaluators compute it (Andriluka et al., CVPR 2014): distance / head size <= threshold.
 
     The head size is `PersonSet.head_size` as it is; for MPII that is 0.6 times the diagonal of the head box. The mean
     weights every labelled joint equally and leaves out the `excluded` ones where the skeleton has them (F13): pelvis
     and thorax of MPII, nothing of COCO's 17. Groups pool their left and right joints; the MPII tables average the two
-    rates instead, which the `joint` scores give and which differs in the third decimal on MPII's validation set.
+    rates instead, which `side_means` gives and which differs in the third decimal on MPII's validation set.
     """
 
     threshold: float = 0.5
@@ -37,13 +37,12 @@ class PCKh(Metric):
         joints = "" if self.excluded == MPII_EXCLUDED else f"-{without}"
         return f"pckh{joints}{threshold_text(self.threshold, self.comparator)}"
 
-    def evaluate(self, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> list[Score]:
-        """The headline rate, its joint groups and its joints, in percent; joint scores are not looked at."""
+    def reference_lengths(self, truth: PersonSet) -> np.ndarray:
+        """Head sizes [N] in px; ValueError where a person has none."""
         bad = np.flatnonzero(~(truth.head_size > 0))
         if len(bad):
             raise ValueError(
                 f"{self.key}: person {bad[0]} has head size {truth.head_size[bad[0]]} ({len(bad)} such persons); "
                 "leave these persons out or use a metric without head size"
             )
-        reached = hits(truth, joints_NJ2, truth.head_size, self.threshold, self.comparator)
-        return rate_scores(truth, self.key, reached, self.excluded)
+        return truth.head_size
