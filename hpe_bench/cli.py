@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Data sets: list, check, export.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Data sets: list, check, fetch, export.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 protocols_app = typer.Typer(help="Protocols: list, show, diff.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(protocols_app, name="protocols")
@@ -40,6 +40,23 @@ class DataName(StrEnum):
     """Data sets with a pocket protocol."""
 
     mannequins = "mannequins"
+    lsp = "lsp"
+
+
+class KnownData(StrEnum):
+    """Data sets that can be checked."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    coco = "coco"
+    mpii = "mpii"
+
+
+class FetchedData(StrEnum):
+    """Data sets that can be downloaded."""
+
+    coco = "coco"
+    mpii = "mpii"
     lsp = "lsp"
 
 
@@ -178,14 +195,37 @@ def data_list() -> None:
 
 @data_app.command("check")
 def data_check(
-    name: Annotated[DataName, typer.Argument(help="Data set.")],
+    name: Annotated[KnownData, typer.Argument(help="Data set.")],
     root: RootOpt = None,
 ) -> None:
-    """Count and hash what lies under a root against what the protocols need."""
+    """Count and hash what lies under a root, and say which protocols it is enough for."""
+    from hpe_bench import readiness
     from hpe_bench.data import check
 
-    if not check.print_check(_console(), name.value, None if root is None else str(root)):
-        raise typer.Exit(1)
+    console, folder = _console(), None if root is None else str(root)
+    whole = check.print_check(console, name.value, folder)
+    if name is not KnownData.mannequins:  # which are generated when they are needed
+        readiness.print_readiness(console, name.value, folder)
+    _exit(whole)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[FetchedData, typer.Argument(help="Data set.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder that will hold the data set; the --root of other commands.")],
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Address of a folder with the archives, in place of the authors'.")
+    ] = None,
+    sha256: Annotated[
+        list[str] | None, typer.Option("--sha256", help="FILE=HASH of an archive that you trust; repeatable.")
+    ] = None,
+) -> None:
+    """Download a data set from its authors, verify and unpack it; an interrupted download goes on."""
+    from hpe_bench.data import fetch
+
+    pairs = dict(text.partition("=")[::2] for text in sha256 or ())
+    console = _console()
+    console.print(f"{fetch.fetch(console, name.value, to, mirror, pairs)} is there", highlight=False, markup=False)
 
 
 @data_app.command("export")

@@ -33,6 +33,10 @@ COMMANDS = {
     "doctor": set(),
     "data list": set(),
     "data check": {"--root"},
+    "data fetch": {"--to", "--mirror", "--sha256"},
+    "protocols list": set(),
+    "protocols show": set(),
+    "protocols diff": set(),
     "data export": {"--to", "--layout", "--split", "--persons", "--sheet"},
 }
 
@@ -108,6 +112,12 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["reproduce", "fasterpose", "--data", "lsp", "--root", ".", "--scale", "pocket"], ["no LSP here"]),
         (["compare", "fasterpose", "fasterpose"], ["two different"]),
         (["data", "check", "lsp"], ["--root"]),
+        (["data", "check", "coco", "--root", "."], ["person_keypoints"]),
+        (["data", "check", "mpii", "--root", "."], ["gt_valid.mat"]),
+        (["data", "fetch", "lsp", "--to", "new"], ["--sha256 lsp_dataset.zip=HASH"]),
+        (["data", "fetch", "lsp", "--to", "new", "--sha256", "lsp_dataset.zip"], ["64 digits"]),
+        (["data", "fetch", "lsp", "--to", "new", "--sha256", "x.zip=00"], ["no such archive", "lsp_dataset.zip"]),
+        (["protocols", "show", "mpi-val"], ["mpi-val", "mpii-val"]),
         (["data", "export", "lsp", "--to", "x"], ["mannequins"]),
         (["data", "export", "mannequins", "--to", "."], ["empty"]),
     ],
