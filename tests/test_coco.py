@@ -191,6 +191,7 @@ def cut_to_image(box: list[float], height: int, width: int) -> list[float] | Non
     return [x1, y1, x2 - x1, y2 - y1] if x2 >= x1 and y2 >= y1 else None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-50, 120), st.floats(-50, 120), st.floats(0.1, 200), st.floats(0.1, 200)), min_size=1)
 )
@@ -317,7 +318,7 @@ def test_a_detection_file_is_held_against_its_number_of_boxes(shared_data: Path)
         wrong.boxes("val2017", str(shared_data))
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "coco_faults.json"
@@ -333,7 +334,7 @@ def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFa
         assert len(annotated_boxes(found)) <= len(found.persons)
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_of_a_detection_file_loads_or_is_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

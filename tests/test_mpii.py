@@ -188,7 +188,7 @@ def test_a_mat_of_other_persons_is_refused(folder: Path) -> None:
     assert len(persons.skeleton.joints) == len(MPII_16.joints)
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "mpii_faults.json"
@@ -201,7 +201,7 @@ def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFa
         one_sentence(error, path)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_change_of_the_mat_loads_or_is_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
