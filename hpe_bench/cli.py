@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpe_bench.data.prediction_files import Origin
     from hpe_bench.runner import Settings
 
 app = typer.Typer(
@@ -176,6 +177,126 @@ def profile(
     _exit(story.profile(paper, variant, _settings(results, runs, None, None, "cpu"), _console()))
 
 
+ProtocolOpt = Annotated[str, typer.Option("--protocol", help="A protocol by its name.")]
+PaperOpt = Annotated[str | None, typer.Option("--paper", help="The paper whose network it is.")]
+VariantOpt = Annotated[str | None, typer.Option("--variant", help="The paper's variant.")]
+RecipeOpt = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe, where the paper trains with several losses.")
+]
+WeightsOpt = Annotated[
+    Path | None, typer.Option("--weights", help="Weights, released or ours; of our runs they tell the network.")
+]
+OnnxOpt = Annotated[
+    Path | None, typer.Option("--onnx", help="Somebody's network; a .toml of the same stem may say the rest.")
+]
+MeanOpt = Annotated[str | None, typer.Option("--mean", help="ONNX: subtracted from grey levels of 0..255: a,b,c.")]
+StdOpt = Annotated[str | None, typer.Option("--std", help="ONNX: what grey levels are then divided by: a,b,c.")]
+ColoursOpt = Annotated[str | None, typer.Option("--colours", help="ONNX: rgb or bgr.")]
+ActivationOpt = Annotated[str | None, typer.Option("--activation", help="ONNX: none or sigmoid, applied to its maps.")]
+JointsOpt = Annotated[
+    str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
+]
+OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+NameOpt = Annotated[
+    str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
+]
+AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
+
+
+@app.command()
+def predict(
+    protocol: ProtocolOpt,
+    to: Annotated[Path, typer.Option("--to", help="File of predictions to write, .npz.")],
+    root: RootOpt = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="CSV of boxes: image, x, y, width, height and perhaps score.")
+    ] = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    onnx: OnnxOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for the images with the poses drawn.")] = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
+    from hpe_bench import submit
+
+    if (images is None) != (boxes is None):
+        raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
+    own = None if images is None or boxes is None else (images, boxes)
+    model = submit.Model(
+        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
+    )
+    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console())
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Predictions: .npz of ours, COCO results, or an array of joints.")],
+    protocol: ProtocolOpt,
+    root: RootOpt = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="An annotation file in place of the protocol's data; a root then holds images."),
+    ] = None,
+    origin: Annotated[
+        int | None, typer.Option("--origin", min=0, max=1, help="Where a bare array counts pixels from: 0 or 1.")
+    ] = None,
+    against: AgainstOpt = None,
+    name: NameOpt = None,
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Score a file of predictions under a protocol: table with intervals, record, page."""
+    from hpe_bench import submit
+
+    counted_from: Origin | None = None if origin is None else (1 if origin else 0)
+    settings = _settings(results, runs, root, None, "cpu")
+    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+
+
+@app.command()
+def evaluate(
+    protocol: ProtocolOpt,
+    root: RootOpt = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    onnx: OnnxOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    against: AgainstOpt = None,
+    name: NameOpt = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Predict and score in one."""
+    from hpe_bench import submit
+
+    model = submit.Model(
+        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
+    )
+    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+
+
 @app.command()
 def doctor() -> None:
     """Check this machine: packages, processor, load, disk."""
@@ -292,6 +413,20 @@ def _settings(results: Path, runs: Path, root: Path | None, workers: int | None,
         workers=workers or os.cpu_count() or 1,
         device=device,
     )
+
+
+def _convention(
+    mean: str | None,
+    std: str | None,
+    colours: str | None,
+    activation: str | None,
+    joints: str | None,
+    output: str | None,
+) -> tuple[tuple[str, object], ...]:
+    """What was said about an ONNX file; numbers as they are written, since its own check names what is wrong."""
+    triples = {name: text.split(",") for name, text in (("mean", mean), ("std", std)) if text is not None}
+    words = {"colours": colours, "activation": activation, "joints": joints, "output": output}
+    return tuple((triples | {name: text for name, text in words.items() if text is not None}).items())
 
 
 def _exit(ok: bool) -> None:

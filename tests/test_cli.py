@@ -16,6 +16,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "papers"
 
+NETWORK = {
+    *("--paper", "--variant", "--recipe", "--weights", "--onnx"),
+    *("--mean", "--std", "--colours", "--activation", "--joints", "--output"),
+}
 COMMANDS = {
     "list": {"--results"},
     "show": set(),
@@ -30,6 +34,17 @@ COMMANDS = {
     "compare": {"--results", "--reports"},
     "leaderboard": {"--results", "--reports"},
     "profile": {"--results", "--runs"},
+    "predict": {
+        *("--protocol", "--to", "--root", "--images", "--boxes", "--draw", "--device", "--results", "--runs"),
+        *NETWORK,
+    },
+    "score": {
+        *("--protocol", "--root", "--truth", "--origin", "--against", "--name", "--results", "--reports", "--runs"),
+    },
+    "evaluate": {
+        *("--protocol", "--root", "--against", "--name", "--device", "--results", "--reports", "--runs"),
+        *NETWORK,
+    },
     "doctor": set(),
     "data list": set(),
     "data check": {"--root"},
