@@ -20,8 +20,9 @@ from hpe_bench.data.coco import COCO, DetectionFile, annotated_boxes, counts, re
 from hpe_bench.data.crops import build_crops
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.data.mannequins import Mannequins
+from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import COCO_17
-from hpe_bench.metrics.oks_ap import evaluate_coco
+from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
 from tests.json_faults import cut_or_flipped, faulty, one_sentence, write
 
 MINI = COCO(folder="coco_mini", subset_sha256=protocols.COCO_MINI_SHA256)
@@ -121,6 +122,25 @@ def test_evaluators_oracles_load(shared_data: Path) -> None:
     assert found.crowd.sum() == 6
     with pytest.raises(ValueError, match=r"gt.json: its category's 'keypoints' are not COCO's 17"):
         read_annotations(folder / "crowdpose_example/gt.json", folder)
+
+
+def test_published_ap_through_the_loader(shared_data: Path) -> None:
+    """cocoapi's example: AP .372, AP50 .636, AP75 .348, AP(M) .384, AP(L) .386, AR .514, on images with nobody, too."""
+    folder = shared_data / "coco_eval_oracle" / "fakekeypoints100"
+    truth = read_annotations(folder / "person_keypoints_val2014_100.json", folder).persons
+    found = json.loads((folder / "person_keypoints_val2014_fakekeypoints100_results.json").read_text())
+    assert truth.image_ids is not None
+    position = {int(image_id): i for i, image_id in enumerate(truth.image_ids)}
+    keypoints = np.array([d["keypoints"] for d in found]).reshape(-1, 17, 3)
+    predictions = Predictions(
+        image=np.array([position[d["image_id"]] for d in found]),
+        joints=keypoints[..., :2].astype(float),
+        joint_scores=np.ones(keypoints.shape[:2]),
+        score=np.array([d["score"] for d in found]),
+    )
+    scores = OksAP().evaluate_predictions(truth, predictions)
+    wanted = {"ap": 37.2, "ap50": 63.6, "ap75": 34.8, "ap_medium": 38.4, "ap_large": 38.6, "ar": 51.4}
+    assert {s.key: round(s.value, 1) for s in scores if s.key in wanted} == wanted
 
 
 # ---------------------------------------------------------------------------------------------------- made-up files

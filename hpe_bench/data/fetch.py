@@ -154,7 +154,7 @@ def download_file(url: str, path: Path, progress: Progress | None = None) -> Non
     there = path.stat().st_size if path.exists() else 0
     try:
         with _open(url, there) as response:
-            start, total = _position(response, there)
+            start, total = _position(url, response, there)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("r+b" if start else "wb") as file:
                 file.seek(start)
@@ -188,15 +188,15 @@ def _open(url: str, there: int) -> IO[bytes]:
     return response
 
 
-def _position(response: IO[bytes], there: int) -> tuple[int, int]:
+def _position(url: str, response: IO[bytes], there: int) -> tuple[int, int]:
     """Where the answer's first byte belongs, and how long the whole file is (0: not told)."""
     headers = response.headers  # type: ignore[attr-defined]
     told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
-    if getattr(response, "status", None) == http.client.PARTIAL_CONTENT and told and int(told[1]) == there:
-        return there, 0 if told[2] == "*" else int(told[2])
-    if getattr(response, "status", None) == http.client.PARTIAL_CONTENT:
-        raise ValueError("the server sent another part of the file than asked for; delete .fetch/ or name a --mirror")
-    return 0, int(headers.get("Content-Length") or 0)
+    if getattr(response, "status", None) != http.client.PARTIAL_CONTENT:
+        return 0, int(headers.get("Content-Length") or 0)
+    if not told or int(told[1]) != there:
+        raise ValueError(f"{url}: the server sent another part of the file than asked for; name a --mirror")
+    return there, 0 if told[2] == "*" else int(told[2])
 
 
 def _verify(path: Path, expected: str) -> None:
