@@ -35,10 +35,9 @@ class Boxes:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"boxes: {name} has shape {getattr(self, name).shape}, expected {shape}")
-        for name in ("box", "score"):
-            bad = np.flatnonzero(~np.isfinite(getattr(self, name)).reshape(b, -1).all(axis=1))
-            if len(bad):
-                raise ValueError(f"boxes: {name} of box {bad[0]} is not finite ({len(bad)} such boxes)")
+        bad = np.flatnonzero(~np.isfinite(np.column_stack((self.box, self.score))).all(axis=1))
+        if len(bad):
+            raise ValueError(f"boxes: box or score of box {bad[0]} is not finite ({len(bad)} such boxes)")
 
     def __len__(self) -> int:
         return len(self.image)

@@ -24,7 +24,7 @@ import numpy as np
 from hpe_bench.data.boxes import Boxes
 from hpe_bench.data.folders import file_sha256, find_folder, require_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.json_fields import integer, number, numbers, read_json, records, shown, text
+from hpe_bench.data.json_fields import file_name, integer, number, numbers, read_json, records, shown
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, Skeleton
 from hpe_bench.declare import DataSource
@@ -162,7 +162,7 @@ def read_annotations(path: Path, images: Path) -> Annotations:
     for i, record in enumerate(listed):
         where = f"{path}: image {i}"
         ids.append(integer(record, "id", where))
-        names.append(text(record, "file_name", where))
+        names.append(file_name(record, "file_name", where))
         sizes_hw[i] = integer(record, "height", where), integer(record, "width", where)
         if sizes_hw[i].min() < 1:
             raise ValueError(f"{where}: 'height' x 'width' is {sizes_hw[i].tolist()}, expected positive numbers")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 LARGEST = 2**63  # ids are kept as int64
@@ -76,11 +76,14 @@ def _plain(found: list[Any]) -> bool:
         return False
 
 
-def text(record: dict[str, Any], field: str, where: str) -> str:
-    """A string that is not empty."""
+def file_name(record: dict[str, Any], field: str, where: str) -> str:
+    """The name of a file inside a folder: relative, and not leading out of it."""
     found = value(record, field, where)
-    if not isinstance(found, str) or not found:
-        raise ValueError(f"{where}: {field!r} is {shown(found)}, expected text")
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise ValueError(f"{where}: {field!r} is {shown(found)}, expected a file name")
+    path = PurePosixPath(found)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise ValueError(f"{where}: {field!r} is {shown(found)}, which leads out of the folder of images")
     return found
 
 

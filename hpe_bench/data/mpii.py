@@ -26,7 +26,7 @@ import numpy as np
 
 from hpe_bench.data.folders import find_folder, require_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.json_fields import number, numbers, read_json, records, text, value
+from hpe_bench.data.json_fields import file_name, number, numbers, read_json, records, value
 from hpe_bench.data.mat_files import read_mat
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import MPII_16, Skeleton
@@ -110,7 +110,7 @@ def _person(record: dict[str, Any], where: str) -> dict[str, Any]:
     if (visible & ~labelled).any():
         raise ValueError(f"{where}: 'joints_visible' marks a joint that 'joints_vis' does not; give consistent flags")
     return {
-        "image": text(record, "image", where),
+        "image": file_name(record, "image", where),
         "box": square(center[0] - 1, center[1] - 1, scale),
         "joints": np.array(joints) - 1,
         "labelled": labelled,
