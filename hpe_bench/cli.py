@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: list, check, export.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+protocols_app = typer.Typer(help="Protocols: list, show, diff.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(protocols_app, name="protocols")
 
 
 class Scale(StrEnum):
@@ -202,6 +204,33 @@ def data_export(
         raise ValueError("only mannequins can be exported; the photographs of lsp are not ours to pass on")
     export.export_mannequins(to, layout.value, split, persons, with_sheet=sheet)
     _console().print(f"wrote {to}", highlight=False)
+
+
+ProtocolArg = Annotated[str, typer.Argument(help="A protocol's name; see `hpe-bench protocols list`.")]
+
+
+@protocols_app.command("list")
+def protocols_list() -> None:
+    """All protocols by name, with their hashes."""
+    from hpe_bench import protocol_text
+
+    protocol_text.print_list(_console())
+
+
+@protocols_app.command("show")
+def protocols_show(name: ProtocolArg) -> None:
+    """Everything that a protocol says."""
+    from hpe_bench import protocol_text
+
+    protocol_text.print_protocol(_console(), name)
+
+
+@protocols_app.command("diff")
+def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
+    """How two protocols differ, field by field."""
+    from hpe_bench import protocol_text
+
+    protocol_text.print_diff(_console(), first, second)
 
 
 # ---------------------------------------------------------------------------------------------------- helpers

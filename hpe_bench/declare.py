@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hpe_bench.data.boxes import Boxes
     from hpe_bench.data.persons import PersonSet
     from hpe_bench.data.skeletons import Skeleton
 
@@ -337,6 +338,14 @@ class DataSource(ABC):
     @abstractmethod
     def load(self, split: str, root: str | None) -> PersonSet:
         """Persons of a split; ValueError with one clear sentence where files are missing or wrong."""
+
+    def truth(self, split: str, root: str | None) -> PersonSet:
+        """The persons that predictions are scored against: as `load`, but image files may be missing."""
+        return self.load(split, root)
+
+    def boxes(self, split: str, root: str | None) -> Boxes | None:
+        """The boxes to predict in where they are not simply every person's own (None)."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,73 @@
-"""The suite's own protocols, named and versioned. A changed protocol gets a new name; none is ever edited (F28)."""
+"""The suite's own protocols, named and hashed. A changed one gets a new name (`...-v2`); none is ever edited (F28).
+
+The pocket protocols train and test miniatures; the full ones are those of published tables, at any input size. All crop
+alike (`data/crops.py`: the box, its shorter side extended to the input's aspect, times `padding`; x = 0 of the input is
+the crop's edge, no half-pixel term); how heatmap pixels lie on the input, and what a flip shifts, is the codec's (F7).
+"""
 
 from __future__ import annotations
 
+import difflib
 from typing import Literal
 
+from pydantic.dataclasses import dataclass
+
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.data.lsp import LSP
+from hpe_bench.data.coco import COCO, DetectionFile
+from hpe_bench.data.lsp import LSP, ObserverLSP
 from hpe_bench.data.mannequins import Dials, Mannequins
-from hpe_bench.declare import Protocol
+from hpe_bench.data.mpii import MPII
+from hpe_bench.declare import STRICT, Protocol, replace
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
+
+
+@dataclass(frozen=True, config=STRICT)
+class FullProtocol(Protocol):
+    """A protocol of published tables, for models of any input size with the aspect `aspect_wh` (width : height)."""
+
+    aspect_wh: tuple[int, int] = (3, 4)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.aspect_wh) < 1:
+            raise ValueError(f"protocol {self.name!r}: aspect_wh is {self.aspect_wh}; give positive whole numbers")
+
+    def check_input(self, input_hw: tuple[int, int]) -> None:
+        """ValueError for an input (h, w) of another aspect: its crops would show another part of the image."""
+        (height, width), (across, down) = input_hw, self.aspect_wh
+        if width * down != height * across:
+            raise ValueError(
+                f"protocol {self.name!r} crops {across}:{down} (width : height), but the model's input is "
+                f"{width}x{height}; use a model with an input like {64 * across}x{64 * down}"
+            )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Rescoring:
+    """From joint scores and a box score to the score that AP ranks by, then greedy OKS-NMS within an image (F10).
+
+    A pose's score is its box's times the mean of its joint scores above `visible_over` (0 where none is). Of two poses
+    of an OKS above `nms_oks`, with the area of the padded box, the lower-scored one is dropped.
+    """
+
+    visible_over: float = 0.2
+    nms_oks: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.visible_over < 1 or not 0 < self.nms_oks <= 1:
+            raise ValueError(f"rescoring: {self}; visible_over lies in [0, 1), nms_oks in (0, 1]")
+
+
+@dataclass(frozen=True, config=STRICT)
+class DetectionProtocol(FullProtocol):
+    """A protocol whose predictions are detections, rescored and thinned out, ranked by AP against all persons."""
+
+    rescoring: Rescoring = Rescoring()
+
+
+# ---------------------------------------------------------------------------------------------------- pocket
 
 
 def pocket_codec(decoder: Literal["quarter", "dark"]) -> Gaussian:
@@ -44,3 +101,97 @@ POCKET = {
 }
 """The pocket protocols by data set. Every training is scored with both decoders, the first being the headline: what a
 decoder gains must not pass for what a loss gains (F8)."""
+
+
+# ---------------------------------------------------------------------------------------------------- full
+
+
+# The decoding of SimpleBaseline and HRNet: quarter offset, mirrored maps shifted by a pixel (F7, F8).
+HRNET_CODEC = Gaussian(sigma_px=2.0, centre="rounded", decoder="quarter", flip_shift_px=1)
+
+# The boxes of the SimpleBaseline and HRNet tables, "person AP 56.4" (F1). Its hash is published nowhere that we know.
+DETECTIONS_56 = DetectionFile("COCO_val2017_detections_AP_H_56_person.json", boxes=104_125)
+
+# 79 images of val2017: the annotation file of COCO-MINI's validation part.
+COCO_MINI_SHA256 = "318ac76dc0da3af71c02ea60582b9663eaa74b2a28dee56ea16735c9424816d0"
+
+
+def hrnet_coco(name: str, data: COCO, boxes: Literal["ground truth", "detector"], note: str) -> DetectionProtocol:
+    """COCO keypoint AP as the SimpleBaseline and HRNet code computes it."""
+    return DetectionProtocol(
+        name=name,
+        data=data,
+        codec=HRNET_CODEC,
+        metrics=(OksAP(),),
+        train_split="train2017",
+        test_split="val2017",
+        boxes=boxes,
+        note=note,
+    )
+
+
+COCO_GTBOX = hrnet_coco(
+    "coco-val2017-gtbox",
+    COCO(),
+    "ground truth",
+    "The persons with keypoints, in their annotated boxes; about 2 AP above detector boxes, which tables use (F1).",
+)
+COCO_DET = hrnet_coco(
+    "coco-val2017-det",
+    COCO(detections=DETECTIONS_56),
+    "detector",
+    "The detections of person AP 56.4 of the SimpleBaseline and HRNet tables. The file's hash is not published: its "
+    "104,125 boxes are counted, and the hash of what was used belongs into the record.",
+)
+COCO_MINI = hrnet_coco(
+    "coco-mini-gtbox",
+    COCO(folder="coco_mini", subset_sha256=COCO_MINI_SHA256),
+    "ground truth",
+    "79 images of val2017, for an end-to-end run. Too few to be compared with any published number.",
+)
+MPII_VAL = FullProtocol(
+    name="mpii-val",
+    data=MPII(),
+    codec=HRNET_CODEC,
+    metrics=(PCKh(0.5), PCKh(0.1), PCKh(0.11)),
+    test_split="valid",
+    aspect_wh=(1, 1),
+    note="PCKh at 0.1 and at 0.11, the row that the released evaluators print as 0.1 (F11).",
+)
+LSP_PC = FullProtocol(
+    name="lsp-pc",
+    data=LSP(extended=True),
+    codec=HRNET_CODEC,
+    metrics=(PCK(0.2),),
+    aspect_wh=(1, 1),
+    note="Person-centric. Published numbers mostly come from training on MPII as well.",
+)
+LSP_OC = replace(
+    LSP_PC,
+    name="lsp-oc",
+    data=ObserverLSP(extended=True),
+    note="Observer-centric by a rule of ours: not the labels that published observer-centric numbers rest on (F3).",
+)
+MANNEQUINS_V1 = FullProtocol(
+    name="mannequins-v1",
+    data=mannequins("dark").data,
+    codec=HRNET_CODEC,
+    metrics=(PCKh(0.5), OksAP()),
+    note="The embedded data set for models of any size; person by person.",
+)
+
+FULL = (COCO_GTBOX, COCO_DET, COCO_MINI, MPII_VAL, LSP_PC, LSP_OC, MANNEQUINS_V1)
+
+
+def every() -> dict[str, Protocol]:
+    """All protocols of the suite by name."""
+    return {p.name: p for p in (*FULL, *(p for group in POCKET.values() for p in group))}
+
+
+def named(name: str) -> Protocol:
+    """A protocol by its name; ValueError with what may have been meant."""
+    known = every()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
+        raise ValueError(f"no protocol {name!r}; {'close are' if close else 'known are'}: {', '.join(close or known)}")
+    return known[name]

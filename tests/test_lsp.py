@@ -166,7 +166,7 @@ def test_another_data_sets_annotations_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match=r"joints is \(14, 3, 2000\), expected \(3, 14, 2000\)"):
         LSP().load("test", str(root))
     savemat(root / "lsp" / "joints.mat", {"other": np.zeros(3)})
-    with pytest.raises(ValueError, match=r"joints is nothing, expected"):
+    with pytest.raises(ValueError, match=r"joints is no array of numbers, expected"):
         LSP().load("test", str(root))
 
 

@@ -4,7 +4,7 @@ Johnson and Everingham, "Clustered Pose and Nonlinear Appearance Models for Huma
 images of one annotated person each, 1-1000 to train and 1001-2000 to test. Johnson and Everingham, "Learning Effective
 Human Pose Estimation from Inaccurate Annotation", CVPR 2011: 10,000 further training images, here as 7,091 crops.
 
-Left and right are the person's own (person-centric) in both; conventions with the viewer's left are not offered (F3).
+Left and right are the person's own (person-centric) in both; `ObserverLSP` converts them to the viewer's (F3).
 
 What the data sets leave open, and how it is read here:
 
@@ -23,15 +23,14 @@ them. In image 1185 the torso is 2.55 px long, so PCK with torso reference count
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
+from hpe_bench.data.folders import require_files
 from hpe_bench.data.images import FileImages
+from hpe_bench.data.mat_files import read_mat
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import LSP_14, Skeleton
 from hpe_bench.declare import DataSource
@@ -63,6 +62,13 @@ class LSP(DataSource):
 
     def load(self, split: str, root: str | None) -> PersonSet:
         """Persons of "train" or "test", one an image, in the order of the image numbers (LSP before LSP-extended)."""
+        persons = self.truth(split, root)
+        assert isinstance(persons.images, FileImages)
+        require_files(list(persons.images.paths))
+        return persons
+
+    def truth(self, split: str, root: str | None) -> PersonSet:
+        """As `load`, from the annotation files alone."""
         if split not in ("train", "test"):
             raise ValueError(f"LSP has no split {split!r}; use 'train' or 'test'")
         lsp = find_lsp(root)
@@ -78,7 +84,6 @@ class LSP(DataSource):
             joints = np.concatenate([joints, more_joints])
             labelled = np.concatenate([labelled, more_labelled])
             visible = np.concatenate([visible, more_labelled])
-        require_files(paths)
         return PersonSet(
             skeleton=LSP_14,
             images=FileImages(paths),
@@ -92,6 +97,40 @@ class LSP(DataSource):
         )
 
 
+@dataclass(frozen=True)
+class ObserverLSP(LSP):
+    """LSP with left and right as the viewer sees them, by `observer_centric`, in both splits."""
+
+    def truth(self, split: str, root: str | None) -> PersonSet:
+        """As `LSP.truth`, converted."""
+        return observer_centric(super().truth(split, root))
+
+
+def observer_centric(persons: PersonSet) -> PersonSet:
+    """Name arms and legs by the side they are seen on: "right" is the one on the left of the image, as of somebody who
+    faces the viewer.
+
+    Legs (hips, knees, ankles together) change sides where the right hip lies further right in the image than the left
+    one, arms (shoulders, elbows, wrists) where the right shoulder does; they stay where one of the two is not
+    labelled or both lie in one column. The rule is ours: published observer-centric numbers rest on labels of their
+    own, which are not part of the data set, so they compare with ours only roughly (F3).
+    """
+    order = np.tile(np.arange(len(LSP_14.joints)), (len(persons), 1))
+    for root, limb in (("hip", ("hip", "knee", "ankle")), ("shoulder", ("shoulder", "elbow", "wrist"))):
+        right, left = LSP_14.index(f"right_{root}"), LSP_14.index(f"left_{root}")
+        crossed = persons.labelled[:, [right, left]].all(axis=1)
+        crossed &= persons.joints[:, right, 0] > persons.joints[:, left, 0]
+        for joint in limb:
+            right, left = LSP_14.index(f"right_{joint}"), LSP_14.index(f"left_{joint}")
+            order[crossed, right], order[crossed, left] = left, right
+    return replace(
+        persons,
+        joints=np.take_along_axis(persons.joints, order[..., None], axis=1),
+        labelled=np.take_along_axis(persons.labelled, order, axis=1),
+        visible=np.take_along_axis(persons.visible, order, axis=1),
+    )
+
+
 def find_lsp(root: str | None) -> Path:
     """The folder with LSP's joints.mat and images; ValueError saying where it was looked for."""
     if root is None:
@@ -100,7 +139,7 @@ def find_lsp(root: str | None) -> Path:
     if not base.is_dir():
         raise ValueError(f"{base}: no such folder; --root names the folder that holds lsp/ (images/ and joints.mat)")
     for folder in (base / "lsp", base):
-        if (folder / "joints.mat").is_file() and (folder / "images").is_dir():
+        if (folder / "joints.mat").is_file():
             return folder
     raise ValueError(f"{base}: no LSP here; expected lsp/joints.mat and lsp/images/ as in the official archive")
 
@@ -115,29 +154,16 @@ def find_extended(lsp: Path) -> Path:
 
 def read_lsp(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Joints [2000,14,2] float64 and which are occluded [2000,14]."""
-    values = read_mat(folder / "joints.mat", {"joints": (3, 14, TRAIN_COUNT + TEST_COUNT)})["joints"]
+    values = read_mat(folder / "joints.mat", {"joints": (3, 14, TRAIN_COUNT + TEST_COUNT)}, "LSP")["joints"]
     return values[:2].transpose(2, 1, 0).copy(), values[2].T == 1
 
 
 def read_extended(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints [7091,14,2] float64 in pixels of the crops, which are labelled [7091,14], image numbers [7091]."""
     shapes = {"joints": (14, 3, EXTENDED_COUNT), "image_number": (1, EXTENDED_COUNT)}
-    values = read_mat(folder / "joints.mat", shapes)
+    values = read_mat(folder / "joints.mat", shapes, "LSP-extended")
     joints = values["joints"]
     return joints[:, :2].transpose(2, 0, 1).copy(), joints[:, 2].T == 1, values["image_number"][0].astype(int)
-
-
-def read_mat(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """The named arrays of a MATLAB file; ValueError if it cannot be read or an array is missing or misshapen."""
-    try:
-        content = loadmat(path)
-    except (MatReadError, zlib.error, OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error}); fetch it again") from error
-    for name, shape in shapes.items():
-        found = getattr(content.get(name), "shape", "nothing")
-        if found != shape:
-            raise ValueError(f"{path}: {name} is {found}, expected {shape}; this is another file than LSP's")
-    return {name: content[name] for name in shapes}
 
 
 def lsp_paths(folder: Path) -> list[Path]:
@@ -148,14 +174,6 @@ def lsp_paths(folder: Path) -> list[Path]:
 def extended_paths(folder: Path, numbers: np.ndarray) -> list[Path]:
     """Image files of the crops, by the number of the original image."""
     return [folder / "images" / f"im{number:05d}.jpg" for number in numbers]
-
-
-def require_files(paths: list[Path]) -> None:
-    """ValueError naming the first image that is not there and saying how many are missing."""
-    present = {path for folder in {p.parent for p in paths} for path in folder.glob("*.jpg")}
-    missing = [path for path in paths if path not in present]
-    if missing:
-        raise ValueError(f"{missing[0]}: {len(missing)} of {len(paths)} images are missing; fetch the data set again")
 
 
 def boxes_around(joints: np.ndarray, labelled: np.ndarray) -> np.ndarray:
