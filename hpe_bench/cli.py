@@ -43,6 +43,14 @@ class DataName(StrEnum):
     lsp = "lsp"
 
 
+class CeilingData(StrEnum):
+    """Data sets that codec ceilings are measured on."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    coco_mini = "coco-mini"
+
+
 class Layout(StrEnum):
     """Annotation layouts for export."""
 
@@ -157,6 +165,19 @@ def profile(
     from hpe_bench import reproduce as story
 
     _exit(story.profile(paper, variant, _settings(results, runs, None, None, "cpu"), _console()))
+
+
+@app.command()
+def ceilings(
+    data: Annotated[CeilingData, typer.Option("--data", help="Data set.")] = CeilingData.mannequins,
+    root: RootOpt = None,
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+) -> None:
+    """Score a perfect network: what each codec loses at each heatmap size, and to moved boxes; write the page."""
+    from hpe_bench import reproduce as story
+
+    _exit(story.ceilings(data.value, None if root is None else str(root), results, reports, _console()))
 
 
 @app.command()

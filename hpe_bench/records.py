@@ -78,9 +78,9 @@ class Sample(Strict):
 
 
 class Identity(Strict):
-    """What was run. Recipe, data digest and seed are empty for cost runs."""
+    """What was run. Recipe and seed are empty for cost and ceiling runs, data digests where no data had a part."""
 
-    kind: Literal["cost", "accuracy"]
+    kind: Literal["cost", "accuracy", "ceiling"]
     scale: Literal["cost", "pocket", "full"]
     paper: str
     variant: str
