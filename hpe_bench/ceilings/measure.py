@@ -139,7 +139,7 @@ def grid_records(protocol: GridProtocol, contenders: Sequence[Contender], progre
 
 
 def grid(points: int, input_hw: tuple[int, int]) -> np.ndarray:
-    """Positions [N,2] that fill the input evenly: the cells of all its pixels, from -0 to the size, exclusive."""
+    """Positions [N,2] that fill the input evenly, from 0 up to its size."""
     plastic = 1.32471795724474602596  # the real root of x^3 = x + 1
     steps = np.array([1 / plastic, 1 / plastic**2])
     fractions_N2 = (0.5 + np.arange(1, points + 1)[:, None] * steps) % 1.0

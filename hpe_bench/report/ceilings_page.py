@@ -92,7 +92,7 @@ def _section(protocol: DataProtocol, contenders: Sequence[Contender], found: Fou
     return Section(
         id=protocol.name,
         title=protocol.title,
-        summary=_summary(shown, found, keys[0]),
+        summary=_summary(shown, found, keys),
         losses=tuple(_loss_table(protocol, shown, found, key) for key in keys),
         figures=tuple(_figure(protocol, shown, found, key) for key in keys),
         flips=_flip_table(protocol, shown, found, keys[0]),
@@ -135,7 +135,8 @@ def _loss_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found
 
 
 INTERVALS = (
-    "Intervals resample images; they have no width where every image has the same score. Nothing else is random here."
+    "Intervals resample images; they have no width where every image has the same score. Nothing else is random here. "
+    "A perfect target on whole pixels has equal neighbours, so the quarter step finds nothing to go by."
 )
 
 
@@ -197,11 +198,16 @@ def _change_cell(record: RunRecord, key: str, before: Condition, after: Conditio
     m = _measured(record, key, after)
     change = _loss(m) - _loss(_measured(record, key, before))
     return Cell(
-        signed(change, 1) if abs(change) >= 0.05 else number(0.0, 1),
+        _signed(change),
         exact(change, "points"),
         change,
         note=f"{number(_loss(m), 1)}{NO_BREAK}{span(_lost_interval(m))}",
     )
+
+
+def _signed(change: float) -> str:
+    """A change in points; nothing has no sign."""
+    return signed(change, 1) if abs(change) >= 0.05 else number(0.0, 1)
 
 
 def _box_table(
@@ -227,33 +233,36 @@ def _box_table(
 # ---------------------------------------------------------------------------------------------------- in words
 
 
-def _summary(shown: Sequence[Contender], found: Found, key: str) -> tuple[str, ...]:
-    """What the numbers of one data set mean, in sentences; a sentence whose codecs were not measured is left out."""
-    score = metric(key)
+def _summary(shown: Sequence[Contender], found: Found, keys: Sequence[str]) -> tuple[str, ...]:
+    """What the numbers of one data set mean, in paragraphs; a sentence whose codecs were not measured is left out.
+
+    The headline metric and the strictest are told; the flip test under the headline alone.
+    """
+    flip = [_flip_sentence(found, keys[0])] if {DARK, UNSHIFTED} <= found.keys() else []
+    told = [_loss_sentences(shown, found, key) for key in dict.fromkeys((keys[0], keys[-1]))]
+    return tuple(" ".join(sentences) for sentences in (*told, flip) if sentences)
+
+
+def _loss_sentences(shown: Sequence[Contender], found: Found, key: str) -> list[str]:
+    """The usual codec, the best one, and expectations, under one metric."""
     lost = {c.name: [_loss(_measured(found[c.name], key, Condition(hw))) for hw in HEATMAP_HW] for c in shown}
     labels = {c.name: c.label for c in shown}
-    read = {c.role: [k.name for k in shown if k.role == c.role] for c in shown}
     told = []
     if QUARTER in lost:
         told.append(
             f"Read in the usual way (the quarter step of SimpleBaseline and HRNet), perfect maps lose "
-            f"{_listed([number(v, 1) for v in lost[QUARTER]])} points of {score} at "
+            f"{_listed([number(v, 1) for v in lost[QUARTER]])} points of {metric(key)} at "
             f"{_listed([size(hw) for hw in HEATMAP_HW])}."
         )
-    if peaks := read.get("peak"):
+    if peaks := [c.name for c in shown if c.role == "peak"]:
         best = [min(peaks, key=lambda name: lost[name][i]) for i in range(len(HEATMAP_HW))]
-        told.append(_best_sentence(best, lost, labels, score))
-    told += [
-        f"An expectation over the {LOW[0] * LOW[1]} pixels of {size(LOW)} ({labels[name]}) loses "
-        f"{number(lost[name][-1], 1)}."
-        for name in read.get("expectation", ())
-    ]
-    if {DARK, UNSHIFTED} <= found.keys():
-        told.append(_flip_sentence(found, key))
-    return tuple(told)
+        told.append(_best_sentence(best, lost, labels))
+    if expected := [f"{number(lost[c.name][-1], 1)} ({c.label})" for c in shown if c.role == "expectation"]:
+        told.append(f"Expectations over the {LOW[0] * LOW[1]} pixels of {size(LOW)} lose {_listed(expected)}.")
+    return told
 
 
-def _best_sentence(best: Sequence[str], lost: Mapping[str, list[float]], labels: Mapping[str, str], score: str) -> str:
+def _best_sentence(best: Sequence[str], lost: Mapping[str, list[float]], labels: Mapping[str, str]) -> str:
     """What the best codec keeps at each size, and down to which size the loss stays small."""
     values = [lost[name][i] for i, name in enumerate(best)]
     small = [hw for hw, v in zip(HEATMAP_HW, values, strict=True) if v < NEGLIGIBLE]
@@ -267,11 +276,11 @@ def _best_sentence(best: Sequence[str], lost: Mapping[str, list[float]], labels:
             "not the resolution's."
         )
     if not small:
-        return f"{text}: every heatmap size costs {NEGLIGIBLE:g} point of {score} or more, whatever the network."
+        return f"{text}: every heatmap size costs {NEGLIGIBLE:g} point or more with every codec here that reads a peak."
     first = next(hw for hw, v in zip(HEATMAP_HW, values, strict=True) if v >= NEGLIGIBLE)
     return (
         f"{text}. The best stays under {NEGLIGIBLE:g} point at {_listed([size(hw) for hw in small])}; maps of "
-        f"{size(first)} cost more whatever the network, unless it draws its maps larger than its features."
+        f"{size(first)} cost more with every codec here that reads a peak."
     )
 
 
@@ -284,11 +293,12 @@ def _flip_sentence(found: Found, key: str) -> str:
 
     def cost(name: str, hw: tuple[int, int]) -> str:
         plain, merged = (_measured(found[name], key, Condition(hw, flip=f)) for f in (False, True))
-        return number(_loss(merged) - _loss(plain), 1)
+        return _signed(_loss(merged) - _loss(plain))
 
     return (
-        f"Averaging with the mirrored input costs DARK {cost(DARK, HIGH)} points at {size(HIGH)} and {cost(DARK, LOW)} "
-        f"at {size(LOW)} with the shift by one pixel, {cost(UNSHIFTED, HIGH)} and {cost(UNSHIFTED, LOW)} without (F7)."
+        f"Averaging with the mirrored input changes DARK's loss by {cost(DARK, HIGH)} points at {size(HIGH)} and by "
+        f"{cost(DARK, LOW)} at {size(LOW)} with the shift by one pixel, by {cost(UNSHIFTED, HIGH)} and "
+        f"{cost(UNSHIFTED, LOW)} without (F7)."
     )
 
 
@@ -321,12 +331,12 @@ def _error_table(contenders: Sequence[Contender], grid: Found, where: str) -> Ta
         if c.name in grid and c.role != "control"
     )
     region = (
-        f"at least {GRID.margin_px:g} heatmap pixels from the outer ones (maps of {size(LOW)} have no such inside)"
+        f"positions at least {GRID.margin_px:g} heatmap pixels from the outer ones (maps of {size(LOW)} have none such)"
         if where
-        else "anywhere in the crop"
+        else "all positions"
     )
     caption = (
-        f"Mean error in input pixels for positions {region}, crop of {size(GRID.input_hw)}, and below it the largest; "
+        f"Mean error in input pixels of {region} in a crop of {size(GRID.input_hw)}, and below it the largest; "
         f"{GRID.name}."
     )
     note = "Evenly spread positions, exact: no data set, no chance, hence no interval."
