@@ -136,7 +136,8 @@ def _loss_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found
 
 INTERVALS = (
     "Intervals resample images; they have no width where every image has the same score. Nothing else is random here. "
-    "A perfect target on whole pixels has equal neighbours, so the quarter step finds nothing to go by."
+    "A perfect target on whole pixels has equal neighbours, so the quarter step finds nothing to go by. "
+    "Joints annotated outside of the extended box are out of reach and count as lost."
 )
 
 
@@ -263,25 +264,20 @@ def _loss_sentences(shown: Sequence[Contender], found: Found, key: str) -> list[
 
 
 def _best_sentence(best: Sequence[str], lost: Mapping[str, list[float]], labels: Mapping[str, str]) -> str:
-    """What the best codec keeps at each size, and down to which size the loss stays small."""
+    """What the best codec loses at both ends, and from which size on the maps' size alone costs something."""
     values = [lost[name][i] for i, name in enumerate(best)]
-    small = [hw for hw, v in zip(HEATMAP_HW, values, strict=True) if v < NEGLIGIBLE]
     text = (
         f"The best codec that reads a peak loses {number(values[0], 1)} at {size(HIGH)} ({labels[best[0]]}) and "
         f"{number(values[-1], 1)} at {size(LOW)} ({labels[best[-1]]})"
     )
-    if len(small) == len(HEATMAP_HW):
+    costly = [(hw, v - values[0]) for hw, v in zip(HEATMAP_HW, values, strict=True) if v - values[0] >= NEGLIGIBLE]
+    if not costly:
         return (
-            f"{text}: no heatmap size by itself costs {NEGLIGIBLE:g} point, and what others lose is the codec's doing, "
-            "not the resolution's."
+            f"{text}: smaller maps by themselves cost less than {NEGLIGIBLE:g} point, and what others lose to them is "
+            "the codec's doing, not the resolution's."
         )
-    if not small:
-        return f"{text}: every heatmap size costs {NEGLIGIBLE:g} point or more with every codec here that reads a peak."
-    first = next(hw for hw, v in zip(HEATMAP_HW, values, strict=True) if v >= NEGLIGIBLE)
-    return (
-        f"{text}. The best stays under {NEGLIGIBLE:g} point at {_listed([size(hw) for hw in small])}; maps of "
-        f"{size(first)} cost more with every codec here that reads a peak."
-    )
+    more = [f"{number(v, 1)} more at {size(hw)}" for hw, v in costly]
+    return f"{text}. Whichever codec here reads the peak, smaller maps cost at least {_listed(more)}."
 
 
 def _listed(words: Sequence[str]) -> str:
