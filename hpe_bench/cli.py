@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpe_bench.data.prediction_files import Origin
     from hpe_bench.runner import Settings
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Data sets: list, check, export.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Data sets: list, check, fetch, export.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 protocols_app = typer.Typer(help="Protocols: list, show, diff.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(protocols_app, name="protocols")
@@ -49,6 +50,23 @@ class CeilingData(StrEnum):
     mannequins = "mannequins"
     lsp = "lsp"
     coco_mini = "coco-mini"
+
+
+class KnownData(StrEnum):
+    """Data sets that can be checked."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    coco = "coco"
+    mpii = "mpii"
+
+
+class FetchedData(StrEnum):
+    """Data sets that can be downloaded."""
+
+    coco = "coco"
+    mpii = "mpii"
+    lsp = "lsp"
 
 
 class Layout(StrEnum):
@@ -167,6 +185,126 @@ def profile(
     _exit(story.profile(paper, variant, _settings(results, runs, None, None, "cpu"), _console()))
 
 
+ProtocolOpt = Annotated[str, typer.Option("--protocol", help="A protocol by its name.")]
+PaperOpt = Annotated[str | None, typer.Option("--paper", help="The paper whose network it is.")]
+VariantOpt = Annotated[str | None, typer.Option("--variant", help="The paper's variant.")]
+RecipeOpt = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe, where the paper trains with several losses.")
+]
+WeightsOpt = Annotated[
+    Path | None, typer.Option("--weights", help="Weights, released or ours; of our runs they tell the network.")
+]
+OnnxOpt = Annotated[
+    Path | None, typer.Option("--onnx", help="Somebody's network; a .toml of the same stem may say the rest.")
+]
+MeanOpt = Annotated[str | None, typer.Option("--mean", help="ONNX: subtracted from grey levels of 0..255: a,b,c.")]
+StdOpt = Annotated[str | None, typer.Option("--std", help="ONNX: what grey levels are then divided by: a,b,c.")]
+ColoursOpt = Annotated[str | None, typer.Option("--colours", help="ONNX: rgb or bgr.")]
+ActivationOpt = Annotated[str | None, typer.Option("--activation", help="ONNX: none or sigmoid, applied to its maps.")]
+JointsOpt = Annotated[
+    str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
+]
+OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+NameOpt = Annotated[
+    str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
+]
+AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
+
+
+@app.command()
+def predict(
+    protocol: ProtocolOpt,
+    to: Annotated[Path, typer.Option("--to", help="File of predictions to write, .npz.")],
+    root: RootOpt = None,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="CSV of boxes: image, x, y, width, height and perhaps score.")
+    ] = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    onnx: OnnxOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    draw: Annotated[Path | None, typer.Option("--draw", help="Folder for the images with the poses drawn.")] = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
+    from hpe_bench import submit
+
+    if (images is None) != (boxes is None):
+        raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
+    own = None if images is None or boxes is None else (images, boxes)
+    model = submit.Model(
+        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
+    )
+    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console())
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Predictions: .npz of ours, COCO results, or an array of joints.")],
+    protocol: ProtocolOpt,
+    root: RootOpt = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="An annotation file in place of the protocol's data; a root then holds images."),
+    ] = None,
+    origin: Annotated[
+        int | None, typer.Option("--origin", min=0, max=1, help="Where a bare array counts pixels from: 0 or 1.")
+    ] = None,
+    against: AgainstOpt = None,
+    name: NameOpt = None,
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Score a file of predictions under a protocol: table with intervals, record, page."""
+    from hpe_bench import submit
+
+    counted_from: Origin | None = None if origin is None else (1 if origin else 0)
+    settings = _settings(results, runs, root, None, "cpu")
+    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+
+
+@app.command()
+def evaluate(
+    protocol: ProtocolOpt,
+    root: RootOpt = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    onnx: OnnxOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    against: AgainstOpt = None,
+    name: NameOpt = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Predict and score in one."""
+    from hpe_bench import submit
+
+    model = submit.Model(
+        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
+    )
+    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+
+
 @app.command()
 def ceilings(
     data: Annotated[CeilingData, typer.Option("--data", help="Data set.")] = CeilingData.mannequins,
@@ -199,14 +337,37 @@ def data_list() -> None:
 
 @data_app.command("check")
 def data_check(
-    name: Annotated[DataName, typer.Argument(help="Data set.")],
+    name: Annotated[KnownData, typer.Argument(help="Data set.")],
     root: RootOpt = None,
 ) -> None:
-    """Count and hash what lies under a root against what the protocols need."""
+    """Count and hash what lies under a root, and say which protocols it is enough for."""
+    from hpe_bench import readiness
     from hpe_bench.data import check
 
-    if not check.print_check(_console(), name.value, None if root is None else str(root)):
-        raise typer.Exit(1)
+    console, folder = _console(), None if root is None else str(root)
+    whole = check.print_check(console, name.value, folder)
+    if name is not KnownData.mannequins:  # which are generated when they are needed
+        readiness.print_readiness(console, name.value, folder)
+    _exit(whole)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[FetchedData, typer.Argument(help="Data set.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder that will hold the data set; the --root of other commands.")],
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Address of a folder with the archives, in place of the authors'.")
+    ] = None,
+    sha256: Annotated[
+        list[str] | None, typer.Option("--sha256", help="FILE=HASH of an archive that you trust; repeatable.")
+    ] = None,
+) -> None:
+    """Download a data set from its authors, verify and unpack it; an interrupted download goes on."""
+    from hpe_bench.data import fetch
+
+    pairs = dict(text.partition("=")[::2] for text in sha256 or ())
+    console = _console()
+    console.print(f"{fetch.fetch(console, name.value, to, mirror, pairs)} is there", highlight=False, markup=False)
 
 
 @data_app.command("export")
@@ -273,6 +434,20 @@ def _settings(results: Path, runs: Path, root: Path | None, workers: int | None,
         workers=workers or os.cpu_count() or 1,
         device=device,
     )
+
+
+def _convention(
+    mean: str | None,
+    std: str | None,
+    colours: str | None,
+    activation: str | None,
+    joints: str | None,
+    output: str | None,
+) -> tuple[tuple[str, object], ...]:
+    """What was said about an ONNX file; numbers as they are written, since its own check names what is wrong."""
+    triples = {name: text.split(",") for name, text in (("mean", mean), ("std", std)) if text is not None}
+    words = {"colours": colours, "activation": activation, "joints": joints, "output": output}
+    return tuple((triples | {name: text for name, text in words.items() if text is not None}).items())
 
 
 def _exit(ok: bool) -> None:

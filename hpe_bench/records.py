@@ -77,10 +77,20 @@ class Sample(Strict):
     scores: tuple[float, ...]
 
 
-class Identity(Strict):
-    """What was run. Recipe and seed are empty for cost and ceiling runs, data digests where no data had a part."""
+class Submission(Strict):
+    """A file of predictions that was scored: by whom, what it is, and what it was scored against."""
 
-    kind: Literal["cost", "accuracy", "ceiling"]
+    name: str  # of the submitter or the model, as given
+    file: str
+    layout: str
+    creator: str = ""  # what the file says made it
+    truth: str  # in words: the protocol's own data, or an annotation file with its hash; with the number of persons
+
+
+class Identity(Strict):
+    """What was run. Recipe and seed are empty for cost and ceiling runs; a submission's variant is its name."""
+
+    kind: Literal["cost", "accuracy", "submission", "ceiling"]
     scale: Literal["cost", "pocket", "full"]
     paper: str
     variant: str
@@ -132,6 +142,7 @@ class RunRecord(Strict):
     samples: tuple[Sample, ...] = ()
     predictions_sha256: str = ""
     weights_sha256: str = ""
+    submission: Submission | None = None
 
     @model_validator(mode="after")
     def explained(self) -> RunRecord:
@@ -140,6 +151,8 @@ class RunRecord(Strict):
         keys = [(m.key, m.scope) for m in self.measurements]
         if len(set(keys)) != len(keys):
             raise ValueError("the same measurement key and scope stands twice")
+        if (self.identity.kind == "submission") != (self.submission is not None):
+            raise ValueError("a submission says what was handed in, and only a submission does")
         return self
 
     def get(self, key: str, scope: str | None = None) -> Measurement | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,15 @@ def score(
     if joints_NJ2.shape != truth.joints.shape:
         raise ValueError(f"predictions have shape {joints_NJ2.shape}, the test persons {truth.joints.shape}")
     scores = [s for metric in protocol.metrics for s in metric.evaluate(truth, joints_NJ2, scores_NJ)]
-    return tuple(_measurement(s, protocol) for s in scores), tuple(_tally(s) for s in scores if s.hits_per_image)
+    return as_measured(scores, protocol.name)
 
 
-def _measurement(score: Score, protocol: Protocol) -> Measurement:
-    return Measurement(
-        key=score.key, value=score.value, unit="percent", scope=protocol.name, n=score.n, interval=score.interval
+def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
+    """Scores as a record keeps them; `scope` names the protocol."""
+    measurements = tuple(
+        Measurement(key=s.key, value=s.value, unit="percent", scope=scope, n=s.n, interval=s.interval) for s in scores
     )
+    return measurements, tuple(_tally(s) for s in scores if s.hits_per_image)
 
 
 def _tally(score: Score) -> Tally:
@@ -53,10 +56,12 @@ def samples(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> 
     mean_error = np.where(truth.labelled, error, 0).sum(1) / np.maximum(truth.labelled.sum(1), 1)
     mean_error[fixed] = -1
     worst = np.argsort(-mean_error, kind="stable")[: min(WORST, len(truth) - len(fixed))]
-    return tuple(_sample(truth, joints_NJ2, scores_NJ, int(row)) for row in (*fixed, *worst))
+    return tuple(sample_of(truth, joints_NJ2, scores_NJ, int(row)) for row in (*fixed, *worst))
 
 
-def _sample(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray, row: int) -> Sample:
+def sample_of(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray, row: int) -> Sample:
+    """One person to draw."""
+
     def points(values: np.ndarray) -> tuple[tuple[float, float], ...]:
         return tuple((round(float(x), 2), round(float(y), 2)) for x, y in values)
 

@@ -16,6 +16,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "papers"
 
+NETWORK = {
+    *("--paper", "--variant", "--recipe", "--weights", "--onnx"),
+    *("--mean", "--std", "--colours", "--activation", "--joints", "--output"),
+}
 COMMANDS = {
     "list": {"--results"},
     "show": set(),
@@ -31,9 +35,24 @@ COMMANDS = {
     "leaderboard": {"--results", "--reports"},
     "profile": {"--results", "--runs"},
     "ceilings": {"--data", "--root", "--results", "--reports"},
+    "predict": {
+        *("--protocol", "--to", "--root", "--images", "--boxes", "--draw", "--device", "--results", "--runs"),
+        *NETWORK,
+    },
+    "score": {
+        *("--protocol", "--root", "--truth", "--origin", "--against", "--name", "--results", "--reports", "--runs"),
+    },
+    "evaluate": {
+        *("--protocol", "--root", "--against", "--name", "--device", "--results", "--reports", "--runs"),
+        *NETWORK,
+    },
     "doctor": set(),
     "data list": set(),
     "data check": {"--root"},
+    "data fetch": {"--to", "--mirror", "--sha256"},
+    "protocols list": set(),
+    "protocols show": set(),
+    "protocols diff": set(),
     "data export": {"--to", "--layout", "--split", "--persons", "--sheet"},
 }
 
@@ -111,6 +130,12 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["ceilings", "--data", "coco-mini", "--root", "nowhere"], ["nowhere"]),
         (["compare", "fasterpose", "fasterpose"], ["two different"]),
         (["data", "check", "lsp"], ["--root"]),
+        (["data", "check", "coco", "--root", "."], ["person_keypoints"]),
+        (["data", "check", "mpii", "--root", "."], ["gt_valid.mat"]),
+        (["data", "fetch", "lsp", "--to", "new"], ["--sha256 lsp_dataset.zip=HASH"]),
+        (["data", "fetch", "lsp", "--to", "new", "--sha256", "lsp_dataset.zip"], ["64 digits"]),
+        (["data", "fetch", "lsp", "--to", "new", "--sha256", "x.zip=00"], ["no such archive", "lsp_dataset.zip"]),
+        (["protocols", "show", "mpi-val"], ["mpi-val", "mpii-val"]),
         (["data", "export", "lsp", "--to", "x"], ["mannequins"]),
         (["data", "export", "mannequins", "--to", "."], ["empty"]),
     ],

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpe_bench import protocols
+from hpe_bench import protocols, readiness
+from hpe_bench.data import check
 from hpe_bench.data.boxes import Boxes, boxes_of, every_person
 from hpe_bench.data.coco import COCO, DetectionFile, annotated_boxes, counts, read_annotations, read_detections
 from hpe_bench.data.crops import build_crops
@@ -190,6 +191,7 @@ def cut_to_image(box: list[float], height: int, width: int) -> list[float] | Non
     return [x1, y1, x2 - x1, y2 - y1] if x2 >= x1 and y2 >= y1 else None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-50, 120), st.floats(-50, 120), st.floats(0.1, 200), st.floats(0.1, 200)), min_size=1)
 )
@@ -218,6 +220,41 @@ def test_boxes_that_make_no_sense_are_refused() -> None:
         Boxes(np.zeros(2, int), np.zeros((2, 3)), np.ones(2))
     with pytest.raises(ValueError, match="box or score of box 1 is not finite"):
         Boxes(np.zeros(2, int), np.zeros((2, 4)), np.array([1.0, np.nan]))
+
+
+# ---------------------------------------------------------------------------------------------------- check
+
+
+def test_check_accepts_subsets_as_subsets(shared_data: Path) -> None:
+    rows = check.check("coco", str(shared_data))
+    assert all(row.ok for row in rows), [row for row in rows if not row.ok]
+    said = [row.found for row in rows if row.what.endswith("holds")]
+    assert len(said) == 2
+    assert all("a subset: not val2017" in text for text in said)
+    assert any("118 person boxes, SHA-256 b90eb504" in row.found for row in rows)
+
+
+def test_check_names_what_is_wrong(root: Path) -> None:
+    (root / "val2017" / "0.jpg").unlink()
+    cv2.imwrite(str(root / "val2017" / "1.jpg"), np.zeros((61, 80, 3), np.uint8))
+    wrong = {row.what.rpartition(", ")[2]: row for row in check.check("coco", str(root)) if not row.ok}
+    assert wrong["images"].found == "1"
+    assert wrong["unreadable images or of another size"].found == "1.jpg"
+    (root / "annotations" / "person_keypoints_val2017.json").write_text('{"images": [')
+    (row,) = [row for row in check.check("coco", str(root)) if not row.ok]
+    assert "not a whole json file" in row.found
+
+
+def test_readiness_is_what_loading_says(shared_data: Path, tmp_path: Path) -> None:
+    """The mini set is enough for its own protocol and for no other."""
+    (tmp_path / "coco").symlink_to(shared_data / "coco_mini")
+    (tmp_path / "coco_mini").symlink_to(shared_data / "coco_mini")
+    found = {(r.protocol, r.use): r.missing for r in readiness.readiness("coco", str(tmp_path))}
+    assert found["coco-mini-gtbox", "score a file"] == found["coco-mini-gtbox", "run a model"] == ""
+    assert "person_keypoints_train2017.json" in found["coco-mini-gtbox", "train a model"]
+    for name in ("coco-val2017-gtbox", "coco-val2017-det"):
+        assert "this is not val2017" in found[name, "score a file"]
+        assert "this is not val2017" in found[name, "run a model"]
 
 
 # ---------------------------------------------------------------------------------------------------- faults
@@ -281,7 +318,7 @@ def test_a_detection_file_is_held_against_its_number_of_boxes(shared_data: Path)
         wrong.boxes("val2017", str(shared_data))
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "coco_faults.json"
@@ -297,7 +334,7 @@ def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFa
         assert len(annotated_boxes(found)) <= len(found.persons)
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_of_a_detection_file_loads_or_is_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -35,7 +35,7 @@ def test_real_files_as_scipy_reads_them(shared_data: Path, name: str) -> None:
         np.testing.assert_array_equal(ours, theirs[key])
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(values=arrays.arrays(NUMBERS, arrays.array_shapes(min_dims=2, max_dims=4)), compressed=st.booleans())
 def test_arrays_of_all_types_as_scipy_wrote_them(
     tmp_path_factory: pytest.TempPathFactory, values: np.ndarray, compressed: bool
@@ -51,7 +51,7 @@ def test_arrays_of_all_types_as_scipy_wrote_them(
         read_mat(path, {"names": (1, 2)}, "the test")
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(position=st.integers(0, 10**6), byte=st.integers(0, 255), cut=st.booleans(), compressed=st.booleans())
 def test_a_damaged_file_is_one_sentence_or_another_array(
     tmp_path_factory: pytest.TempPathFactory, position: int, byte: int, cut: bool, compressed: bool

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from hpe_bench import protocols
-from hpe_bench.data import export
+from hpe_bench import protocols, readiness
+from hpe_bench.data import check, export
 from hpe_bench.data.crops import box_to_affine
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.mpii import MPII, read_annotations, with_official_truth
@@ -76,6 +76,18 @@ def test_boxes_are_the_released_crop(real: Path) -> None:
 def test_images_are_wanted_by_load_alone(real: Path) -> None:
     with pytest.raises(ValueError, match=r"005808361\.jpg: 2729 of 2729 images are missing"):
         MPII().load("valid", str(real))
+
+
+def test_check_and_readiness_tell_annotations_from_images(real: Path) -> None:
+    rows = {row.what: row for row in check.check("mpii", str(real))}
+    assert rows["annot/valid.json, persons"].ok
+    assert rows["annot/gt_valid.mat"].ok
+    assert rows["annot/train.json"].found == "not there"
+    assert (rows["valid, images"].found, rows["valid, images"].ok) == ("0", False)
+    found = {r.use: r.missing for r in readiness.readiness("mpii", str(real))}
+    assert found["score a file"] == ""
+    assert "2729 of 2729 images are missing" in found["run a model"]
+    assert "train.json: cannot be read" in found["train a model"]
 
 
 # ---------------------------------------------------------------------------------------------------- made-up files
@@ -176,7 +188,7 @@ def test_a_mat_of_other_persons_is_refused(folder: Path) -> None:
     assert len(persons.skeleton.joints) == len(MPII_16.joints)
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "mpii_faults.json"
@@ -189,7 +201,7 @@ def test_any_change_loads_or_is_one_sentence(tmp_path_factory: pytest.TempPathFa
         one_sentence(error, path)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_change_of_the_mat_loads_or_is_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

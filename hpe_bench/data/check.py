@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpe_bench.data import lsp
+from hpe_bench.data import coco, lsp, mpii
+from hpe_bench.data.folders import file_sha256, find_folder
 from hpe_bench.data.images import FileImages
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+COCO_FILES = "annotations/person_keypoints_*.json"
 NAMED = 5  # unreadable images named in a row; the rest are counted
 MANNEQUINS = 100  # persons generated for a check
+DECODED = 6_000  # sets of more images (train2017's 118,287) are only looked for, which takes seconds and not an hour
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,11 @@ class Finding:
 
 
 def check(name: str, root: str | None) -> list[Finding]:
-    """Check a data set by name; every image is decoded. ValueError if there is nothing at `root` that could be it."""
-    if name == "lsp":
-        return list(check_lsp(root))
-    if name == "mannequins":
-        return list(check_mannequins(root))
-    raise ValueError(f"no check for a data set named {name!r}; there is one for 'lsp' and 'mannequins'")
+    """Check a data set by name; test images are decoded. ValueError if nothing at `root` could be it."""
+    checks = {"lsp": check_lsp, "mannequins": check_mannequins, "coco": check_coco, "mpii": check_mpii}
+    if name not in checks:
+        raise ValueError(f"no check for a data set named {name!r}; there is one for {', '.join(checks)}")
+    return list(checks[name](root))
 
 
 def print_check(console: Console, name: str, root: str | None) -> bool:
@@ -57,6 +59,8 @@ def print_list(console: Console) -> None:
     for name, text in (
         ("mannequins", "rendered people, generated on first use; no files needed"),
         ("lsp", f"Leeds Sports Pose, {lsp_train}, {lsp.TEST_COUNT} test; --root names the folder that holds lsp/"),
+        ("coco", f"COCO keypoints, {coco.in_words(coco.OFFICIAL['val2017'])} in val2017; coco/ below --root"),
+        ("mpii", f"MPII, {mpii.COUNTS['train']:,} persons train, {mpii.COUNTS['valid']:,} valid; mpii/ below --root"),
     ):
         console.print(f"{name:<12}{text}", highlight=False, markup=False)
 
@@ -81,6 +85,75 @@ def check_lsp(root: str | None) -> Iterator[Finding]:
     yield from check_images("lspet_crops", lsp.extended_paths(extended, numbers), "51x34 to 208x208")
 
 
+def check_coco(root: str | None) -> Iterator[Finding]:
+    """Every keypoint annotation file in the root or a folder of it, its images, and detection files beside it.
+
+    A set of other counts than its split's is a subset: fit for a protocol of its own, never for the split's.
+    """
+    base = find_folder(root, "coco", "", coco.LAYOUT)
+    here = Path(root or "")
+    files = sorted({*base.glob(COCO_FILES), *here.glob(COCO_FILES), *here.glob(f"*/{COCO_FILES}")})
+    if not files:
+        raise ValueError(f"{here}: no {COCO_FILES} here or one folder down; --root names the folder that holds coco/")
+    for path in files:
+        split = path.stem.removeprefix("person_keypoints_")
+        what = f"{path.parent.parent.name}/{path.name}"
+        yield Finding(f"{what}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
+        try:
+            found = coco.read_annotations(path, path.parent.parent / split)
+        except ValueError as error:
+            yield Finding(what, str(error), "COCO keypoint annotations", ok=False)
+            continue
+        numbers = coco.counts(found.persons)
+        whole = coco.OFFICIAL.get(split, {}).items() <= numbers.items()
+        kind = f"all of {split}" if whole and split in coco.OFFICIAL else f"a subset: not {split}"
+        yield Finding(f"{what}, holds", f"{coco.in_words(numbers)}: {kind}", "", ok=True)
+        yield from check_coco_images(what, found)
+        for boxes in sorted((path.parent.parent / "person_detection_results").glob("*.json")):
+            yield check_boxes(boxes, found)
+
+
+def check_coco_images(what: str, found: coco.Annotations) -> Iterator[Finding]:
+    """Whether the listed images are there, can be decoded and have the listed sizes."""
+    paths = list(found.images.paths)
+    there = [row for row, path in enumerate(paths) if path.is_file()]
+    yield Finding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
+    if len(there) > DECODED:
+        yield Finding(f"{what}, images", "not decoded", f"sets of up to {DECODED:,} are", ok=True)
+        return
+    sizes = decoded_sizes(found.images, there)
+    wrong = [found.images.name(r) for r, size in sizes.items() if size != tuple(found.sizes_hw[r].tolist())]
+    yield Finding(f"{what}, unreadable images or of another size", some(wrong), "none", not wrong)
+
+
+def check_boxes(path: Path, found: coco.Annotations) -> Finding:
+    """How many person boxes a detection file holds, and its hash (F1, F2)."""
+    try:
+        text = f"{len(coco.read_detections(path, found.persons)):,} person boxes, SHA-256 {file_sha256(path)}"
+    except ValueError as error:
+        return Finding(path.name, str(error), "person boxes of the annotated images", ok=False)
+    return Finding(path.name, text, "", ok=True)
+
+
+def check_mpii(root: str | None) -> Iterator[Finding]:
+    """The annotation files of MPII that are there, and the validation images."""
+    folder = find_folder(root, "mpii", "annot", mpii.LAYOUT)
+    for split, expected in mpii.COUNTS.items():
+        path = folder / "annot" / f"{split}.json"
+        if path.is_file():
+            yield check_persons(f"annot/{path.name}", partial(mpii.read_annotations, path, folder), expected)
+        else:
+            yield Finding(f"annot/{path.name}", "not there", "needed to train", ok=split != "valid")
+    try:
+        truth = mpii.MPII().truth("valid", root)
+    except ValueError as error:
+        yield Finding("annot/gt_valid.mat", str(error), f"head sizes of {mpii.COUNTS['valid']:,} persons", ok=False)
+        return
+    yield Finding("annot/gt_valid.mat", f"{len(truth):,} persons, those of valid.json", "", ok=True)
+    assert isinstance(truth.images, FileImages)
+    yield from check_images("valid", list(truth.images.paths), None)
+
+
 def check_mannequins(root: str | None) -> Iterator[Finding]:
     """The embedded data set is generated: its version, and the annotations that come out here, to compare machines."""
     from hpe_bench.data.mannequins import Mannequins  # the renderer: only when asked for
@@ -94,11 +167,11 @@ def check_mannequins(root: str | None) -> Iterator[Finding]:
 
 def check_hash(what: str, path: Path, expected: str) -> Finding:
     """SHA-256 of a file against the copy that was used in development."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = file_sha256(path)
     return Finding(f"{what}, SHA-256", found, expected, found == expected)
 
 
-def check_persons(what: str, read: Callable[[], np.ndarray], expected: int) -> Finding:
+def check_persons(what: str, read: Callable[[], Sized], expected: int) -> Finding:
     """How many persons the annotations hold, or why they cannot be read."""
     try:
         found = str(len(read()))
@@ -107,20 +180,32 @@ def check_persons(what: str, read: Callable[[], np.ndarray], expected: int) -> F
     return Finding(f"{what}, persons", found, str(expected), found == str(expected))
 
 
-def check_images(what: str, paths: list[Path], expected_sizes: str) -> Iterator[Finding]:
-    """How many images there are, which of them cannot be decoded, and the range of widths x heights."""
+def check_images(what: str, paths: list[Path], expected_sizes: str | None) -> Iterator[Finding]:
+    """How many images there are, which of them cannot be decoded, and the range of widths x heights (if known)."""
     there = [path for path in paths if path.is_file()]
     yield Finding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
     images = FileImages(there)
-    sizes, faults = [], []
-    for index in range(len(images)):
+    sizes = decoded_sizes(images, range(len(images)))
+    faults = [images.name(row) for row, size in sizes.items() if size is None]
+    yield Finding(f"{what}, unreadable images", some(faults), "none", not faults)
+    if expected_sizes is not None:
+        seen = np.array([size[::-1] for size in sizes.values() if size is not None])
+        found = f"{'x'.join(map(str, seen.min(0)))} to {'x'.join(map(str, seen.max(0)))}" if len(seen) else "none"
+        yield Finding(f"{what}, image sizes", found, expected_sizes, found == expected_sizes)
+
+
+def decoded_sizes(images: FileImages, rows: Iterable[int]) -> dict[int, tuple[int, int] | None]:
+    """(height, width) of each image by row; None where it cannot be decoded."""
+    sizes: dict[int, tuple[int, int] | None] = {}
+    for row in rows:
         try:
-            sizes.append(images.read(index).shape[1::-1])
+            sizes[row] = images.read(row).shape[:2]
         except ValueError:
-            faults.append(images.name(index))
-    more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-    yield Finding(f"{what}, unreadable images", ", ".join(faults[:NAMED]) + more or "none", "none", not faults)
-    found_sizes = (
-        f"{'x'.join(map(str, np.min(sizes, 0)))} to {'x'.join(map(str, np.max(sizes, 0)))}" if sizes else "none"
-    )
-    yield Finding(f"{what}, image sizes", found_sizes, expected_sizes, found_sizes == expected_sizes)
+            sizes[row] = None
+    return sizes
+
+
+def some(names: list[str]) -> str:
+    """The first few names and how many more there are, or 'none'."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more or "none"

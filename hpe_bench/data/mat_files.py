@@ -25,15 +25,20 @@ CLASS, COMPLEX = 0xFF, 0x800  # in a matrix's flags
 
 def read_mat(path: Path, shapes: dict[str, tuple[int, ...]], what: str) -> dict[str, np.ndarray]:
     """The named arrays of a file that should be `what`'s; ValueError if one is missing, misshapen or unreadable."""
-    try:
-        content = dict(_arrays(path.read_bytes()))
-    except (OSError, ValueError, IndexError, struct.error, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error}); fetch it again") from error
+    content = read_every(path)
     for name, shape in shapes.items():
         found = content[name].shape if name in content else "no array of numbers"
         if found != shape:
             raise ValueError(f"{path}: {name} is {found}, expected {shape}; this is another file than {what}'s")
     return {name: content[name] for name in shapes}
+
+
+def read_every(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of numbers in a file, by name; ValueError if it is unreadable."""
+    try:
+        return dict(_arrays(path.read_bytes()))
+    except (OSError, ValueError, IndexError, struct.error, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error}); fetch it again") from error
 
 
 def _arrays(data: bytes) -> Iterator[tuple[str, np.ndarray]]:

@@ -80,6 +80,11 @@ class PersonSet:
     def __len__(self) -> int:
         return len(self.image)
 
+    @property
+    def ids(self) -> np.ndarray:
+        """Number of each image, [len(images)] int64: the data set's own, else its position."""
+        return np.arange(len(self.images)) if self.image_ids is None else self.image_ids
+
     def subset(self, rows: np.ndarray) -> PersonSet:
         """The persons in the given rows, with the same images."""
         return replace(self, **{name: values[rows] for name, values in self._per_person().items()})

@@ -125,6 +125,20 @@ def curves(name: str, lines: Sequence[Line], y_label: str) -> Markup:
         return _svg(figure, name, f"{y_label} against training samples seen", told)
 
 
+def lines(
+    name: str, series: Sequence[tuple[str, Style, np.ndarray, np.ndarray]], x_label: str, y_label: str, top: float
+) -> Markup:
+    """Curves without markers, y from 0 to `top`; each series is label, style, x and y."""
+    with _axes(WIDTH_PX, 300) as (figure, axes):
+        for _, style, x, y in series:
+            axes.plot(x, y, color=style.sentinel, linewidth=2.0, linestyle=style.dash)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, top)
+        told = "; ".join(f"{label} ends at {y[-1]:.1f}" for label, _, _, y in series)
+        return _svg(figure, name, f"{y_label} against {x_label}", told)
+
+
 def dots(name: str, categories: Sequence[str], rows: Sequence[Dots], x_label: str) -> Markup:
     """Values by category, one mark per arm side by side, with horizontal intervals."""
     height = 60 + len(categories) * max(38, 16 * len(rows) + 12)

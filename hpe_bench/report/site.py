@@ -26,6 +26,7 @@ from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
 from hpe_bench.report import ceilings_page, comparison, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
+from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
@@ -85,6 +86,13 @@ def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path
     folder = reports / "compare" / "-vs-".join(slugs)
     _write_tables(folder, found.tables)
     return _write(folder / "index.html", render("comparison.html.j2", comparison=found, root="../../"))
+
+
+def write_score(page: ScorePage, reports: Path) -> Path:
+    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name."""
+    stem = f"{page.name}--{page.protocol}"
+    _write_tables(reports / "scores" / stem, page.tables)
+    return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
 
 
 # ---------------------------------------------------------------------------------------------------- rendering

@@ -1,0 +1,111 @@
+"""Networks ready to answer: a paper's variant with weights, one of our trained runs, or somebody's ONNX file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hpe_bench import catalog, weights
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.data.skeletons import Skeleton
+from hpe_bench.declare import Curriculum, Recipe, Variant, fingerprint
+from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
+from hpe_bench.records import RunRecord
+from hpe_bench.training.checkpoints import weights_digest
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A module from normalised RGB [B,3,H,W] to a list of raw heatmaps, the activation that belongs to it, its name."""
+
+    module: nn.Module
+    input_hw: tuple[int, int]
+    activate: Callable[[Tensor], Tensor]
+    name: str
+    weights_sha256: str
+    runtime: str  # what runs it, and how it was told to
+
+
+def of_paper(slug: str, variant: str, recipe: str | None, file: Path, skeleton: Skeleton) -> Network:
+    """A paper's variant with the weights of a file, released or ours; its joints must be the skeleton's.
+
+    The recipe tells the activation; it must be named where the paper's recipes have different losses.
+    """
+    loaded = catalog.load(slug)
+    return _filled(loaded, catalog.find_variant(loaded, variant), _recipe(loaded, recipe), file, skeleton)
+
+
+def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Network:
+    """A trained run by its weights file; ValueError unless a record says what these weights belong to."""
+    digest = weights_digest(weights.read(file))
+    record = next((r for r in records if r.weights_sha256 == digest), None)
+    if record is None:
+        raise ValueError(f"{file}: no record of a run has these weights; name --paper and --variant")
+    i = record.identity
+    loaded = catalog.load(i.paper)
+    variant = next((v for v in _variants(loaded) if fingerprint(v) == i.variant_hash), None)
+    recipe = next((r for r in _recipes(loaded) if fingerprint(r) == i.recipe_hash), None)
+    if variant is None or recipe is None:
+        raise ValueError(
+            f"{file}: the folder of {i.paper} no longer declares what this run trained ({i.variant}, {i.recipe}); name "
+            "--paper, --variant and --recipe"
+        )
+    return _filled(loaded, variant, recipe, file, skeleton)
+
+
+def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
+    """Somebody's network."""
+    module = OnnxNetwork(file, convention, skeleton)
+    activate = Tensor.sigmoid if convention.activation == "sigmoid" else _as_it_is
+    c, version = convention, importlib.metadata.version("onnxruntime")
+    runtime = f"onnxruntime {version}, {c.colours}, mean {c.mean}, std {c.std}, activation {c.activation}"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Network(module, module.input_hw, activate, file.name, digest, runtime)
+
+
+def _as_it_is(maps: Tensor) -> Tensor:
+    return maps
+
+
+def _variants(loaded: LoadedPaper) -> list[Variant]:
+    """Every variant of a paper: its own list and the arms of its studies."""
+    paper = loaded.paper
+    return [*paper.variants, *(a.variant for s in paper.studies for a in s.arms if a.paper == paper.slug)]
+
+
+def _recipes(loaded: LoadedPaper) -> list[Recipe]:
+    """Every recipe of a paper: its own list, the arms of its studies, and their teachers'."""
+    paper = loaded.paper
+    arms = [a.recipe for s in paper.studies for a in s.arms if a.paper == paper.slug]
+    teachers = [r.teacher.recipe for r in arms if isinstance(r, Curriculum) and r.teacher is not None]
+    return [*paper.recipes, *arms, *teachers]
+
+
+def _recipe(loaded: LoadedPaper, name: str | None) -> Recipe:
+    """A recipe by name, or any of a paper's if they share one loss."""
+    paper = loaded.paper
+    recipes = {r.name: r for r in _recipes(loaded)}
+    if name is not None:
+        if name not in recipes:
+            raise ValueError(f"{paper.slug} has no recipe {name!r}; {catalog.nearest(name, recipes)}")
+        return recipes[name]
+    if len({fingerprint(r.loss) for r in recipes.values()}) > 1:
+        raise ValueError(
+            f"{paper.slug} trains with several losses, which decide how its heatmaps are read; name the recipe with "
+            f"--recipe: {', '.join(recipes)}"
+        )
+    return next(iter(recipes.values()))
+
+
+def _filled(loaded: LoadedPaper, variant: Variant, recipe: Recipe, file: Path, skeleton: Skeleton) -> Network:
+    module: nn.Module = variant.builder(joints=len(skeleton.joints))
+    weights.load_weights(module, file)
+    name = f"{loaded.paper.slug}/{variant.name}"
+    digest, runtime = weights_digest(module.state_dict()), f"torch {torch.__version__}, recipe {recipe.name}"
+    return Network(module, variant.input_hw, recipe.loss.activate, name, digest, runtime)

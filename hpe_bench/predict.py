@@ -1,0 +1,109 @@
+"""Predict: boxes through a network, as a protocol says, into predictions and a file of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpe_bench import __version__
+from hpe_bench.data import own_images
+from hpe_bench.data.boxes import Boxes, boxes_of
+from hpe_bench.data.crops import build_crops
+from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.prediction_files import Header, to_bytes
+from hpe_bench.data.predictions import Predictions
+from hpe_bench.declare import Protocol
+from hpe_bench.inference.networks import Network
+from hpe_bench.inference.oks_nms import oks_nms
+from hpe_bench.inference.predictor import predict
+from hpe_bench.inference.rescoring import rescore
+from hpe_bench.protocols import DetectionProtocol, FullProtocol
+
+CHUNK = 400  # persons whose crops are in memory at a time: 60 MB at 256x192
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is predicted: the images and persons of `truth`, in `boxes`, under a protocol.
+
+    `numbered` is false for images of one's own: then the file lists their names.
+    """
+
+    protocol: Protocol
+    truth: PersonSet
+    boxes: Boxes
+    numbered: bool = True
+
+
+def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | None = None) -> Task:
+    """The test split of a protocol's own data."""
+    protocol.data.prepare(protocol.test_split, root, progress)
+    truth = protocol.data.load(protocol.test_split, root)
+    return Task(protocol, truth, boxes_of(protocol.data, truth, protocol.test_split, root))
+
+
+def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
+    """Images of one's own, cropped and decoded as the protocol says."""
+    truth, boxes = own_images.read(folder, table, protocol.data.skeleton)
+    return Task(protocol, truth, boxes, numbered=False)
+
+
+def answer(task: Task, network: Network, device: str = "cpu", progress: Progress | None = None) -> Predictions:
+    """One prediction a box, then rescored and thinned out where the protocol says so.
+
+    Without rescoring a detection's score is the mean of its joint scores (F10).
+    """
+    protocol, skeleton = task.protocol, task.protocol.data.skeleton
+    if isinstance(protocol, FullProtocol):
+        protocol.check_input(network.input_hw)
+    persons = task.boxes.persons(task.truth)
+    if not len(persons):
+        raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
+    joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
+    scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    module = network.module.to(device)
+    by_image = np.argsort(persons.image, kind="stable")  # each image is decoded once, but at the borders of chunks
+    for start in range(0, len(by_image), CHUNK):
+        rows = by_image[start : start + CHUNK]
+        crops = build_crops(persons.subset(rows), network.input_hw, protocol.padding)
+        pairs = skeleton.flip_pairs if protocol.flip_test else None
+        joints_BJ2[rows], scores_BJ[rows] = predict(
+            module, crops, protocol.codec, network.activate, flip_pairs=pairs, device=device
+        )
+        if progress is not None:
+            progress(min(start + CHUNK, len(by_image)), len(by_image))
+    mean_B = scores_BJ.astype(float).mean(axis=1)
+    found = Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
+    if isinstance(protocol, DetectionProtocol):
+        found = rescored(found, task.boxes, protocol, network.input_hw)
+    return found
+
+
+def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:
+    """Detections ranked by box and joint scores, near duplicates dropped (F10); an area is that of the padded box."""
+    rule = protocol.rescoring
+    scored = replace(found, score=rescore(boxes.score, found.joint_scores, rule.visible_over))
+    height, width = input_hw
+    side_B = np.maximum(boxes.box[:, 2], boxes.box[:, 3] * width / height) * protocol.padding  # as crops.box_to_affine
+    sigmas = protocol.data.skeleton.sigmas
+    return scored.subset(oks_nms(scored, side_B * side_B * height / width, sigmas, rule.nms_oks))
+
+
+def as_file(task: Task, predictions: Predictions, network: Network) -> bytes:
+    """Predictions in our layout, for a file that says what made them."""
+    truth = task.truth
+    header = Header(
+        joints=truth.skeleton.joints,
+        creator=f"hpe-bench {__version__}, {network.name}, weights {network.weights_sha256[:16]}, {network.runtime}",
+        protocol=task.protocol.name,
+        persons=truth.digest() if task.numbered else "",
+        images=() if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images))),
+    )
+    return to_bytes(predictions, truth.ids[predictions.image], header)
