@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.codecs.integral import Integral
 
 PERSONS, JOINTS = 256, 17
 HEATMAP_HW, INPUT_HW = (64, 48), (256, 192)
@@ -83,6 +84,16 @@ def loop_dark(maps_BJHW: np.ndarray, kernel_px: int) -> np.ndarray:
     return found
 
 
+def loop_integral(maps_BJHW: np.ndarray) -> np.ndarray:
+    """Expectations in heatmap pixels, one joint at a time, of maps that need not be normalised."""
+    rows, columns = np.mgrid[: maps_BJHW.shape[2], : maps_BJHW.shape[3]]
+    found = np.zeros((*maps_BJHW.shape[:2], 2), dtype=np.float32)
+    for b, j in np.ndindex(maps_BJHW.shape[:2]):
+        heat = maps_BJHW[b, j] / maps_BJHW[b, j].sum()
+        found[b, j] = (heat * columns).sum(), (heat * rows).sum()
+    return found
+
+
 # ---------------------------------------------------------------------------------------------------- benchmarks
 
 
@@ -132,3 +143,13 @@ def test_targets_batched(benchmark: Any, data: dict[str, Any]) -> None:
 @pytest.mark.benchmark(group="targets")
 def test_targets_loop(benchmark: Any, data: dict[str, Any]) -> None:
     benchmark(loop_targets, data["joints"], data["labelled"], 2)
+
+
+@pytest.mark.benchmark(group="integral")
+def test_integral_batched(benchmark: Any, data: dict[str, Any]) -> None:
+    benchmark(Integral().decode, data["maps"].clamp_min(1e-6), INPUT_HW)
+
+
+@pytest.mark.benchmark(group="integral")
+def test_integral_loop(benchmark: Any, data: dict[str, Any]) -> None:
+    benchmark(loop_integral, data["maps"].clamp_min(1e-6).numpy())

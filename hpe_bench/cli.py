@@ -44,6 +44,14 @@ class DataName(StrEnum):
     lsp = "lsp"
 
 
+class CeilingData(StrEnum):
+    """Data sets that codec ceilings are measured on."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    coco_mini = "coco-mini"
+
+
 class KnownData(StrEnum):
     """Data sets that can be checked."""
 
@@ -295,6 +303,19 @@ def evaluate(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
     submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+
+
+@app.command()
+def ceilings(
+    data: Annotated[CeilingData, typer.Option("--data", help="Data set.")] = CeilingData.mannequins,
+    root: RootOpt = None,
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+) -> None:
+    """Score a perfect network: what each codec loses at each heatmap size, and to moved boxes; write the page."""
+    from hpe_bench import reproduce as story
+
+    _exit(story.ceilings(data.value, None if root is None else str(root), results, reports, _console()))
 
 
 @app.command()

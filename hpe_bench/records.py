@@ -88,9 +88,9 @@ class Submission(Strict):
 
 
 class Identity(Strict):
-    """What was run. Recipe, data digest and seed are empty for cost runs; a submission's variant is its name."""
+    """What was run. Recipe and seed are empty for cost and ceiling runs; a submission's variant is its name."""
 
-    kind: Literal["cost", "accuracy", "submission"]
+    kind: Literal["cost", "accuracy", "submission", "ceiling"]
     scale: Literal["cost", "pocket", "full"]
     paper: str
     variant: str

@@ -8,16 +8,18 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from hpe_bench import catalog, plan, protocols, runner, worker
+from hpe_bench import catalog, plan, protocols, records, runner, worker
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.ceilings.contenders import contenders
+from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
 from hpe_bench.cost import macs
 from hpe_bench.declare import Ablation, Paper
 from hpe_bench.plan import TrainingRun
 from hpe_bench.progress import Board
-from hpe_bench.provenance import check_device
+from hpe_bench.provenance import check_device, code_version
 from hpe_bench.report import site
 from hpe_bench.runner import Outcome, Settings
-from hpe_bench.show import print_verdicts
+from hpe_bench.show import print_ceilings, print_verdicts
 
 
 def reproduce(
@@ -59,6 +61,26 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     runner.run_costs(runs, settings, console)
     print_costs(console, [run.id for run in runs], settings.results)
+    return True
+
+
+def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:
+    """What every codec loses by itself, on a grid of positions and on a data set; then the page."""
+    code_version()
+    torch.set_num_threads(1)
+    protocol, codecs = data_protocols()[data], contenders()
+    with Board(console, f"{protocol.data.name}, {protocol.split} split", 1) as board:
+        protocol.data.prepare(protocol.split, root, board.set_done)
+        subjects = load_subjects(protocol, root)
+    with Board(console, "codecs on a grid of positions", 1) as board:
+        on_grid = list(grid_records(GRID, codecs, board.set_done))
+    with Board(console, f"codecs on {len(subjects.persons):,} persons", 1) as board:
+        on_persons = list(data_records(protocol, codecs, subjects, board.set_done))
+    for record in (*on_grid, *on_persons):
+        records.save(record, results)
+    print_ceilings(console, on_persons, protocol.metrics[0].key)
+    console.print(f"report: {site.write_ceilings(results, reports)}", highlight=False)
+    site.write_leaderboard(results, reports)
     return True
 
 

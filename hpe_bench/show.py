@@ -11,7 +11,9 @@ from rich.table import Table
 
 from hpe_bench import catalog, records, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
-from hpe_bench.records import Measurement
+from hpe_bench.ceilings.contenders import HEATMAP_HW
+from hpe_bench.ceilings.measure import AS_ANNOTATED
+from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import site
 
 
@@ -125,6 +127,16 @@ def amount(measurement: Measurement | None, unit: float, digits: int) -> str:
     return "" if measurement is None else f"{measurement.value / unit:,.{digits}f}"
 
 
+def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> None:
+    """What a perfect network loses, codec by codec, at every heatmap size."""
+    table = plain_table("codec", *(f" {h}x{w}" for h, w in HEATMAP_HW))
+    for record in made:
+        lost = (record.get(key, condition.text) for condition in AS_ANNOTATED)
+        table.add_row(record.identity.variant, *("" if m is None else f"{100 - m.value:.1f}" for m in lost))
+    console.print(f"points of {key} that a perfect network loses, by heatmap size", highlight=False)
+    console.print(table)
+
+
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
     slugs = list(dict.fromkeys(slugs))
@@ -143,10 +155,13 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
 
 
 def write_all(console: Console, results: Path, reports: Path) -> None:
-    """The leaderboard and every paper's page."""
+    """The leaderboard, every paper's page and the codec ceilings."""
     papers, broken = catalog.load_all()
     for loaded in papers:
         console.print(str(site.write_paper(loaded.paper.slug, results, reports)), highlight=False)
+    ceilings = site.write_ceilings(results, reports)
+    if ceilings is not None:
+        console.print(str(ceilings), highlight=False)
     console.print(str(site.write_leaderboard(results, reports)), highlight=False)
     for paper in broken:
         print_broken(console, paper)

@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": {"--results", "--reports"},
     "leaderboard": {"--results", "--reports"},
     "profile": {"--results", "--runs"},
+    "ceilings": {"--data", "--root", "--results", "--reports"},
     "predict": {
         *("--protocol", "--to", "--root", "--images", "--boxes", "--draw", "--device", "--results", "--runs"),
         *NETWORK,
@@ -125,6 +126,8 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["reproduce", "fasterpose", "--data", "lsp", "--scale", "pocket"], ["--root"]),
         (["reproduce", "fasterpose", "--data", "lsp", "--root", "nowhere", "--scale", "pocket"], ["nowhere"]),
         (["reproduce", "fasterpose", "--data", "lsp", "--root", ".", "--scale", "pocket"], ["no LSP here"]),
+        (["ceilings", "--data", "lsp"], ["--root"]),
+        (["ceilings", "--data", "coco-mini", "--root", "nowhere"], ["nowhere"]),
         (["compare", "fasterpose", "fasterpose"], ["two different"]),
         (["data", "check", "lsp"], ["--root"]),
         (["data", "check", "coco", "--root", "."], ["person_keypoints"]),

@@ -39,6 +39,7 @@ class Leaderboard:
     measured: tuple[Table, ...]
     costs: Table | None
     published: tuple[Table, ...]
+    has_ceilings: bool
 
     @property
     def tables(self) -> list[Table]:
@@ -53,6 +54,7 @@ def build(papers: Sequence[LoadedPaper], records: Records, protocols: Protocols)
         measured=tuple(t for w in ordered_conditions(current, protocols) for t in _measured(w, current)),
         costs=_costs(papers, current),
         published=tuple(_published(papers, current)),
+        has_ceilings=any(r.identity.kind == "ceiling" for r in records),
     )
 
 

@@ -69,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Dots:
-    """One arm's values by category, with intervals."""
+    """One arm's (or codec's) values by category, with intervals."""
 
     label: str
     style: Style
@@ -164,6 +164,30 @@ def dots(name: str, categories: Sequence[str], rows: Sequence[Dots], x_label: st
         axes.set_xlabel(x_label)
         told = "; ".join(f"{r.label}: " + _listed(categories, r.values) for r in rows)
         return _svg(figure, name, f"{x_label} by joint group", told)
+
+
+def steps(name: str, categories: Sequence[str], rows: Sequence[Dots], x_label: str, y_label: str) -> Markup:
+    """Values over ordered categories, one line per row, with vertical intervals; marks stand a little apart."""
+    with _axes(WIDTH_PX, 340) as (figure, axes):
+        gap = min(0.05, 0.5 / max(len(rows), 1))
+        for i, row in enumerate(rows):
+            shown = [
+                (x + (i - (len(rows) - 1) / 2) * gap, value, interval)
+                for x, (value, interval) in enumerate(zip(row.values, row.intervals, strict=True))
+                if value is not None
+            ]
+            colour, place = row.style.sentinel, [x for x, _, _ in shown]
+            axes.plot(place, [v for _, v, _ in shown], color=colour, linewidth=1.4, linestyle=row.style.dash)
+            for x, value, interval in shown:
+                if interval is not None:
+                    axes.vlines(x, *interval, color=colour, linewidth=1.8)
+                axes.plot(x, value, row.style.marker, color=colour, markersize=7, markeredgecolor=SURFACE)
+        axes.set_xticks(range(len(categories)), categories)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        axes.grid(visible=False, axis="x")
+        told = "; ".join(f"{r.label}: " + _listed(categories, r.values) for r in rows)
+        return _svg(figure, name, f"{y_label} against {x_label}", told)
 
 
 def _listed(categories: Sequence[str], values: Sequence[float | None]) -> str:

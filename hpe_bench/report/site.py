@@ -1,7 +1,8 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison. Beside each page lie its tables as CSV and, for papers, records and verdicts as JSON.
+comparison, `reports/ceilings/index.html` what codecs cost by themselves. Beside each page lie its tables as CSV, its
+records as JSON and, for papers, the verdicts.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpe_bench import catalog, protocols, records
+from hpe_bench.ceilings.contenders import contenders
+from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import comparison, leaderboard, paper_page, pixels
+from hpe_bench.report import ceilings_page, comparison, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
@@ -58,6 +61,18 @@ def write_leaderboard(results: Path, reports: Path) -> Path:
     board = leaderboard.build(loaded, records.load_all(results), suite())
     _write_tables(reports, board.tables)
     return _write(reports / "index.html", render("leaderboard.html.j2", board=board, root=""))
+
+
+def write_ceilings(results: Path, reports: Path) -> Path | None:
+    """Write the page of the codec ceilings; None where no current record speaks about them."""
+    found = records.load_all(results, [CEILINGS])
+    page = ceilings_page.build(contenders(), data_protocols().values(), found)
+    if page is None:
+        return None
+    folder = reports / CEILINGS
+    _write(folder / "records.json", records_json(found))
+    _write_tables(folder, page.tables)
+    return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
