@@ -18,6 +18,7 @@ REPLICATES = 2000
 LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
+MODELS_AT_A_TIME = 100  # that are resampled together
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -82,11 +83,26 @@ def pooled_interval(tallies: Sequence[Tally], replicates: int = REPLICATES, seed
     simulations with two or three seeds, this rule 95-99 %. Never narrower than the image interval with the seeds
     kept. A single seed gives `rate_interval`: then nothing is said about other seeds.
     """
+    return pooled_intervals([tallies], replicates, seed)[0]
+
+
+def pooled_intervals(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
+    """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
+    found = []
+    for start in range(0, len(models), MODELS_AT_A_TIME):
+        some = models[start : start + MODELS_AT_A_TIME]
+        rates_RT = _resampled_rates([tally for tallies in some for tally in tallies], replicates, seed)
+        ends = np.cumsum([len(tallies) for tallies in some])[:-1]
+        found += [_pooled(tallies, rates) for tallies, rates in zip(some, np.split(rates_RT, ends, 1), strict=True)]
+    return found
+
+
+def _pooled(tallies: Sequence[Tally], resampled_RS: np.ndarray) -> Interval:
     if len(tallies) == 1:
-        return rate_interval(*tallies[0], replicates=replicates, seed=seed)
+        return percentile_interval(resampled_RS[:, 0])
     _same_images(tallies)
     rates = np.array([rate(*tally) for tally in tallies])
-    low, high, _ = _crossed(rates, _resampled_rates(tallies, replicates, seed), len(np.asarray(tallies[0][0])))
+    low, high, _ = _crossed(rates, resampled_RS, len(np.asarray(tallies[0][0])))
     return max(low, 0.0), min(high, 100.0)
 
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from hpe_bench import catalog, protocols, records
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import comparison, leaderboard, paper_page, pixels
+from hpe_bench.report import comparison, entries, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.tables import Table
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
@@ -55,6 +55,8 @@ def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` over all papers that load."""
     loaded, _ = catalog.load_all()
     board = leaderboard.build(loaded, records.load_all(results), suite())
+    _write(reports / "leaderboard.csv", entries.as_csv(board.entries))
+    _write(reports / "leaderboard.json", entries.as_json(board.entries))
     _write_tables(reports, board.tables)
     return _write(reports / "index.html", render("leaderboard.html.j2", board=board, root=""))
 
@@ -85,10 +87,13 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = Markup((STATIC / "style.css").read_text(encoding="utf-8"))
-    script = Markup((STATIC / "table.js").read_text(encoding="utf-8"))
-    text = environment.get_template(template).render(style=style, script=script, statuses=STATUSES, **values)
+    text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
+
+
+def _static(name: str) -> Markup:
+    """A style sheet or script of ours, as it stands."""
+    return Markup((STATIC / name).read_text(encoding="utf-8"))
 
 
 # ---------------------------------------------------------------------------------------------------- downloads
