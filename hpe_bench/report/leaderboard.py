@@ -20,7 +20,7 @@ from hpe_bench.report.provenance_view import anchor
 from hpe_bench.report.ranking import rank_ranges, rank_text
 from hpe_bench.report.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
 from hpe_bench.report.tables import Cell, Column, Table, amount, exact_span, latency_cell
-from hpe_bench.report.text import NO_BREAK, exact, metric, number, plural, size, span, unit_text
+from hpe_bench.report.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Condition, Records
@@ -200,7 +200,7 @@ def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], record
         f"intervals overlap. {_latency_note([r.entry.cost for r in rows])}"
     )
     table = Table(
-        f"measured-{where.scale}-{where.protocol}-{where.test_digest[:6]}-{budget}",
+        f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
         f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}.",
         columns,
         tuple(cells),
@@ -427,7 +427,7 @@ def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], lin
         [e.cost for e in entries]
     )
     table = Table(
-        f"published-{protocol}-{key}".replace("@", "-"),
+        f"published-{identifier(protocol)}-{identifier(key.replace('@', '-'))}",
         f"{protocol}: {metric(key)} as published.",
         columns,
         tuple(cells),

@@ -19,6 +19,7 @@ from hpe_bench.report.text import (
     NO_BREAK,
     arm_label,
     change,
+    identifier,
     metric,
     number,
     plural,
@@ -216,7 +217,8 @@ def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Stu
 
 
 def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
-    name = f"{study.name}-{result.where.scale}-{result.where.protocol}-{result.where.test_digest[:6]}".replace(".", "-")
+    place = f"{identifier(result.where.protocol)}-{identifier(result.where.test_digest[:6])}"
+    name = f"{study.name}-{result.where.scale}-{place}".replace(".", "-")
     # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
     drawn = [
         figures.accuracy_against_macs(f"macs-{name}", result, result.run),

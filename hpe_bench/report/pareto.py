@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 Interval = tuple[float, float]
 
@@ -124,22 +124,14 @@ def _marks(dots: Sequence[Dot], best: Sequence[int], x: _Scale, y: _Scale) -> li
 def _mark(d: Dot, x: _Scale, y: _Scale, ahead: bool) -> Markup:
     """A link to the model's record: its name and values as title, its interval as a whisker."""
     cx = f"{x.at(d.cost):.1f}"
-    whisker = Markup("")
+    told, href, whisker = escape(d.told), escape(d.href), ""
     if d.interval is not None:
         low, high = (f"{y.at(end):.1f}" for end in d.interval)
-        whisker = Markup('<line x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(cx, low, high)
+        whisker = f'<line x1="{cx}" x2="{cx}" y1="{low}" y2="{high}"/>'
+    look, radius = ("ahead", 5) if ahead else ("behind", 4)
     return Markup(
-        '<a class="{cls}" href="{href}" data-row="{row}" aria-label="{told}"><title>{told}</title>{whisker}'
-        '<circle cx="{cx}" cy="{cy}" r="{r}"/></a>'
-    ).format(
-        cls="ahead" if ahead else "behind",
-        href=d.href,
-        row=d.row,
-        told=d.told,
-        whisker=whisker,
-        cx=cx,
-        cy=f"{y.at(d.value):.1f}",
-        r=5 if ahead else 4,
+        f'<a class="{look}" href="{href}" data-row="{escape(d.row)}" aria-label="{told}">'
+        f'<title>{told}</title>{whisker}<circle cx="{cx}" cy="{y.at(d.value):.1f}" r="{radius}"/></a>'
     )
 
 

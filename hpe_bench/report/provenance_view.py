@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from hpe_bench.records import RunRecord
 from hpe_bench.report.tables import Cell, Column, Table
-from hpe_bench.report.text import NO_BREAK, number, plural
+from hpe_bench.report.text import NO_BREAK, identifier, number, plural
 
 SHOWN_HASH = 12
 
 
 def anchor(record_id: str) -> str:
     """The id of a record's row in the table of runs."""
-    return f"record-{record_id}"
+    return f"record-{identifier(record_id)}"
 
 
 def environments(records: Sequence[RunRecord]) -> Table:

@@ -1,7 +1,8 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison. Beside each page lie its tables as CSV and, for papers, records and verdicts as JSON.
+comparison. Beside each page lie its tables as CSV; beside the leaderboard the whole board as CSV and JSON, beside a
+paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpe_bench import catalog, protocols, records
+from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import comparison, entries, leaderboard, paper_page, pixels
+from hpe_bench.report import comparison, entries, front_page, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
+from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.tables import Table
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
@@ -37,10 +40,21 @@ def suite() -> dict[str, Protocol]:
 # ---------------------------------------------------------------------------------------------------- pages
 
 
+def write_site(results: Path, reports: Path) -> list[Path]:
+    """Write every paper's page and the leaderboard; returns their paths. The records are read once for all."""
+    papers, _ = catalog.load_all()
+    found = records.load_all(results)
+    pages = [_write_paper(loaded, found, reports) for loaded in papers]
+    return [*pages, _write_board(leaderboard.build(papers, found, suite()), reports)]
+
+
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
-    loaded = catalog.load(slug)
-    found = records.load_all(results)
+    return _write_paper(catalog.load(slug), records.load_all(results), reports)
+
+
+def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
+    slug = loaded.paper.slug
     page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
@@ -51,14 +65,27 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
     return _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
 
 
+def board(results: Path) -> Leaderboard:
+    """The leaderboard over all papers that load."""
+    papers, _ = catalog.load_all()
+    return leaderboard.build(papers, records.load_all(results), suite())
+
+
 def write_leaderboard(results: Path, reports: Path) -> Path:
-    """Write `reports/index.html` over all papers that load."""
-    loaded, _ = catalog.load_all()
-    board = leaderboard.build(loaded, records.load_all(results), suite())
-    _write(reports / "leaderboard.csv", entries.as_csv(board.entries))
-    _write(reports / "leaderboard.json", entries.as_json(board.entries))
-    _write_tables(reports, board.tables)
-    return _write(reports / "index.html", render("leaderboard.html.j2", board=board, root=""))
+    """Write `reports/index.html` and its downloads."""
+    return _write_board(board(results), reports)
+
+
+def _write_board(built: Leaderboard, reports: Path) -> Path:
+    _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
+    _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    _write_tables(reports, built.tables)
+    return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
+
+
+def refresh_readme(file: Path, results: Path) -> None:
+    """Make the table of verdicts in a README anew, between its markers."""
+    _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(results)))
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
