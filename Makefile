@@ -30,8 +30,8 @@ compare: setup ## papers side by side: make compare PAPERS="simple_baseline fast
 profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 	$(BIN)/hpe-bench profile $(PAPER) $(ARGS)
 
-leaderboard: setup ## reports/index.html and every page, from results/
-	$(BIN)/hpe-bench leaderboard $(ARGS)
+leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
+	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)
 
 bench: setup ## speed of our own hot paths beside plain references
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only $(ARGS)

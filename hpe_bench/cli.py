@@ -91,6 +91,7 @@ ReportsOpt = Annotated[Path, typer.Option("--reports", help="Folder of the pages
 RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints, weights and predictions.")]
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
+PAPERS = Path("papers")
 
 
 @app.command("list")
@@ -165,11 +166,17 @@ def compare(
 
 
 @app.command()
-def leaderboard(results: ResultsOpt = RESULTS, reports: ReportsOpt = REPORTS) -> None:
+def leaderboard(
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    readme: Annotated[
+        Path | None, typer.Option("--readme", help="A README whose table of verdicts to refresh.")
+    ] = None,
+) -> None:
     """Write reports/index.html and every paper's page from the records."""
     from hpe_bench import show as pages
 
-    pages.write_all(_console(), results, reports)
+    pages.write_all(_console(), results, reports, readme)
 
 
 @app.command()
@@ -316,6 +323,20 @@ def ceilings(
     from hpe_bench import reproduce as story
 
     _exit(story.ceilings(data.value, None if root is None else str(root), results, reports, _console()))
+
+
+@app.command()
+def new(
+    slug: Annotated[str, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to put it in.")] = PAPERS,
+) -> None:
+    """Start a paper: a folder that loads, trains and passes the contract tests, to be filled in."""
+    from hpe_bench import scaffold
+
+    folder = scaffold.new_paper(slug, to)
+    print(f"wrote {folder}; fill in paper.py, model.py, claims.csv and README.md. Next:")
+    for line in scaffold.next_steps(folder):
+        print(f"  {line}")
 
 
 @app.command()

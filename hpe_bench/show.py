@@ -154,14 +154,12 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
 
 
-def write_all(console: Console, results: Path, reports: Path) -> None:
-    """The leaderboard, every paper's page and the codec ceilings."""
-    papers, broken = catalog.load_all()
-    for loaded in papers:
-        console.print(str(site.write_paper(loaded.paper.slug, results, reports)), highlight=False)
-    ceilings = site.write_ceilings(results, reports)
-    if ceilings is not None:
-        console.print(str(ceilings), highlight=False)
-    console.print(str(site.write_leaderboard(results, reports)), highlight=False)
-    for paper in broken:
+def write_all(console: Console, results: Path, reports: Path, readme: Path | None) -> None:
+    """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
+    for page in site.write_site(results, reports):
+        console.print(str(page), highlight=False)
+    if readme is not None:
+        site.refresh_readme(readme, results)
+        console.print(str(readme), highlight=False)
+    for paper in catalog.load_all()[1]:
         print_broken(console, paper)

@@ -32,7 +32,7 @@ COMMANDS = {
         *("--results", "--reports", "--runs"),
     },
     "compare": {"--results", "--reports"},
-    "leaderboard": {"--results", "--reports"},
+    "leaderboard": {"--results", "--reports", "--readme"},
     "profile": {"--results", "--runs"},
     "ceilings": {"--data", "--root", "--results", "--reports"},
     "predict": {
@@ -46,6 +46,7 @@ COMMANDS = {
         *("--protocol", "--root", "--against", "--name", "--device", "--results", "--reports", "--runs"),
         *NETWORK,
     },
+    "new": {"--to"},
     "doctor": set(),
     "data list": set(),
     "data check": {"--root"},
@@ -129,6 +130,10 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["ceilings", "--data", "lsp"], ["--root"]),
         (["ceilings", "--data", "coco-mini", "--root", "nowhere"], ["nowhere"]),
         (["compare", "fasterpose", "fasterpose"], ["two different"]),
+        (["new", "My-Paper"], ["My-Paper", "lower-case"]),
+        (["new", "class"], ["class"]),
+        (["new", "fasterpose"], ["fasterpose", "another name"]),
+        (["new", "there", "--to", "."], ["exists already"]),
         (["data", "check", "lsp"], ["--root"]),
         (["data", "check", "coco", "--root", "."], ["person_keypoints"]),
         (["data", "check", "mpii", "--root", "."], ["gt_valid.mat"]),
@@ -142,9 +147,34 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
 )
 def test_bad_input_gets_one_sentence(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
     (tmp_path / "something").touch()
+    (tmp_path / "there").mkdir()
     refused(call(*arguments, folder=tmp_path), *words)
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_new_paper_keeps_the_contract_of_all_papers(tmp_path: Path) -> None:
+    done = call("new", "my_paper", "--to", "mine", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"export HPE_BENCH_PAPERS={tmp_path / 'mine'}" in done.stdout
+    made = sorted(p.name for p in (tmp_path / "mine" / "my_paper").iterdir())
+    assert made == ["README.md", "claims.csv", "model.py", "paper.py"]
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["my_paper"]
+    contract = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/test_papers.py", "-k", "my_paper", "-q", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        env={**os.environ, "HPE_BENCH_PAPERS": str(tmp_path / "mine")},
+        capture_output=True,
+        text=True,
+    )
+    assert contract.returncode == 0, contract.stdout
+    assert re.search(r"\b1[0-9] passed", contract.stdout), contract.stdout  # every test of the contract
+    style = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine")],
+        capture_output=True,
+        text=True,
+    )
+    assert style.returncode == 0, style.stdout
 
 
 def test_a_broken_folder_is_named_and_the_others_still_list(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_refine_net_averages_the_worst_joints_of_each_person() -> None:
         torch.tensor([[1.0, 0.0, 1.0, 0.0]]),  # visibility has no part in it
     )
     maps = target(batch, CODEC) + torch.tensor([2.0, 1.0, 3.0, 7.0])[None, :, None, None]
-    for hard, by_hand in ((2, 6.5), (4, 3.5)):
+    for hard, by_hand in ((2, 6.5), (4, 3.5), (17, 3.5)):  # 17: more than this skeleton has
         loss = GlobalAndRefine((CODEC,), hard_joints=hard, global_weight=0.0, peak=1.0)
         assert float(loss([torch.zeros_like(maps), maps], batch, CODEC)) == pytest.approx(by_hand)
 

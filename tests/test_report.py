@@ -262,7 +262,8 @@ def test_a_failed_run_is_shown_with_its_reason() -> None:
 
 
 def test_records_of_an_older_declaration_are_counted_not_shown() -> None:
-    old = make.accuracy(replace(PROPOSAL, recipe=replace(PROPOSAL.recipe, batch=64)), 0, Level(99))
+    changed = replace(PROPOSAL, recipe=replace(PROPOSAL.recipe, batch=64))
+    old = make.accuracy(changed, 0, Level(99), started="2025-12-01T10:00:00+00:00")
     found = build([*ALL, old])
     assert found.outdated == 1
     assert old.id not in render(found)
@@ -495,14 +496,14 @@ def loaded(paper: Paper = PAPER, claims: tuple[Claim, ...] = CLAIMS) -> LoadedPa
 def test_only_rows_of_one_protocol_and_budget_are_ranked_together() -> None:
     longer = make.accuracy(PROPOSAL, 5, Level(90), DARK, f"hash of {DARK}", samples_seen=80_000)
     board = leaderboard.build([loaded()], [*ALL, *runs(LSP), longer], site.suite())
-    sizes = {t.caption.split(":")[0]: len(t.rows) for t in board.measured}
+    sizes = {g.table.caption.split(":")[0]: len(g.table.rows) for g in board.measured}
     assert sizes == {
         f"{DARK}, pocket scale, 40,000 training samples each": 4,
         f"{DARK}, pocket scale, 80,000 training samples each": 2,
         f"{LSP}, pocket scale, 40,000 training samples each": 4,
     }
-    for t in board.measured:
-        assert (t.rows[-1][0].text, t.rows[-1][1].text) == ("–", "Mean training pose")
+    for g in board.measured:
+        assert (g.table.rows[-1][0].text, g.table.rows[-1][1].text) == ("–", "Mean training pose")
     check_labels(board.tables)
 
 
@@ -510,9 +511,9 @@ def test_published_figures_stand_apart_and_unranked() -> None:
     secondary = replace(CLAIMS[4], id="other", status="secondary", value=71.8, printed="71.8", source="a zoo")
     inferred = replace(CLAIMS[4], id="guess", status="inferred", value=99.0)
     board = leaderboard.build([loaded(claims=(*CLAIMS, secondary, inferred))], ALL, site.suite())
-    (table,) = board.published
-    assert [r[1].text for r in table.rows] == ["others", "the paper"]
-    assert "Rank" not in [c.name for c in table.columns]
+    (group,) = board.published
+    assert [r[1].text for r in group.table.rows] == ["others", "the paper"]
+    assert "Rank" not in [c.name for c in group.table.columns]
     Page(site.render("leaderboard.html.j2", board=board, root=""))
 
 

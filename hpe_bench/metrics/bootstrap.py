@@ -18,6 +18,7 @@ REPLICATES = 2000
 LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
+MODELS_AT_A_TIME = 100  # that are resampled together
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -82,12 +83,27 @@ def pooled_interval(tallies: Sequence[Tally], replicates: int = REPLICATES, seed
     simulations with two or three seeds, this rule 95-99 %. Never narrower than the image interval with the seeds
     kept. A single seed gives `rate_interval`: then nothing is said about other seeds.
     """
+    return pooled_intervals([tallies], replicates, seed)[0]
+
+
+def pooled_intervals(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
+    """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
+    found = []
+    for start in range(0, len(models), MODELS_AT_A_TIME):
+        some = models[start : start + MODELS_AT_A_TIME]
+        rates_RT = _resampled_rates([tally for tallies in some for tally in tallies], replicates, seed)
+        ends = np.cumsum([len(tallies) for tallies in some])[:-1]
+        found += [_pooled(tallies, rates) for tallies, rates in zip(some, np.split(rates_RT, ends, 1), strict=True)]
+    return found
+
+
+def _pooled(tallies: Sequence[Tally], resampled_RS: np.ndarray) -> Interval:
     if len(tallies) == 1:
-        return rate_interval(*tallies[0], replicates=replicates, seed=seed)
+        return percentile_interval(resampled_RS[:, 0])
     _same_images(tallies)
     rates = np.array([rate(*tally) for tally in tallies])
-    low, high, _ = _crossed(rates, _resampled_rates(tallies, replicates, seed), len(np.asarray(tallies[0][0])))
-    return max(low, 0.0), min(high, 100.0)
+    mean, width = float(rates.mean()), _half_width(rates, resampled_RS, len(np.asarray(tallies[0][0])))(1 - LEVEL)
+    return max(mean - width, 0.0), min(mean + width, 100.0)
 
 
 @dataclass(frozen=True)
@@ -120,8 +136,9 @@ def paired_difference(
     _same_images([*a, *b])
     rates = _resampled_rates([*a, *b], replicates, seed)
     values = np.array([rate(*x) - rate(*y) for x, y in zip(a, b, strict=True)])
-    low, high, p_value = _crossed(values, rates[:, : len(a)] - rates[:, len(a) :], len(np.asarray(a[0][0])))
-    return Difference(float(values.mean()), low, high, p_value)
+    half = _half_width(values, rates[:, : len(a)] - rates[:, len(a) :], len(np.asarray(a[0][0])))
+    mean, width = float(values.mean()), half(1 - LEVEL)
+    return Difference(mean, mean - width, mean + width, _touching(half, abs(mean)))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -158,9 +175,9 @@ def _resampled_rates(tallies: Sequence[Tally], replicates: int, seed: int) -> np
         return 100.0 * sums[:, : len(tallies)] / sums[:, len(tallies) :]
 
 
-def _crossed(values_S: np.ndarray, resampled_RS: np.ndarray, images: int) -> tuple[float, float, float]:
-    """Interval (low, high) and p value of the mean of `values_S` under resampled images and other seeds."""
-    seeds, mean = len(values_S), float(values_S.mean())
+def _half_width(values_S: np.ndarray, resampled_RS: np.ndarray, images: int) -> Callable[[float], float]:
+    """Half width of the interval of the mean of `values_S` under resampled images and other seeds, by its level p."""
+    seeds = len(values_S)
     drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
     covariance_SS = np.atleast_2d(np.cov(drawn_RS, rowvar=False))
     kept = float(covariance_SS.mean())  # variance of the mean over seeds when these very seeds are kept
@@ -172,8 +189,7 @@ def _crossed(values_S: np.ndarray, resampled_RS: np.ndarray, images: int) -> tup
         both = t_images**2 * max(common, 0.0) + t_seeds**2 * between
         return float(np.sqrt(max(both, t_images**2 * kept)))
 
-    width = half(1 - LEVEL)
-    return mean - width, mean + width, _touching(half, abs(mean))
+    return half
 
 
 def _touching(half: Callable[[float], float], distance: float) -> float:

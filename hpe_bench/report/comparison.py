@@ -12,7 +12,19 @@ from hpe_bench.records import RunRecord
 from hpe_bench.report import svgdraw, tables
 from hpe_bench.report.studies import Protocols, latency, ordered_conditions, scope_of
 from hpe_bench.report.tables import Cell, Column, Table, amount, exact_span, latency_cell
-from hpe_bench.report.text import NO_BREAK, arm_label, exact, metric, number, plural, signed, size, span, where
+from hpe_bench.report.text import (
+    NO_BREAK,
+    arm_label,
+    exact,
+    identifier,
+    metric,
+    number,
+    plural,
+    signed,
+    size,
+    span,
+    where,
+)
 from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Records
@@ -132,7 +144,11 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     )
     note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
     return Table(
-        f"accuracy-{place.scale}-{place.protocol}", f"{where(place)}: {metric(key)}.", columns, tuple(rows), note
+        f"accuracy-{place.scale}-{identifier(place.protocol)}",
+        f"{where(place)}: {metric(key)}.",
+        columns,
+        tuple(rows),
+        note,
     )
 
 
@@ -167,7 +183,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
     )
     note = "Paired image by image and seed by seed."
     caption = f"{where(place)}: differences in {metric(key)}."
-    return Table(f"differences-{place.scale}-{place.protocol}", caption, columns, tuple(rows), note)
+    return Table(f"differences-{place.scale}-{identifier(place.protocol)}", caption, columns, tuple(rows), note)
 
 
 def _reading(interval: tuple[float, float] | None, a: str, b: str) -> str:

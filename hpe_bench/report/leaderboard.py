@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import svgdraw, tables
+from hpe_bench.report import pareto, svgdraw, tables
 from hpe_bench.report.claims_view import ORIGIN
+from hpe_bench.report.entries import Entry
+from hpe_bench.report.paper_page import records_of
+from hpe_bench.report.pareto import Dot
+from hpe_bench.report.provenance_view import anchor
 from hpe_bench.report.ranking import rank_ranges, rank_text
 from hpe_bench.report.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
 from hpe_bench.report.tables import Cell, Column, Table, amount, exact_span, latency_cell
-from hpe_bench.report.text import NO_BREAK, exact, metric, number, plural, size, span, unit_text
+from hpe_bench.report.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import Status, count, evidence, judge_all
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Condition, Records
 
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
+FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
 
 
 @dataclass(frozen=True)
@@ -32,28 +39,49 @@ class PaperLine:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Comparable rows: a table, the same rows as values, and plots against each cost, by its key."""
+
+    table: Table
+    entries: tuple[Entry, ...]
+    plots: tuple[tuple[str, Markup], ...]
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """Everything the template needs."""
 
     papers: tuple[PaperLine, ...]
-    measured: tuple[Table, ...]
+    measured: tuple[Group, ...]
     costs: Table | None
-    published: tuple[Table, ...]
+    published: tuple[Group, ...]
     has_ceilings: bool
 
     @property
     def tables(self) -> list[Table]:
-        return [*self.measured, *([self.costs] if self.costs else []), *self.published]
+        costs = [self.costs] if self.costs else []
+        return [*(g.table for g in self.measured), *costs, *(g.table for g in self.published)]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every row of every group."""
+        return [e for g in (*self.measured, *self.published) for e in g.entries]
+
+    @property
+    def facets(self) -> list[tuple[str, str, list[str]]]:
+        """What the page filters by: key, name and the values there are."""
+        return [(key, name, sorted({e.facets[f"data-{key}"] for e in self.entries})) for key, name in FACETS]
 
 
 def build(papers: Sequence[LoadedPaper], records: Records, protocols: Protocols) -> Leaderboard:
     """The leaderboard over all papers and records."""
     current = _current(papers, records)
+    links = Links(_pages(papers, records), newest_costs(current))
     return Leaderboard(
         papers=tuple(_line(p, records) for p in papers),
-        measured=tuple(t for w in ordered_conditions(current, protocols) for t in _measured(w, current)),
-        costs=_costs(papers, current),
-        published=tuple(_published(papers, current)),
+        measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
+        costs=_costs(papers, current, links),
+        published=tuple(_published(papers, links)),
         has_ceilings=any(r.identity.kind == "ceiling" for r in records),
     )
 
@@ -81,6 +109,46 @@ def _current(papers: Sequence[LoadedPaper], records: Records) -> list[RunRecord]
     ]
 
 
+# ---------------------------------------------------------------------------------------------------- looking up
+
+
+Costs = Mapping[tuple[str, str], RunRecord]
+"""The newest finished cost record by paper and variant's name, and by paper and variant's hash."""
+
+
+def newest_costs(records: Records) -> Costs:
+    """One pass over the records, for boards of thousands of them."""
+    found = [r for r in records if r.identity.kind == "cost" and r.status == "done"]
+    newest: dict[tuple[str, str], RunRecord] = {}
+    for r in sorted(found, key=lambda r: (r.provenance.started, r.id)):
+        newest[r.identity.paper, r.identity.variant] = newest[r.identity.paper, r.identity.variant_hash] = r
+    return newest
+
+
+def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
+    """The paper on whose page a record is listed, by record id: its own paper before others that use it."""
+    found: dict[str, str] = {}
+    for loaded in papers:
+        for r in records_of(loaded.paper, loaded.claims, records)[0]:
+            if r.id not in found or r.identity.paper == loaded.paper.slug:
+                found[r.id] = loaded.paper.slug
+    return found
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where records are listed, and which cost record belongs to a variant."""
+
+    pages: Mapping[str, str]
+    costs: Costs
+
+    def to(self, record: RunRecord | None) -> str:
+        """Address of a record's row on a paper's page; empty if no page lists it."""
+        if record is None or record.id not in self.pages:
+            return ""
+        return f"{self.pages[record.id]}/index.html#{anchor(record.id)}"
+
+
 # ---------------------------------------------------------------------------------------------------- measured
 
 
@@ -88,13 +156,13 @@ def _current(papers: Sequence[LoadedPaper], records: Records) -> list[RunRecord]
 class Row:
     """One model, trained one way, over its seeds."""
 
-    first: RunRecord
-    estimate: Estimate
-    cost: RunRecord | None
+    runs: tuple[RunRecord, ...]
+    entry: Entry
+    method: str  # of the interval
 
 
-def _measured(where: Condition, records: Records) -> list[Table]:
-    """One table for each budget under a condition: rows of unequal budgets are not comparable (F5)."""
+def _measured(where: Condition, records: Records, links: Links) -> list[Group]:
+    """One group for each budget under a condition: rows of unequal budgets are not comparable (F5)."""
     groups: dict[tuple[int, str], dict[tuple[str, ...], list[RunRecord]]] = {}
     for r in records:
         i = r.identity
@@ -102,53 +170,24 @@ def _measured(where: Condition, records: Records) -> list[Table]:
             row = (i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash)
             groups.setdefault((i.samples_seen, i.train_digest), {}).setdefault(row, []).append(r)
     return [
-        _ranked(where, budget, [_row(found, records) for found in rows.values()], mean_pose(records, where))
+        _ranked(where, budget, [list(evidence.by_seed(r).values()) for r in rows.values()], records, links)
         for (budget, _), rows in sorted(groups.items())
     ]
 
 
-def _row(found: Iterable[RunRecord], records: Records) -> Row:
-    runs = list(evidence.by_seed(found).values())
-    i = runs[0].identity
-    costs = [
-        r
-        for r in records
-        if r.identity.kind == "cost" and (r.identity.paper, r.identity.variant_hash) == (i.paper, i.variant_hash)
-    ]
-    cost = max(costs, key=lambda r: (r.provenance.started, r.id), default=None)
-    return Row(runs[0], evidence.pooled(runs, evidence.headline_key(runs[0])), cost)
-
-
-def _ranked(where: Condition, budget: int, rows: list[Row], mean: RunRecord | None) -> Table:
-    rows.sort(
-        key=lambda r: (-r.estimate.value, r.first.identity.paper, r.first.identity.variant, r.first.identity.recipe)
-    )
-    ranks = rank_ranges([r.estimate.interval for r in rows])
-    axis = svgdraw.axis_of([v for r in rows for v in (r.estimate.value, *(r.estimate.interval or ()))])
+def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], records: Records, links: Links) -> Group:
+    key = evidence.headline_key(models[0][0])
+    rows = _rows(models, key, links)
+    axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
     assert axis is not None
-    key = evidence.headline_key(rows[0].first)
     pocket = where.scale != "full"
-    prefix, unit, power = ("M", 1e6, 20) if pocket else ("G", 1e9, 30)
-    cells = []
-    for row, rank in zip(rows, ranks, strict=True):
-        i, e = row.first.identity, row.estimate
-        cells.append(
-            (
-                Cell(rank_text(rank), sort=None if rank is None else float(rank[0])),
-                Cell(i.paper, href=f"{i.paper}/index.html", note=f"{i.variant} · {i.recipe}"),
-                Cell("us", note=f"{i.scale}{NO_BREAK}scale"),
-                Cell(number(e.value, 1), exact(e.value, "percent"), e.value),
-                Cell(
-                    span(e.interval),
-                    f"{exact_span(e.interval)}, {e.method}",
-                    mark=svgdraw.strip(e.value, e.interval, axis, Style(1).css),
-                ),
-                Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
-                *_cost_cells(row.cost, unit, power, 3 if pocket else 1),
-            )
-        )
+    prefix, power = ("M", 20) if pocket else ("G", 30)
+    cells = [(*_score_cells(row, axis, links), *_cost_cells(row.entry.cost, pocket, links)) for row in rows]
+    attributes = [row.entry.facets for row in rows]
+    mean = mean_pose(records, where)
     if mean is not None:
-        cells.append(_mean_pose_row(mean, key))
+        cells.append(_mean_pose_row(mean, key, links))
+        attributes.append({"data-kept": ""})
     columns = (
         Column("Rank", numeric=True),
         Column("Model"),
@@ -158,26 +197,92 @@ def _ranked(where: Condition, budget: int, rows: list[Row], mean: RunRecord | No
         Column("Runs"),
         *_cost_columns(prefix, power),
     )
-    caption = f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}."
-    note = f"A range of ranks is a tie: those rows' intervals overlap. {_latency_note([r.cost for r in rows])}"
-    return Table(
-        f"measured-{where.scale}-{where.protocol}-{where.test_digest[:6]}-{budget}",
-        caption,
+    note = (
+        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: those rows' "
+        f"intervals overlap. {_latency_note([r.entry.cost for r in rows])}"
+    )
+    table = Table(
+        f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
+        f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}.",
         columns,
         tuple(cells),
         note,
     )
+    return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
 
 
-def _mean_pose_row(record: RunRecord, key: str) -> tuple[Cell, ...]:
+def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
+    """The models of a group, best first, with their ranks."""
+    rows = []
+    for runs, e in zip(models, evidence.pooled_rows(models, key), strict=True):
+        i = runs[0].identity
+        entry = Entry(
+            by="us",
+            scale=i.scale,
+            protocol=i.protocol,
+            metric=key,
+            paper=i.paper,
+            variant=i.variant,
+            recipe=i.recipe,
+            training_samples=i.samples_seen,
+            value=e.value,
+            interval=e.interval,
+            seeds=e.seeds,
+            images=e.images,
+            records=tuple(r.id for r in runs),
+            cost=links.costs.get((i.paper, i.variant_hash)),
+        )
+        rows.append(Row(tuple(runs), entry, e.method))
+    rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
+    ranks = rank_ranges([r.entry.interval for r in rows])
+    return [replace(row, entry=replace(row.entry, rank=rank)) for row, rank in zip(rows, ranks, strict=True)]
+
+
+def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]:
+    e = row.entry
+    return (
+        Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),
+        Cell(e.paper, href=f"{e.paper}/index.html", note=f"{e.variant} · {e.recipe}"),
+        Cell(e.by, note=f"{e.scale}{NO_BREAK}scale"),
+        Cell(number(e.value, 1), exact(e.value, "percent"), e.value, href=links.to(row.runs[0])),
+        Cell(
+            span(e.interval),
+            f"{exact_span(e.interval)}, {row.method}",
+            mark=svgdraw.strip(e.value, e.interval, axis, Style(1).css),
+        ),
+        Cell(
+            plural(e.seeds, "seed"),
+            sort=float(e.seeds),
+            note=f"×{NO_BREAK}" + plural(e.images, "image"),
+            mark=_seed_links(row.runs, links),
+        ),
+    )
+
+
+def _seed_links(runs: Sequence[RunRecord], links: Links) -> Markup:
+    """Each seed's record, for rows that pool several."""
+    linked = [
+        Markup('<a href="{}" title="record {}">{}</a>').format(links.to(r), r.id, r.identity.seed)
+        for r in runs
+        if links.to(r)
+    ]
+    if len(linked) < 2:
+        return Markup("")
+    return Markup('<small class="seeds">records {}</small>').format(Markup(" ").join(linked))
+
+
+def _mean_pose_row(record: RunRecord, key: str, links: Links) -> tuple[Cell, ...]:
     """What a model must beat; it is no model and has no rank."""
     m = record.get(key)
     tally = evidence.rates(record, key)
+    value = Cell(tables.EMPTY)
+    if m is not None:
+        value = Cell(number(m.value, 1), exact(m.value, "percent"), m.value, href=links.to(record))
     return (
         Cell(tables.EMPTY),
         Cell("Mean training pose", note="no model"),
         Cell("us", note=f"{record.identity.scale}{NO_BREAK}scale"),
-        Cell(tables.EMPTY) if m is None else Cell(number(m.value, 1), exact(m.value, "percent"), m.value),
+        value,
         Cell("" if m is None else span(m.interval)),
         Cell("no training", note="" if tally is None else plural(len(tally[0]), "image")),
         *[Cell(tables.EMPTY)] * 4,
@@ -198,21 +303,67 @@ def _cost_columns(prefix: str, power: int) -> tuple[Column, ...]:
     )
 
 
-def _cost_cells(cost: RunRecord | None, unit: float, power: int, digits: int) -> tuple[Cell, ...]:
+def _cost_cells(cost: RunRecord | None, pocket: bool, links: Links) -> tuple[Cell, ...]:
     if cost is None:
         return (Cell(tables.EMPTY),) * 4
-    return (
+    unit, per_2 = (1e6, 2.0**20) if pocket else (1e9, 2.0**30)
+    cells = (
         amount(cost.get("macs"), unit, 2),
-        amount(cost.get("macs/hrnet_counter"), float(2**power), 2),
-        amount(cost.get("params"), 1e6, digits),
+        amount(cost.get("macs/hrnet_counter"), per_2, 2),
+        amount(cost.get("params"), 1e6, 3 if pocket else 1),
         latency_cell(cost, latency(cost)),
     )
+    return tuple(cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in cells)
+
+
+# ---------------------------------------------------------------------------------------------------- plots
+
+
+def _group(
+    table: Table,
+    attributes: Sequence[dict[str, str]],
+    entries: Sequence[Entry],
+    prefix: str,
+    records: Sequence[str],
+) -> Group:
+    """The table with an id on every row, and a plot against every cost that enough rows have.
+
+    `records` are the addresses that the marks of the plots link to.
+    """
+    ids = [f"{table.id}-{k}" for k in range(len(table.rows))]
+    table = replace(table, attributes=tuple({"id": i, **facets} for i, facets in zip(ids, attributes, strict=True)))
+    axes = (
+        ("macs", f"{prefix}MAC, true count", 1e6 if prefix == "M" else 1e9),
+        ("latency", "latency, ms", 1.0),
+        ("params", "parameters, M", 1e6),
+    )
+    plots = []
+    for key, label, unit in axes:
+        dots = [
+            _dot(e, cost / unit, label, href, row)
+            for e, href, row in zip(entries, records, ids, strict=False)
+            if (cost := e.cost_value(key)) is not None
+        ]
+        if len(dots) >= pareto.FEWEST:
+            y_label = f"{metric(entries[0].metric)}, %"
+            plots.append((key, pareto.plot(f"plot-{key}-{table.id}".replace(".", "-"), dots, label, y_label)))
+    return Group(table, tuple(entries), tuple(plots))
+
+
+def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
+    name = f"{e.paper} {e.variant}"
+    measured = "" if e.by == "us" else f", as printed by {e.by}"
+    told = (
+        f"{name}{f', {e.recipe}' if e.recipe else ''}: {number(e.value, 1)} % {span(e.interval)}".rstrip()
+        + f"{measured} · {number(cost, 2)} {x_label}"
+    )
+    return Dot(name, cost, e.value, e.interval, told, href, row)
 
 
 # ---------------------------------------------------------------------------------------------------- costs, published
 
 
-def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
+def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Table | None:
     """Every full-size model that was measured, cheapest first."""
     full = {fingerprint(v): v for p in papers for v in p.paper.variants if v.scale == "full"}
     found = [r for r in records if r.identity.kind == "cost" and r.identity.variant_hash in full]
@@ -225,12 +376,18 @@ def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
         newest.values(), key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant)
     )
     inputs = {h: size(v.input_hw) for h, v in full.items()}
-    return tables.cost_table(
+    table = tables.cost_table(
         rows, "costs", "What the full-size models cost, batch 1, cheapest true count first.", False, inputs
     )
+    linked = tuple(
+        tuple(c if c.sort is None else replace(c, href=links.to(r)) for c in cells)
+        for cells, r in zip(table.rows, rows, strict=True)
+    )
+    facets = tuple({"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full"} for r in rows)
+    return replace(table, rows=linked, attributes=facets)
 
 
-def _published(papers: Sequence[LoadedPaper], records: Records) -> list[Table]:
+def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
     """Published headline figures by protocol and metric, unranked: they come without intervals."""
     groups: dict[tuple[str, str], list[tuple[str, Claim]]] = {}
     for loaded in papers:
@@ -238,26 +395,27 @@ def _published(papers: Sequence[LoadedPaper], records: Records) -> list[Table]:
             if (
                 claim.kind == "value"
                 and claim.status in ("published", "secondary")
+                and claim.value is not None
                 and claim.metric in HEADLINES
                 and claim.protocol
             ):
                 groups.setdefault((claim.protocol, claim.metric), []).append((loaded.paper.slug, claim))
-    return [_published_table(protocol, key, rows, records) for (protocol, key), rows in sorted(groups.items())]
+    return [_published_group(protocol, key, rows, links) for (protocol, key), rows in sorted(groups.items())]
 
 
-def _published_table(protocol: str, key: str, rows: list[tuple[str, Claim]], records: Records) -> Table:
+def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], links: Links) -> Group:
     rows.sort(key=lambda row: (-(row[1].value or 0.0), row[0], row[1].id))
-    costs = [evidence.cost_record(records, slug, c.variant) for slug, c in rows]
+    entries = [_printed(slug, claim, links.costs.get((slug, claim.variant))) for slug, claim in rows]
     cells = [
         (
-            Cell(slug, href=f"{slug}/index.html", note=claim.statement),
-            Cell("the paper" if claim.status == "published" else "others", note=claim.source),
+            Cell(e.paper, href=f"{e.paper}/index.html", note=claim.statement),
+            Cell(e.by, note=claim.source),
             Cell(ORIGIN[claim.status]),
             Cell(claim.printed, exact(claim.value, "percent"), claim.value),
             Cell(size(claim.input_hw) or tables.EMPTY),
-            *_cost_cells(cost, 1e9, 30, 1),
+            *_cost_cells(e.cost, False, links),
         )
-        for (slug, claim), cost in zip(rows, costs, strict=True)
+        for (_, claim), e in zip(rows, entries, strict=True)
     ]
     columns = (
         Column("Model"),
@@ -268,12 +426,29 @@ def _published_table(protocol: str, key: str, rows: list[tuple[str, Claim]], rec
         *_cost_columns("G", 30),
     )
     note = "No intervals were published, so the rows are not ranked. Costs are our measurements. " + _latency_note(
-        costs
+        [e.cost for e in entries]
     )
-    return Table(
-        f"published-{protocol}-{key}".replace("@", "-"),
+    table = Table(
+        f"published-{identifier(protocol)}-{identifier(key.replace('@', '-'))}",
         f"{protocol}: {metric(key)} as published.",
         columns,
         tuple(cells),
         note,
+    )
+    pages = [f"{e.paper}/index.html" for e in entries]
+    return _group(table, [e.facets for e in entries], entries, "G", pages)
+
+
+def _printed(slug: str, claim: Claim, cost: RunRecord | None) -> Entry:
+    assert claim.value is not None
+    return Entry(
+        by="the paper" if claim.status == "published" else "others",
+        scale="full",
+        protocol=claim.protocol,
+        metric=claim.metric,
+        paper=slug,
+        variant=claim.variant or claim.id,
+        value=claim.value,
+        source=claim.source,
+        cost=cost,
     )

@@ -19,6 +19,7 @@ from hpe_bench.report.text import (
     NO_BREAK,
     arm_label,
     change,
+    identifier,
     metric,
     number,
     plural,
@@ -124,7 +125,7 @@ def build(
     """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown."""
     verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
     views = claims_view.views(claims, verdicts)
-    own, outdated = _records_of(paper, claims, records)
+    own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
     counts = count(verdicts)
     return PaperPage(
@@ -162,7 +163,7 @@ def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Ve
 # ---------------------------------------------------------------------------------------------------- records
 
 
-def _records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple[list[RunRecord], int]:
+def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple[list[RunRecord], int]:
     """The records this page rests on, and how many of the paper's were made from an earlier declaration."""
     arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for s in paper.studies for a in s.arms}
     models = {(paper.slug, fingerprint(v)) for v in paper.variants} | {(p, v) for p, v, _ in arms}
@@ -216,7 +217,8 @@ def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Stu
 
 
 def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
-    name = f"{study.name}-{result.where.scale}-{result.where.protocol}-{result.where.test_digest[:6]}".replace(".", "-")
+    place = f"{identifier(result.where.protocol)}-{identifier(result.where.test_digest[:6])}"
+    name = f"{study.name}-{result.where.scale}-{place}".replace(".", "-")
     # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
     drawn = [
         figures.accuracy_against_macs(f"macs-{name}", result, result.run),

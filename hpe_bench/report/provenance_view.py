@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from hpe_bench.records import RunRecord
 from hpe_bench.report.tables import Cell, Column, Table
-from hpe_bench.report.text import NO_BREAK, number, plural
+from hpe_bench.report.text import NO_BREAK, identifier, number, plural
 
 SHOWN_HASH = 12
+
+
+def anchor(record_id: str) -> str:
+    """The id of a record's row in the table of runs."""
+    return f"record-{identifier(record_id)}"
 
 
 def environments(records: Sequence[RunRecord]) -> Table:
@@ -53,7 +58,7 @@ def runs(records: Sequence[RunRecord]) -> Table:
         training = r.get("train/seconds")
         rows.append(
             (
-                Cell(r.id[:SHOWN_HASH], r.id),
+                Cell(r.id[:SHOWN_HASH], f"{r.id}, results/{i.paper}/{r.filename}"),
                 Cell(f"{i.paper}/{i.variant}", note=i.recipe),
                 Cell(i.protocol, note=f"protocol {i.protocol_hash}" if i.protocol_hash else ""),
                 Cell("–" if i.seed is None else str(i.seed), sort=None if i.seed is None else float(i.seed)),
@@ -75,4 +80,5 @@ def runs(records: Sequence[RunRecord]) -> Table:
         Column("Status"),
         Column("SHA-256 of predictions, of weights"),
     )
-    return Table("runs", "Every record behind this page.", columns, tuple(rows))
+    anchors = tuple({"id": anchor(r.id)} for r in records)
+    return Table("runs", "Every record behind this page.", columns, tuple(rows), attributes=anchors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 Interval = tuple[float, float]
@@ -13,16 +14,12 @@ def rank_ranges(intervals: Sequence[Interval | None]) -> list[tuple[int, int] | 
     A row may rank behind every row whose interval lies wholly above its own, and must not rank behind those whose
     interval lies wholly below.
     """
-    known = [i for i in intervals if i is not None]
-    ranges: list[tuple[int, int] | None] = []
-    for own in intervals:
-        if own is None:
-            ranges.append(None)
-            continue
-        above = sum(other[0] > own[1] for other in known)
-        below = sum(other[1] < own[0] for other in known)
-        ranges.append((above + 1, len(known) - below))
-    return ranges
+    lows = sorted(i[0] for i in intervals if i is not None)
+    highs = sorted(i[1] for i in intervals if i is not None)
+    return [
+        None if own is None else (len(lows) - bisect_right(lows, own[1]) + 1, len(highs) - bisect_left(highs, own[0]))
+        for own in intervals
+    ]
 
 
 def rank_text(rank: tuple[int, int] | None) -> str:

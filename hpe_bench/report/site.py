@@ -1,8 +1,8 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison, `reports/ceilings/index.html` what codecs cost by themselves. Beside each page lie its tables as CSV, its
-records as JSON and, for papers, the verdicts.
+comparison, `reports/ceilings/index.html` what codecs cost by themselves. Beside each page lie its tables as CSV; beside
+the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hpe_bench import catalog, protocols, records
+from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import ceilings_page, comparison, leaderboard, paper_page, pixels
+from hpe_bench.report import ceilings_page, comparison, entries, front_page, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
+from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
@@ -41,10 +43,23 @@ def suite() -> dict[str, Protocol]:
 # ---------------------------------------------------------------------------------------------------- pages
 
 
+def write_site(results: Path, reports: Path) -> list[Path]:
+    """Write every paper's page, the codec ceilings and the leaderboard; returns their paths. Records are read once."""
+    papers, _ = catalog.load_all()
+    found = records.load_all(results)
+    pages = [_write_paper(loaded, found, reports) for loaded in papers]
+    ceilings = _write_ceilings(found, reports)
+    pages += [] if ceilings is None else [ceilings]
+    return [*pages, _write_board(leaderboard.build(papers, found, suite()), reports)]
+
+
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
-    loaded = catalog.load(slug)
-    found = records.load_all(results)
+    return _write_paper(catalog.load(slug), records.load_all(results), reports)
+
+
+def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
+    slug = loaded.paper.slug
     page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
@@ -55,22 +70,41 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
     return _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
 
 
+def board(results: Path) -> Leaderboard:
+    """The leaderboard over all papers that load."""
+    papers, _ = catalog.load_all()
+    return leaderboard.build(papers, records.load_all(results), suite())
+
+
 def write_leaderboard(results: Path, reports: Path) -> Path:
-    """Write `reports/index.html` over all papers that load."""
-    loaded, _ = catalog.load_all()
-    board = leaderboard.build(loaded, records.load_all(results), suite())
-    _write_tables(reports, board.tables)
-    return _write(reports / "index.html", render("leaderboard.html.j2", board=board, root=""))
+    """Write `reports/index.html` and its downloads."""
+    return _write_board(board(results), reports)
+
+
+def _write_board(built: Leaderboard, reports: Path) -> Path:
+    _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
+    _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    _write_tables(reports, built.tables)
+    return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
+
+
+def refresh_readme(file: Path, results: Path) -> None:
+    """Make the table of verdicts in a README anew, between its markers."""
+    _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(results)))
 
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
     """Write the page of the codec ceilings; None where no current record speaks about them."""
-    found = records.load_all(results, [CEILINGS])
-    page = ceilings_page.build(contenders(), data_protocols().values(), found)
+    return _write_ceilings(records.load_all(results, [CEILINGS]), reports)
+
+
+def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
+    own = [r for r in found if r.identity.paper == CEILINGS]
+    page = ceilings_page.build(contenders(), data_protocols().values(), own)
     if page is None:
         return None
     folder = reports / CEILINGS
-    _write(folder / "records.json", records_json(found))
+    _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
     return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
 
@@ -108,10 +142,13 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = Markup((STATIC / "style.css").read_text(encoding="utf-8"))
-    script = Markup((STATIC / "table.js").read_text(encoding="utf-8"))
-    text = environment.get_template(template).render(style=style, script=script, statuses=STATUSES, **values)
+    text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
+
+
+def _static(name: str) -> Markup:
+    """A style sheet or script of ours, as it stands."""
+    return Markup((STATIC / name).read_text(encoding="utf-8"))
 
 
 # ---------------------------------------------------------------------------------------------------- downloads

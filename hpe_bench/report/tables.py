@@ -55,6 +55,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     emphasised: tuple[int, ...] = ()  # rows set apart, such as the control
+    attributes: tuple[dict[str, str], ...] = ()  # HTML attributes of each row, such as its id
 
     def csv(self) -> str:
         """The table as CSV, full precision where a cell has it; a cell's second line is a column of its own."""

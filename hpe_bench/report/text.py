@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from hpe_bench.declare import Arm, Protocol, canonical
 from hpe_bench.verdicts.evidence import Condition
 
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def identifier(name: str) -> str:
+    """A name as part of an id, an address and a file name; one that had to be changed stays unique by a digest.
+
+    Records and claims come from anywhere: a protocol named `../x` must not become a path, nor one named `"><b` markup.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def number(value: float, digits: int) -> str:

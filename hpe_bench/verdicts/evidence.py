@@ -123,18 +123,43 @@ class Estimate:
 
 def pooled(runs: Sequence[RunRecord], key: str) -> Estimate:
     """An arm's accuracy over its seeds: bootstrap over images and seeds where there are tallies (F25)."""
-    each = tuple(m.value for r in runs if (m := r.get(key)) is not None)
-    tables = [t for r in runs if (t := rates(r, key)) is not None]
+    tables = _tables(runs, key)
+    return _estimate(runs, key, _pooled_interval(tuple(tables)) if tables else None)
+
+
+def pooled_rows(rows: Sequence[Sequence[RunRecord]], key: str) -> list[Estimate]:
+    """`pooled` of many arms under one condition, whose images are resampled once for all."""
+    tables = [_tables(runs, key) for runs in rows]
+    alike: dict[int, list[int]] = {}  # rows by their number of images
+    for i, found in enumerate(tables):
+        if found:
+            alike.setdefault(len(found[0][0]), []).append(i)
+    intervals: dict[int, tuple[float, float]] = {}
+    for some in alike.values():
+        intervals |= zip(some, bootstrap.pooled_intervals([tables[i] for i in some]), strict=True)
+    return [_estimate(runs, key, intervals.get(i)) for i, runs in enumerate(rows)]
+
+
+def _tables(runs: Sequence[RunRecord], key: str) -> list[Rates]:
+    """The hits and counts of every run; none at all unless every run has them."""
+    found = [t for r in runs if (t := rates(r, key)) is not None]
+    return found if len(found) == len(runs) else []
+
+
+def _estimate(runs: Sequence[RunRecord], key: str, resampled: tuple[float, float] | None) -> Estimate:
+    """The mean over seeds with the resampled interval, else with the widest of the seeds' own intervals."""
+    measured = [m for r in runs if (m := r.get(key)) is not None]
+    each = tuple(m.value for m in measured)
     mean = float(np.mean(each))
-    if len(tables) == len(runs):
-        low, high = _pooled_interval(tuple(tables))
-        return Estimate(mean, (low, high), len(tables[0][0]), len(runs), "bootstrap over images and seeds", each)
-    intervals = [m.interval for r in runs if (m := r.get(key)) is not None and m.interval is not None]
-    n = next((m.n for r in runs if (m := r.get(key)) is not None), 0)
+    if resampled is not None:
+        table = rates(runs[0], key)
+        assert table is not None
+        return Estimate(mean, resampled, len(table[0]), len(runs), "bootstrap over images and seeds", each)
+    intervals = [m.interval for m in measured if m.interval is not None]
     if len(intervals) < len(each):
-        return Estimate(mean, None, n, len(each), "no interval", each)
+        return Estimate(mean, None, measured[0].n, len(each), "no interval", each)
     envelope = (min(i[0] for i in intervals), max(i[1] for i in intervals))
-    return Estimate(mean, envelope, n, len(each), "widest of the seeds' own intervals", each)
+    return Estimate(mean, envelope, measured[0].n, len(each), "widest of the seeds' own intervals", each)
 
 
 def difference(subject: dict[int, RunRecord], control: dict[int, RunRecord], key: str) -> Estimate | None:

@@ -68,11 +68,12 @@ def global_l2(levels: list[Tensor], batch: Batch, codecs: tuple[Codec, ...], pea
 def hard_keypoint_l2(raw_BJHW: Tensor, batch: Batch, codec: Codec, peak: float, hard_joints: int) -> Tensor:
     """Online hard keypoint mining: per person, the mean of the `hard_joints` largest of its joints' mean errors.
 
-    Joints without a target count as error 0, so a person with fewer than M annotated joints has a smaller loss.
+    Joints without a target count as error 0, so a person with fewer than M annotated joints has a smaller loss. Where a
+    skeleton has fewer than M joints all are mined (LSP has 14, the paper's M goes to 17).
     """
     target_BJHW, weight_BJ = codec.encode(batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, size_hw(raw_BJHW))
     error_BJ = (raw_BJHW - peak * target_BJHW).square().mean(dim=(2, 3)) * weight_BJ
-    return error_BJ.topk(hard_joints, dim=1).values.mean()
+    return error_BJ.topk(min(hard_joints, error_BJ.shape[1]), dim=1).values.mean()
 
 
 def size_hw(maps_BJHW: Tensor) -> tuple[int, int]:

@@ -9,10 +9,12 @@
     return text === "" || text === "–" ? null : text.toLowerCase();
   }
 
+  const words = new Intl.Collator("en", { numeric: true });
+
   function compare(a, b, sign) {
     if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1; // empty cells last, either way
     if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-    return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+    return sign * words.compare(String(a), String(b));
   }
 
   document.querySelectorAll("table.sortable").forEach(function (table) {
@@ -29,12 +31,22 @@
           (!head.hasAttribute("aria-sort") && !head.classList.contains("num"));
         heads.forEach(function (h) { h.removeAttribute("aria-sort"); });
         head.setAttribute("aria-sort", falling ? "ascending" : "descending");
-        const rows = Array.from(table.tBodies[0].rows);
-        rows.sort(function (a, b) { return compare(value(a, index), value(b, index), falling ? 1 : -1); });
-        rows.forEach(function (row) { table.tBodies[0].appendChild(row); });
+        const keyed = Array.from(table.tBodies[0].rows, function (row) { return [value(row, index), row]; });
+        keyed.sort(function (a, b) { return compare(a[0], b[0], falling ? 1 : -1); });
+        table.tBodies[0].append(...keyed.map(function (pair) { return pair[1]; }));
       });
     });
   });
+
+  // A link to a row inside folded details unfolds them.
+  function reveal() {
+    const target = document.getElementById(location.hash.slice(1));
+    if (!target) return;
+    for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    target.scrollIntoView();
+  }
+  addEventListener("hashchange", reveal);
+  reveal();
 
   document.querySelectorAll("[data-filters]").forEach(function (box) {
     const groups = Array.from(document.getElementById(box.dataset.filters).tBodies);

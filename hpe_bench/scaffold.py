@@ -1,0 +1,54 @@
+"""`hpe-bench new`: a paper folder that loads, trains and passes the contract tests, to be filled in."""
+
+from __future__ import annotations
+
+import datetime
+import keyword
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from string import Template
+
+from hpe_bench import catalog
+
+FILES = Path(__file__).parent / "new_paper"
+SLUG = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def new_paper(slug: str, parent: Path) -> Path:
+    """Write `parent/slug` whole or not at all and return it; ValueError for a bad or taken name."""
+    if not SLUG.fullmatch(slug) or keyword.iskeyword(slug):
+        raise ValueError(
+            f"{slug!r} cannot name a paper: begin with a lower-case letter, go on with letters, digits, '_'"
+        )
+    folder = parent / slug
+    if folder.exists():
+        raise ValueError(f"{folder} exists already; choose another name, or another place with --to")
+    if slug in catalog.slugs():
+        raise ValueError(f"there is a paper {slug!r} already; choose another name")
+    parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=parent, prefix=f".{slug}."))
+    try:
+        for source in sorted(FILES.glob("*.txt")):
+            (draft / source.stem).write_text(filled(source, slug), encoding="utf-8")
+        draft.chmod(0o755)
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return folder
+
+
+def filled(source: Path, slug: str) -> str:
+    """One file of the folder."""
+    title = slug.replace("_", " ").capitalize()
+    year = datetime.datetime.now(datetime.UTC).year
+    return Template(source.read_text(encoding="utf-8")).substitute(slug=slug, title=title, year=year)
+
+
+def next_steps(folder: Path) -> list[str]:
+    """What to type next; a folder that no command would find must be named first."""
+    found = folder.name in catalog.slugs()
+    export = [] if found else [f"export HPE_BENCH_PAPERS={folder.parent.resolve()}"]
+    return [*export, f"hpe-bench show {folder.name}", f"hpe-bench reproduce {folder.name}"]
