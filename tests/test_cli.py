@@ -161,7 +161,7 @@ def test_a_new_paper_keeps_the_contract_of_all_papers(tmp_path: Path) -> None:
     assert made == ["README.md", "claims.csv", "model.py", "paper.py"]
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["my_paper"]
     contract = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/test_papers.py", "-k", "my_paper", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "tests/test_papers.py", "-k", "my_paper", "-p", "no:cacheprovider"],
         cwd=ROOT,
         env={**os.environ, "HPE_BENCH_PAPERS": str(tmp_path / "mine")},
         capture_output=True,
