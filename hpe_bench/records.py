@@ -87,10 +87,57 @@ class Submission(Strict):
     truth: str  # in words: the protocol's own data, or an annotation file with its hash; with the number of persons
 
 
-class Identity(Strict):
-    """What was run. Recipe and seed are empty for cost and ceiling runs; a submission's variant is its name."""
+RuntimeScope = Literal["network", "flip", "processed", "end-to-end"]
 
-    kind: Literal["cost", "accuracy", "submission", "ceiling"]
+
+class Timing(Strict):
+    """One row of a latency record: a network in one runtime, or why it was not timed there.
+
+    `scope`: "network" is the forward pass alone; "flip" adds the mirrored pass and the merge; "processed" adds cutting
+    and normalising the crop before and decoding the maps after; "end-to-end" starts from a JPEG file's bytes and ends
+    with joints in image pixels. Times are ms of one call over `batch` images, round by round in the order taken (M3).
+    `deviation` is the root mean square of the final maps' difference from eager float32's, over the standard deviation
+    of those; a row counts only where it is at most `tolerance`.
+    """
+
+    runtime: str
+    version: str = ""  # of the package that executes
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    scope: RuntimeScope = "network"
+    input_hw: tuple[int, int]
+    batch: int = Field(ge=1)
+    threads: int = Field(ge=1)
+    status: Literal["done", "skipped", "failed"] = "done"
+    reason: str = ""
+    rounds_ms: tuple[tuple[float, ...], ...] = ()
+    warmup_calls: int = 0
+    settled: bool = True  # False: the limit of warm-up calls came before the median was stable
+    attempts: int = 1  # how often it was timed until the spread was narrow enough
+    deviation: float | None = None
+    tolerance: float | None = None
+    peak_rss_bytes: int | None = None  # of its process, the network's and runtime's own share included
+    joules_per_image: float | None = None
+
+    @model_validator(mode="after")
+    def explained(self) -> Timing:
+        if (self.status == "done") == bool(self.reason):
+            raise ValueError("a timing that is not done gives its reason, and only such a timing does")
+        if (self.status == "done") != bool(self.rounds_ms):
+            raise ValueError("a timing that is done has times, and only such a timing has")
+        return self
+
+
+class Absent(Strict):
+    """Something that this machine or model could not be measured for, and why."""
+
+    key: str
+    reason: str = Field(min_length=1)
+
+
+class Identity(Strict):
+    """What was run. Recipe and seed are empty for cost, latency and ceiling runs; a submission's variant is its name."""
+
+    kind: Literal["cost", "accuracy", "submission", "ceiling", "latency"]
     scale: Literal["cost", "pocket", "full"]
     paper: str
     variant: str
@@ -137,6 +184,8 @@ class RunRecord(Strict):
     reason: str = ""
     provenance: Provenance
     measurements: tuple[Measurement, ...] = ()
+    timings: tuple[Timing, ...] = ()
+    absent: tuple[Absent, ...] = ()
     tallies: tuple[Tally, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     samples: tuple[Sample, ...] = ()
