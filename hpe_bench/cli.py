@@ -69,6 +69,14 @@ class FetchedData(StrEnum):
     lsp = "lsp"
 
 
+class Format(StrEnum):
+    """Files that networks are exported to."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    torchscript = "torchscript"
+
+
 class Layout(StrEnum):
     """Annotation layouts for export."""
 
@@ -310,6 +318,26 @@ def evaluate(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
     submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+
+
+@app.command()
+def export(
+    paper: PaperArg,
+    variant: Annotated[str, typer.Argument(help="The paper's variant.")],
+    to: Annotated[Format, typer.Option("--to", help="The kind of file.")],
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    joints: Annotated[
+        int | None, typer.Option("--joints", min=1, help="How many; the variant's own if left out.")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
+) -> None:
+    """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
+    from hpe_bench import export_command
+
+    wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
+    export_command.export(wish, to.value, output, _console())
 
 
 @app.command()

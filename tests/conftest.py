@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+
+from hpe_bench import catalog, exporting
 
 torch.set_num_threads(1)
 
@@ -30,3 +34,17 @@ def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def private_cache(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPE_BENCH_CACHE", str(data_cache))
+
+
+@pytest.fixture(scope="session")
+def exported_pocket(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """ONNX files of the papers' miniatures (the variant `pocket`, seed 0), each exported once a session."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @cache
+    def export(slug: str) -> Path:
+        variant = catalog.find_variant(catalog.load(slug), "pocket")
+        torch.manual_seed(0)
+        return exporting.to_onnx(variant.builder(variant.joints), variant.input_hw, folder / f"{slug}.onnx")
+
+    return export

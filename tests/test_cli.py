@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": {"--results", "--reports"},
     "leaderboard": {"--results", "--reports", "--readme"},
     "profile": {"--results", "--runs"},
+    "export": {"--to", "--recipe", "--weights", "--joints", "--batch", "--output"},
     "ceilings": {"--data", "--root", "--results", "--reports"},
     "predict": {
         *("--protocol", "--to", "--root", "--images", "--boxes", "--draw", "--device", "--results", "--runs"),
@@ -128,6 +129,9 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["reproduce", "fasterpose", "--data", "lsp", "--root", "nowhere", "--scale", "pocket"], ["nowhere"]),
         (["reproduce", "fasterpose", "--data", "lsp", "--root", ".", "--scale", "pocket"], ["no LSP here"]),
         (["ceilings", "--data", "lsp"], ["--root"]),
+        (["export", "fasterpose", "pockett", "--to", "onnx"], ["pockett", "pocket"]),
+        (["export", "hrnet", "pocket", "--to", "onnx", "--output", "x.pt"], ["x.pt", ".onnx"]),
+        (["export", "hrnet", "pocket", "--to", "torchscript", "--weights", "nowhere.pth"], ["nowhere.pth"]),
         (["ceilings", "--data", "coco-mini", "--root", "nowhere"], ["nowhere"]),
         (["compare", "fasterpose", "fasterpose"], ["two different"]),
         (["new", "My-Paper"], ["My-Paper", "lower-case"]),

@@ -69,6 +69,16 @@ def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
     return Network(module, module.input_hw, activate, file.name, digest, runtime)
 
 
+def activation(loaded: LoadedPaper, recipe: str | None) -> Callable[[Tensor], Tensor]:
+    """How a paper's raw heatmaps are activated: by the named recipe, or by any if all its recipes do the same."""
+    recipes = _recipes(loaded) if recipe is None else [_recipe(loaded, recipe)]
+    first, *others = (r.loss.activate for r in recipes)
+    probe = torch.linspace(-8, 8, 33).view(1, 1, 3, 11)
+    if any(not torch.equal(first(probe), other(probe)) for other in others):
+        raise _unnamed(loaded, [r.name for r in recipes])
+    return first
+
+
 def _as_it_is(maps: Tensor) -> Tensor:
     return maps
 
@@ -96,11 +106,15 @@ def _recipe(loaded: LoadedPaper, name: str | None) -> Recipe:
             raise ValueError(f"{paper.slug} has no recipe {name!r}; {catalog.nearest(name, recipes)}")
         return recipes[name]
     if len({fingerprint(r.loss) for r in recipes.values()}) > 1:
-        raise ValueError(
-            f"{paper.slug} trains with several losses, which decide how its heatmaps are read; name the recipe with "
-            f"--recipe: {', '.join(recipes)}"
-        )
+        raise _unnamed(loaded, recipes)
     return next(iter(recipes.values()))
+
+
+def _unnamed(loaded: LoadedPaper, recipes: Iterable[str]) -> ValueError:
+    return ValueError(
+        f"{loaded.paper.slug} trains with several losses, which decide how its heatmaps are read; name the recipe with "
+        f"--recipe: {', '.join(dict.fromkeys(recipes))}"
+    )
 
 
 def _filled(loaded: LoadedPaper, variant: Variant, recipe: Recipe, file: Path, skeleton: Skeleton) -> Network:
