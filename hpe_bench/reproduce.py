@@ -52,7 +52,7 @@ def ablate(
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
     """Costs of one paper's variants, as records and as a table."""
-    from hpe_bench.show import print_costs
+    from hpe_bench.show import print_costs, print_kinds
 
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
@@ -61,6 +61,10 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     runner.run_costs(runs, settings, console)
     print_costs(console, [run.id for run in runs], settings.results)
+    if variant:
+        with torch.device("meta"):
+            model = wanted.builder(wanted.joints)
+        print_kinds(console, f"{slug}/{variant}", macs.count(model, wanted.input_hw))
     return True
 
 

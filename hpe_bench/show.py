@@ -13,6 +13,7 @@ from hpe_bench import catalog, records, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
+from hpe_bench.cost.macs import Cost
 from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import site
 
@@ -120,6 +121,15 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
         "transposed convolutions at output resolution. Latency: median.",
         highlight=False,
     )
+
+
+def print_kinds(console: Console, name: str, cost: Cost) -> None:
+    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
+    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
+    for k in cost.kinds:
+        share = f"{100 * k.macs / cost.macs:.1f}"
+        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
+    console.print(table)
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:

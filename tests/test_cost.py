@@ -33,6 +33,8 @@ def cost_of(slug: str, name: str) -> Cost:
     return on_meta(lambda: variant.builder(variant.joints), variant.input_hw)
 
 
+PAPERS = [p.paper.slug for p in catalog.load_all()[0]]
+
 # ---------------------------------------------------------------------------------------- recounted figures
 
 # variant, parameters in millions, true GMAC, HRNet counter in GMAC/2^30: counted on the authors' released code
@@ -141,6 +143,7 @@ def test_the_miniatures_keep_the_proportions_of_the_full_models() -> None:
         ("fasterpose", "d_r152_384x288"),
         ("fasterpose", "k_r50_256x192"),
         ("fasterpose", "lr2_r50_256x192"),
+        *((slug, "pocket") for slug in PAPERS),
     ],
 )
 def test_torchs_own_counter_agrees(slug: str, name: str) -> None:
@@ -153,7 +156,7 @@ def test_torchs_own_counter_agrees(slug: str, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize(("slug", "name"), [("simple_baseline", "pocket"), ("fasterpose", "pocket_i")])
+@pytest.mark.parametrize(("slug", "name"), [("fasterpose", "pocket_i"), *((slug, "pocket") for slug in PAPERS)])
 def test_fvcore_agrees_on_convolutions(slug: str, name: str) -> None:
     from fvcore.nn import FlopCountAnalysis
 
@@ -206,6 +209,9 @@ def test_the_table_of_modules_adds_up() -> None:
     assert sum(m.macs for m in cost.modules) == cost.macs
     assert sum(m.macs_hrnet_counter for m in cost.modules) == cost.macs_hrnet_counter
     assert sum(m.params for m in cost.modules) == cost.params
+    assert sum(k.macs for k in cost.kinds) == cost.macs
+    assert sum(k.macs_hrnet_counter for k in cost.kinds) == cost.macs_hrnet_counter
+    assert [(k.kind, k.layers) for k in cost.kinds if "transposed" in k.kind] == [("transposed convolution 4x4", 3)]
     deconvs = [m for m in cost.modules if m.kind == "ConvTranspose2d"]
     assert [m.name for m in deconvs] == ["deconv_layers.0", "deconv_layers.3", "deconv_layers.6"]
     assert all(m.macs_hrnet_counter == 4 * m.macs for m in deconvs)

@@ -9,7 +9,7 @@ on the meta device too, where the largest network costs neither memory nor arith
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +59,16 @@ class ModuleCost:
 
 
 @dataclass(frozen=True)
+class KindCost:
+    """What all layers of one kind do together: `convolution 3x3`, `transposed convolution 4x4`, `matrix product`."""
+
+    kind: str
+    layers: int
+    macs: int
+    macs_hrnet_counter: int
+
+
+@dataclass(frozen=True)
 class Cost:
     """The cost of one forward pass of one image.
 
@@ -75,6 +85,7 @@ class Cost:
     activations: int
     weight_bytes: int
     modules: tuple[ModuleCost, ...]
+    kinds: tuple[KindCost, ...]  # dearest first
 
 
 def count(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
@@ -107,7 +118,25 @@ def count(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
         activations=total["activations"],
         weight_bytes=sum(t.numel() * t.element_size() for t in tensors),
         modules=tuple(_rows(model, tally.by_module)),
+        kinds=by_kind(tally.layers),
     )
+
+
+def by_kind(layers: Iterable[tuple[str, int, int]]) -> tuple[KindCost, ...]:
+    """Layers (kind, multiply-adds, those of the HRNet counter), added up by kind, dearest first."""
+    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for kind, macs, at_output in layers:
+        found[kind].append((macs, at_output))
+    kinds = [KindCost(k, len(v), sum(m for m, _ in v), sum(o for _, o in v)) for k, v in found.items()]
+    return tuple(sorted(kinds, key=lambda k: (-k.macs, k.kind)))
+
+
+def convolution_kind(transposed: bool, groups: int, channels_in: int, kernel: Sequence[int]) -> str:
+    """A convolution's kind in words; depthwise where every input channel is a group of its own."""
+    kind = (
+        "depthwise convolution" if 1 < groups == channels_in else "grouped convolution" if groups > 1 else "convolution"
+    )
+    return f"{'transposed ' if transposed else ''}{kind} {'x'.join(map(str, kernel))}"
 
 
 class _Tally(TorchDispatchMode):
@@ -116,6 +145,7 @@ class _Tally(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.by_module: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.layers: list[tuple[str, int, int]] = []  # kind, multiply-adds, those of the HRNet counter
         self.unknown: set[str] = set()
         self._running = [""]
 
@@ -142,14 +172,20 @@ class _Tally(TorchDispatchMode):
         output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name == "convolution":
-            self.by_module[self._running[-1]] += _convolution(args[0], args[1], bool(args[6]), output)
+            image, weight, transposed, groups = args[0], args[1], bool(args[6]), int(args[8])
+            kind = convolution_kind(transposed, groups, image.shape[1], weight.shape[2:])
+            self._book(kind, _convolution(image, weight, transposed, output))
         elif name in PRODUCTS:
             left, right = args[-2:]
             macs = left.numel() * int(right.shape[-1])
-            self.by_module[self._running[-1]] += Counter(macs=macs, at_output=macs, activations=output.numel())
+            self._book("matrix product", Counter(macs=macs, at_output=macs, activations=output.numel()))
         elif name not in FREE:
             self.unknown.add(str(func.overloadpacket))
         return output
+
+    def _book(self, kind: str, work: Counter[str]) -> None:
+        self.by_module[self._running[-1]] += work
+        self.layers.append((kind, work["macs"], work["at_output"]))
 
 
 def _convolution(image: Tensor, weight: Tensor, transposed: bool, output: Tensor) -> Counter[str]:
