@@ -101,19 +101,20 @@ def _sized(path: Path, graph: Any, input_hw: tuple[int, int] | None) -> tuple[in
     if len(found) != 1:
         raise ValueError(f"{path}: takes {len(found)} inputs, expected one, images [N, 3, height, width]")
     dims = found[0].type.tensor_type.shape.dim
-    sides = [dim.dim_value or None for dim in dims]
+    sides: list[Any] = [dim.dim_value or None for dim in dims]
     if len(sides) != 4 or sides[1] not in (3, None):
         shown = [side or dim.dim_param or "?" for side, dim in zip(sides, dims, strict=True)]
         raise ValueError(f"{path}: input {found[0].name!r} is {shown}, expected images [N, 3, height, width]")
     if input_hw is None and None in sides[2:]:
         raise ValueError(f"{path}: its input size is open; say which to count, such as 256x192")
-    wanted = input_hw or (sides[2], sides[3])
+    wanted: tuple[int, int] = input_hw or (sides[2], sides[3])
     for dim, side, given in zip(dims, sides, (sides[0] or 1, 3, *wanted), strict=True):
         if side not in (None, given):
             own = "x".join(str(s or "any") for s in sides[2:])
             raise ValueError(f"{path}: takes images of {own}, not {wanted[0]}x{wanted[1]}")
         dim.dim_value = given
-    return sides[0] or 1, wanted
+    batch: int = sides[0] or 1
+    return batch, wanted
 
 
 def _inferred(onnx: ModuleType, path: Path, model: Any, input_hw: tuple[int, int]) -> Any:
