@@ -58,6 +58,7 @@ class KnownData(StrEnum):
     mannequins = "mannequins"
     lsp = "lsp"
     coco = "coco"
+    crowdpose = "crowdpose"
     mpii = "mpii"
 
 

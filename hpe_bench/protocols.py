@@ -14,10 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.coco import COCO, DetectionFile
+from hpe_bench.data.crowdpose import CrowdPose
 from hpe_bench.data.lsp import LSP, ObserverLSP
 from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.data.mpii import MPII
 from hpe_bench.declare import STRICT, Protocol, replace
+from hpe_bench.metrics.crowdpose_ap import CrowdPoseAP
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
@@ -149,6 +151,14 @@ COCO_MINI = hrnet_coco(
     "ground truth",
     "79 images of val2017, for an end-to-end run. Too few to be compared with any published number.",
 )
+CROWDPOSE_GTBOX = DetectionProtocol(
+    name="crowdpose-test-gtbox",
+    data=CrowdPose(),
+    codec=HRNET_CODEC,
+    metrics=(CrowdPoseAP(),),
+    boxes="ground truth",
+    note="The persons with keypoints, in their annotated boxes. Another metric than COCO's: joints, sigmas, areas.",
+)
 MPII_VAL = FullProtocol(
     name="mpii-val",
     data=MPII(),
@@ -180,7 +190,7 @@ MANNEQUINS_V1 = FullProtocol(
     note="The embedded data set for models of any size; person by person.",
 )
 
-FULL = (COCO_GTBOX, COCO_DET, COCO_MINI, MPII_VAL, LSP_PC, LSP_OC, MANNEQUINS_V1)
+FULL = (COCO_GTBOX, COCO_DET, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, LSP_PC, LSP_OC, MANNEQUINS_V1)
 
 
 def every() -> dict[str, Protocol]:

@@ -135,7 +135,7 @@ class Absent(Strict):
 
 
 class Identity(Strict):
-    """What was run. Recipe and seed are empty for cost, latency and ceiling runs; a submission's variant is its name."""
+    """What was run. Recipe and seed are empty where nothing is trained; a submission's variant is its name."""
 
     kind: Literal["cost", "accuracy", "submission", "ceiling", "latency"]
     scale: Literal["cost", "pocket", "full"]

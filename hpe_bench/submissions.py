@@ -23,7 +23,6 @@ from hpe_bench.declare import Metric, Score, fingerprint
 from hpe_bench.metrics import average_precision
 from hpe_bench.metrics.ap_by_joint import ap_by_joint
 from hpe_bench.metrics.auc import AUC
-from hpe_bench.metrics.average_precision import FIGURES
 from hpe_bench.metrics.bootstrap import Difference
 from hpe_bench.metrics.diagnosis import crowds
 from hpe_bench.metrics.oks_ap import OksAP
@@ -77,10 +76,7 @@ def scores(truth: Truth, file: PredictionFile, what: str) -> list[Score]:
 
 def _of_metric(metric: Metric, truth: PersonSet, file: PredictionFile, what: str) -> list[Score]:
     if isinstance(metric, OksAP):
-        evaluation = average_precision.evaluate(truth, file.predictions)
-        figures, persons = evaluation.figures(), evaluation.persons()
-        around = average_precision.intervals(evaluation)
-        return [Score(f.key, figures[f.key], persons[f.key], around.get(f.key)) for f in FIGURES if f.key in figures]
+        return metric.all_figures(truth, file.predictions)
     one = answered(truth, file, what)
     return metric.evaluate(one.persons, one.predictions.joints, one.predictions.joint_scores)
 
@@ -107,7 +103,8 @@ def differences(truth: Truth, a: PredictionFile, b: PredictionFile, what: tuple[
     found: dict[str, Difference] = {}
     for metric in truth.protocol.metrics:
         if isinstance(metric, OksAP):
-            found |= average_precision.paired_difference(truth.persons, a.predictions, b.predictions)
+            all_keys = average_precision.paired_difference(truth.persons, a.predictions, b.predictions)
+            found |= {key: difference for key, difference in all_keys.items() if key in metric.keys}
         else:
             one, two = (answered(truth.persons, file, name) for file, name in zip((a, b), what, strict=True))
             shared, in_a, in_b = np.intersect1d(one.rows, two.rows, return_indices=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpe_bench.data import coco, mpii
+from hpe_bench.data import coco, crowdpose, mpii
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.data.lsp import boxes_around
 from hpe_bench.data.persons import PersonSet
@@ -63,12 +63,14 @@ def of_protocol(protocol: Protocol, root: str | None, progress: Progress | None 
 def of_file(protocol: Protocol, path: Path, images: Path | None) -> Truth:
     """An annotation file in the layout of the protocol's data set; `images` is the folder of its images, if known.
 
-    COCO: person_keypoints_*.json. MPII: gt_valid.mat, or valid.json with gt_valid.mat beside it, which adds which
-    persons share an image.
+    COCO: person_keypoints_*.json. CrowdPose: crowdpose_*.json. MPII: gt_valid.mat, or valid.json with gt_valid.mat
+    beside it, which adds which persons share an image.
     """
     sha256, folder = file_sha256(path), images or path.parent
     if isinstance(protocol.data, coco.COCO):
         return Truth(protocol, coco.read_annotations(path, folder).persons, path.name, sha256)
+    if isinstance(protocol.data, crowdpose.CrowdPose):
+        return Truth(protocol, crowdpose.read_annotations(path, folder).persons, path.name, sha256)
     if isinstance(protocol.data, mpii.MPII):
         if path.suffix == ".mat":
             return Truth(protocol, mpii_arrays(path), path.name, sha256)

@@ -120,7 +120,7 @@ def test_evaluators_oracles_load(shared_data: Path) -> None:
     assert list(counts(found).values()) == [100, 256, 139]
     assert found.crowd is not None
     assert found.crowd.sum() == 6
-    with pytest.raises(ValueError, match=r"gt.json: its category's 'keypoints' are not COCO's 17"):
+    with pytest.raises(ValueError, match=r"gt.json: its category's 'keypoints' are not those of coco-17"):
         read_annotations(folder / "crowdpose_example/gt.json", folder)
 
 
@@ -285,7 +285,7 @@ def test_readiness_is_what_loading_says(shared_data: Path, tmp_path: Path) -> No
     [
         (lambda d: d["categories"][0].pop("keypoints"), "0 categories have keypoints.*another task"),
         (lambda d: d.pop("categories"), "another task"),
-        (lambda d: d["categories"][0]["keypoints"].pop(), "not COCO's 17"),
+        (lambda d: d["categories"][0]["keypoints"].pop(), "not those of coco-17"),
         (lambda d: d["annotations"][1].pop("keypoints"), "annotation 1 has no 'keypoints'"),
         (lambda d: d["annotations"][1]["keypoints"].pop(), "annotation 1: 'keypoints' has 50 values, expected 51"),
         (lambda d: d["annotations"][0]["keypoints"].__setitem__(3, float("nan")), "annotation 0: .* value 3 is nan"),

@@ -24,6 +24,7 @@ FINGERPRINTS = {
     "coco-val2017-gtbox": "ab43eddb1df22b04",
     "coco-val2017-det": "8be7af78ee7ca834",
     "coco-mini-gtbox": "2b2a949f9d732d5c",
+    "crowdpose-test-gtbox": "ae138977e68227b5",
     "mpii-val": "0f76584bc1a36285",
     "lsp-pc": "b75a6afd7c272d4f",
     "lsp-oc": "18f83d58cd67e0e4",

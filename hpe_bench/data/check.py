@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpe_bench.data import coco, lsp, mpii
+from hpe_bench.data import coco, crowdpose, lsp, mpii
 from hpe_bench.data.folders import file_sha256, find_folder
 from hpe_bench.data.images import FileImages
 
@@ -35,7 +35,13 @@ class Finding:
 
 def check(name: str, root: str | None) -> list[Finding]:
     """Check a data set by name; test images are decoded. ValueError if nothing at `root` could be it."""
-    checks = {"lsp": check_lsp, "mannequins": check_mannequins, "coco": check_coco, "mpii": check_mpii}
+    checks = {
+        "lsp": check_lsp,
+        "mannequins": check_mannequins,
+        "coco": check_coco,
+        "crowdpose": check_crowdpose,
+        "mpii": check_mpii,
+    }
     if name not in checks:
         raise ValueError(f"no check for a data set named {name!r}; there is one for {', '.join(checks)}")
     return list(checks[name](root))
@@ -60,6 +66,7 @@ def print_list(console: Console) -> None:
         ("mannequins", "rendered people, generated on first use; no files needed"),
         ("lsp", f"Leeds Sports Pose, {lsp_train}, {lsp.TEST_COUNT} test; --root names the folder that holds lsp/"),
         ("coco", f"COCO keypoints, {coco.in_words(coco.OFFICIAL['val2017'])} in val2017; coco/ below --root"),
+        ("crowdpose", f"CrowdPose, {crowdpose.IMAGES['test']:,} images in test; crowdpose/ below --root"),
         ("mpii", f"MPII, {mpii.COUNTS['train']:,} persons train, {mpii.COUNTS['valid']:,} valid; mpii/ below --root"),
     ):
         console.print(f"{name:<12}{text}", highlight=False, markup=False)
@@ -133,6 +140,24 @@ def check_boxes(path: Path, found: coco.Annotations) -> Finding:
     except ValueError as error:
         return Finding(path.name, str(error), "person boxes of the annotated images", ok=False)
     return Finding(path.name, text, "", ok=True)
+
+
+def check_crowdpose(root: str | None) -> Iterator[Finding]:
+    """The annotation files of CrowdPose that are there, and the images that they list."""
+    folder = find_folder(root, "crowdpose", "json", crowdpose.LAYOUT)
+    for split, expected in crowdpose.IMAGES.items():
+        path = folder / "json" / f"crowdpose_{split}.json"
+        if not path.is_file():
+            yield Finding(f"json/{path.name}", "not there", "needed to score", ok=split != "test")
+            continue
+        try:
+            found = crowdpose.read_annotations(path, folder / "images")
+        except ValueError as error:
+            yield Finding(f"json/{path.name}", str(error), "CrowdPose annotations", ok=False)
+            continue
+        images = len(found.images)
+        yield Finding(f"json/{path.name}, images listed", f"{images:,}", f"{expected:,}", images == expected)
+        yield from check_coco_images(f"json/{path.name}", found)
 
 
 def check_mpii(root: str | None) -> Iterator[Finding]:

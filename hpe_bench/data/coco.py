@@ -149,13 +149,29 @@ class Annotations:
     sizes_hw: np.ndarray
 
 
-def read_annotations(path: Path, images: Path) -> Annotations:
+@dataclass(frozen=True)
+class Layout:
+    """What a data set in COCO's file layout has of its own.
+
+    `num_keypoints` counts the labelled among the first `counted` joints, and nobody must be found of whom none of these
+    is labelled; persons without an annotated area have `area_per_box` of their box's.
+    """
+
+    skeleton: Skeleton
+    counted: int
+    area_per_box: float | None = None
+
+
+COCO_LAYOUT = Layout(COCO_17, counted=17)
+
+
+def read_annotations(path: Path, images: Path, layout: Layout = COCO_LAYOUT) -> Annotations:
     """Read a keypoint annotation file of any size; `images` is the folder of its images, which need not exist.
 
     ValueError naming file, record and field for a file that is truncated, of another task, or inconsistent.
     """
     document = read_json(path, "COCO keypoint annotations")
-    category = _person_category(document, path)
+    category = _person_category(document, layout.skeleton, path)
     listed = records(document, "images", str(path))
     names, ids = [], []
     sizes_hw = np.empty((len(listed), 2), np.int64)
@@ -168,12 +184,12 @@ def read_annotations(path: Path, images: Path) -> Annotations:
             raise ValueError(f"{where}: 'height' x 'width' is {sizes_hw[i].tolist()}, expected positive numbers")
     position = _positions(ids, f"{path}: images")
     files = FileImages([images / name for name in names])
-    persons = _persons(records(document, "annotations", str(path)), position, category, path)
+    persons = _persons(records(document, "annotations", str(path)), position, category, layout, path)
     return Annotations(replace(persons, images=files, image_ids=np.array(ids, np.int64)), files, sizes_hw)
 
 
-def _person_category(document: Any, path: Path) -> int:
-    """The id of the category with keypoints, which must be COCO's 17."""
+def _person_category(document: Any, skeleton: Skeleton, path: Path) -> int:
+    """The id of the category with keypoints, which must be the skeleton's."""
     there = isinstance(document, dict) and "categories" in document  # captions have none
     categories = records(document, "categories", str(path)) if there else []
     posed = [c for c in categories if "keypoints" in c]
@@ -182,8 +198,8 @@ def _person_category(document: Any, path: Path) -> int:
             f"{path}: {len(posed)} categories have keypoints, expected one; give person_keypoints_<split>.json, "
             "not the file of another task (instances, captions)"
         )
-    if posed[0]["keypoints"] != list(COCO_17.joints):
-        raise ValueError(f"{path}: its category's 'keypoints' are not COCO's 17; give a file with COCO's joints")
+    if posed[0]["keypoints"] != list(skeleton.joints):
+        raise ValueError(f"{path}: its category's 'keypoints' are not those of {skeleton.name}; give a file with them")
     return integer(posed[0], "id", f"{path}: the category with keypoints")
 
 
@@ -196,9 +212,11 @@ def _positions(ids: Iterable[int], named: str) -> dict[int, int]:
     return position
 
 
-def _persons(annotations: list[dict[str, Any]], position: dict[int, int], category: int, path: Path) -> PersonSet:
+def _persons(
+    annotations: list[dict[str, Any]], position: dict[int, int], category: int, layout: Layout, path: Path
+) -> PersonSet:
     """The persons of checked annotations, with no images yet."""
-    n, j = len(annotations), len(COCO_17.joints)
+    n, j = len(annotations), len(layout.skeleton.joints)
     image, box, area = np.empty(n, np.int64), np.empty((n, 4)), np.empty(n)
     keypoints, crowd = np.empty((n, j * 3)), np.empty(n, bool)
     ids = []
@@ -208,11 +226,12 @@ def _persons(annotations: list[dict[str, Any]], position: dict[int, int], catego
         image[i] = _image_of(record, position, where)
         if integer(record, "category_id", where) != category:
             raise ValueError(f"{where}: 'category_id' is {record['category_id']}, expected {category}, the person's")
-        keypoints[i], box[i], area[i], crowd[i] = _person(record, where)
+        keypoints[i], box[i], area[i], crowd[i] = _person(record, layout, where)
     _positions(ids, f"{path}: annotations")
     flags = keypoints[:, 2::3]
+    flags[~flags[:, : layout.counted].any(axis=1)] = 0
     return PersonSet(
-        skeleton=COCO_17,
+        skeleton=layout.skeleton,
         images=FileImages([]),
         image=image,
         box=box,
@@ -233,11 +252,12 @@ def _image_of(record: dict[str, Any], position: dict[int, int], where: str) -> i
     return position[image_id]
 
 
-def _person(record: dict[str, Any], where: str) -> tuple[list[float], list[float], float, bool]:
+def _person(record: dict[str, Any], layout: Layout, where: str) -> tuple[list[float], list[float], float, bool]:
     """Keypoints (x, y, flag), box, area and whether it is a crowd."""
-    keypoints = numbers(record, "keypoints", 3 * len(COCO_17.joints), where)
-    box, area = numbers(record, "bbox", 4, where), number(record, "area", where)
-    labelled, crowd = sum(flag > 0 for flag in keypoints[2::3]), integer(record, "iscrowd", where)
+    keypoints = numbers(record, "keypoints", 3 * len(layout.skeleton.joints), where)
+    box, crowd = numbers(record, "bbox", 4, where), integer(record, "iscrowd", where)
+    area = number(record, "area", where) if layout.area_per_box is None else layout.area_per_box * box[2] * box[3]
+    labelled = sum(flag > 0 for flag in keypoints[2 : 3 * layout.counted : 3])
     if not set(keypoints[2::3]) <= {0.0, 1.0, 2.0}:
         raise ValueError(f"{where}: 'keypoints' has a flag other than 0, 1 and 2")
     if integer(record, "num_keypoints", where) != labelled:

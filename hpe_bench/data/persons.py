@@ -40,7 +40,8 @@ class PersonSet:
     `visible` [N,J] and it can be seen (implies labelled); `head_size` [N] in px and `area` [N] in px^2 (NaN where the
     data set has none). Several persons may share an image; images without persons count in AP. `crowd` [N] marks
     regions of many people that nobody is expected to find (None: there are none). `image_ids` [len(images)] int64 are
-    the data set's own image numbers (None: the positions).
+    the data set's own image numbers (None: the positions), `crowding` [len(images)] how much the persons of an image
+    stand in each other's way, from 0 to 1 (None: the data set does not say).
     """
 
     skeleton: Skeleton
@@ -54,6 +55,7 @@ class PersonSet:
     area: np.ndarray
     crowd: np.ndarray | None = None
     image_ids: np.ndarray | None = None
+    crowding: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, j = len(self.image), len(self.skeleton.joints)
@@ -69,6 +71,8 @@ class PersonSet:
             shapes["crowd"] = (n,)
         if self.image_ids is not None:
             shapes["image_ids"] = (len(self.images),)
+        if self.crowding is not None:
+            shapes["crowding"] = (len(self.images),)
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"persons: {name} has shape {getattr(self, name).shape}, expected {shape}")
@@ -91,7 +95,7 @@ class PersonSet:
 
     def _per_person(self) -> dict[str, np.ndarray]:
         """The arrays that have one row per person, in the order of the fields."""
-        others = ("skeleton", "images", "image_ids")
+        others = ("skeleton", "images", "image_ids", "crowding")
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         return {name: values for name, values in arrays.items() if values is not None}
 

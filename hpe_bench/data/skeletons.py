@@ -103,6 +103,54 @@ COCO_17 = Skeleton(
     ),
 )
 
+CROWDPOSE_14 = Skeleton(
+    name="crowdpose-14",
+    joints=(
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+        "head",
+        "neck",
+    ),
+    flip_pairs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
+    limbs=(
+        (12, 13),
+        (13, 0),
+        (13, 1),
+        (0, 2),
+        (2, 4),
+        (1, 3),
+        (3, 5),
+        (0, 6),
+        (1, 7),
+        (6, 7),
+        (6, 8),
+        (8, 10),
+        (7, 9),
+        (9, 11),
+    ),
+    groups=(
+        ("head", (12, 13)),
+        ("shoulder", (0, 1)),
+        ("elbow", (2, 3)),
+        ("wrist", (4, 5)),
+        ("hip", (6, 7)),
+        ("knee", (8, 9)),
+        ("ankle", (10, 11)),
+    ),
+    # COCO's where the joints are COCO's; head and neck have the shoulders' (CrowdPose's released evaluation)
+    sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+)
+
 MPII_16 = Skeleton(
     name="mpii-16",
     joints=(

@@ -6,7 +6,7 @@ Equal to pycocotools' (tests hold the two together), many times faster. R replic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -60,12 +60,16 @@ class Evaluation:
 
     def figures(self) -> dict[str, float]:
         """The ten figures in percent, keys as in FIGURES; those of an area range without persons are left out."""
-        values_F = self.weighted(np.ones(len(self.concerned_I), dtype=int))
+        values_F = self.weighted(self.concerned_I.astype(int))
         return {f.key: float(v) for f, v in zip(FIGURES, values_F, strict=True) if np.isfinite(v)}
 
     def persons(self) -> dict[str, int]:
         """Number of persons to find, by figure."""
-        return {f.key: int(self.curves[f.area].persons_I.sum()) for f in FIGURES}
+        return {f.key: int(self.curves[f.area].persons_I[self.concerned_I].sum()) for f in FIGURES}
+
+    def within(self, images_I: np.ndarray) -> Evaluation:
+        """The same matches on the images [I] that are marked, as if there were no others."""
+        return replace(self, concerned_I=self.concerned_I & images_I)
 
     def weighted(self, weights_I: np.ndarray) -> np.ndarray:
         """The ten figures [F] in percent with weighted images, NaN where no person is in the range."""

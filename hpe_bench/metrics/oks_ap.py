@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -17,8 +17,6 @@ from hpe_bench.metrics import ap_pycocotools
 from hpe_bench.metrics.average_precision import FIGURES, evaluate, intervals
 from hpe_bench.metrics.rates import check_predictions
 
-REPORTED = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")
-
 
 @dataclass(frozen=True, config=STRICT)
 class OksAP(Metric):
@@ -26,6 +24,9 @@ class OksAP(Metric):
 
     Intervals are over images with persons or detections; the others cannot change a figure.
     """
+
+    keys: ClassVar[tuple[str, ...]] = tuple(f.key for f in FIGURES)  # all figures
+    reported: ClassVar[tuple[str, ...]] = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar")  # in records of ours
 
     @property
     def key(self) -> str:
@@ -45,13 +46,14 @@ class OksAP(Metric):
         return self.evaluate_predictions(truth, Predictions(truth.image, joints_NJ2, scores_NJ, mean_N, answered_N))
 
     def evaluate_predictions(self, truth: PersonSet, predictions: Predictions) -> list[Score]:
-        """ap, ap50, ap75, ap_medium, ap_large, ar of detections that rank by `score`, on all images of the set.
+        """The figures of `reported` of detections that rank by `score`, on all images of the set."""
+        return [score for score in self.all_figures(truth, predictions) if score.key in self.reported]
 
-        `n` is the number of persons to find; an area range without persons has no figure.
-        """
+    def all_figures(self, truth: PersonSet, predictions: Predictions) -> list[Score]:
+        """The figures of `keys`. `n` is the number of persons to find; an area range without persons has no figure."""
         evaluation = evaluate(truth, predictions)
         figures, persons, around = evaluation.figures(), evaluation.persons(), intervals(evaluation)
-        return [Score(key, figures[key], persons[key], around.get(key)) for key in REPORTED if key in figures]
+        return [Score(key, figures[key], persons[key], around.get(key)) for key in self.keys if key in figures]
 
 
 def evaluate_coco(truth: Mapping[str, Any] | Path, detections: Sequence[Mapping[str, Any]] | Path) -> dict[str, float]:

@@ -84,7 +84,7 @@ def where(condition: Condition) -> str:
 def metric(key: str) -> str:
     """A metric key as readers know it: pckh@0.5 is PCKh@0.5."""
     names = {"pckh": "PCKh", "pck": "PCK", "ap": "AP", "ar": "AR"}
-    key = key.replace("_medium", ", medium").replace("_large", ", large")
+    key = key.replace("_crowding_", ", crowding ").replace("_medium", ", medium").replace("_large", ", large")
     head, at, rest = key.partition("@")
     for short, name in names.items():
         if head == short or (
