@@ -22,6 +22,7 @@ class Meter(ABC):
     @abstractmethod
     def joules(self) -> float: ...
 
+
 class RaplMeter(Meter):
     """All processor packages together."""
 

@@ -89,9 +89,7 @@ def photograph(count: int, skeleton: Skeleton, encoded: bool) -> PersonSet:
 def flip_call(module: nn.Module, images_B3HW: Tensor, joints: int, decoding: Decoding) -> Callable[[], object]:
     """The forward pass, the mirrored one, and the merge of both."""
     pairs = skeleton_of(joints).flip_pairs
-    return torch.inference_mode()(
-        partial(merged_maps, module, images_B3HW, decoding.codec, decoding.activated, pairs)
-    )
+    return torch.inference_mode()(partial(merged_maps, module, images_B3HW, decoding.codec, decoding.activated, pairs))
 
 
 def pose_call(
@@ -111,5 +109,7 @@ def skeleton_of(joints: int) -> Skeleton:
     """The skeleton with this many joints; ValueError where we know none."""
     if joints not in SKELETONS:
         known = ", ".join(map(str, sorted(SKELETONS)))
-        raise ValueError(f"{joints} maps belong to no skeleton known here ({known} joints), so which to swap is unknown")
+        raise ValueError(
+            f"{joints} maps belong to no skeleton known here ({known} joints), so which to swap is unknown"
+        )
     return SKELETONS[joints]
