@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from enum import StrEnum
@@ -190,15 +191,70 @@ def leaderboard(
 
 @app.command()
 def profile(
-    paper: PaperArg,
-    variant: Annotated[str | None, typer.Argument(help="One variant; all of them by default.")] = None,
+    subject: Annotated[
+        str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Argument(help="A paper's variant; all of them by default, with runtimes the timed ones.")
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="One variant a paper in every runtime at 1 thread and at all cores, torch.compile at all cores only; "
+            "what was finished here is not measured again.",
+        ),
+    ] = False,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="eager,onnxruntime,...; all of the processor's by default.")
+    ] = None,
+    threads: Annotated[str | None, typer.Option("--threads", help="1,2,...; 1 and all cores by default.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="1,8,...; 1 by default.")] = None,
+    inputs: Annotated[str | None, typer.Option("--inputs", help="HEIGHTxWIDTH,...; the variant's by default.")] = None,
+    scope: Annotated[str | None, typer.Option("--scope", help="network,flip,processed,end-to-end.")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Weights, released or ours.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="The weights' recipe, where the paper trains with several losses.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Score every runtime under a protocol, with --weights.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=1, help="Seconds a runtime may take to build, and for each turn.")
+    ] = 180.0,
+    root: RootOpt = None,
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all."""
+    """Cost of a paper's networks; with runtime options, or for a network of your own, latency in every runtime.
+
+    Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
+    """
+    from hpe_bench import profiling
     from hpe_bench import reproduce as story
 
-    _exit(story.profile(paper, variant, _settings(results, runs, None, None, "cpu"), _console()))
+    settings = _settings(results, runs, root, None, "cpu")
+    asked = profiling.Asked(
+        subject=subject,
+        variant=variant,
+        runtimes=_words(runtime),
+        threads=_numbers(threads, "--threads"),
+        batches=_numbers(batch, "--batch"),
+        inputs=_sizes(inputs),
+        scopes=_words(scope),
+        weights=weights,
+        recipe=recipe,
+        protocol=protocol,
+        limit_s=time_limit,
+    )
+    if every:
+        if subject is not None or not asked.counts_only:
+            raise ValueError("--all stands alone but for --time-limit, --results and --runs")
+        _exit(profiling.profile_all(time_limit, settings, _console()))
+    elif subject is not None and asked.counts_only:
+        _exit(story.profile(subject, variant, settings, _console()))
+    else:
+        _exit(profiling.profile(asked, settings, _console()))
 
 
 ProtocolOpt = Annotated[str, typer.Option("--protocol", help="A protocol by its name.")]
@@ -498,6 +554,27 @@ def _convention(
     triples = {name: text.split(",") for name, text in (("mean", mean), ("std", std)) if text is not None}
     words = {"colours": colours, "activation": activation, "joints": joints, "output": output}
     return tuple((triples | {name: text for name, text in words.items() if text is not None}).items())
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    """Comma-separated words."""
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _numbers(text: str | None, option: str) -> tuple[int, ...]:
+    """Comma-separated positive whole numbers, in order, each once."""
+    words = _words(text)
+    if bad := [word for word in words if not word.isdecimal() or int(word) < 1]:
+        raise ValueError(f"{option}: {bad[0]!r} is no positive whole number; give such as 1,2")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def _sizes(text: str | None) -> tuple[tuple[int, int], ...]:
+    """Comma-separated sizes (height, width)."""
+    found = [(word, re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", word)) for word in _words(text)]
+    if bad := [word for word, match in found if match is None]:
+        raise ValueError(f"--inputs: {bad[0]!r} is no size; write height x width, such as 256x192")
+    return tuple((int(match[1]), int(match[2])) for _, match in found if match is not None)
 
 
 def _exit(ok: bool) -> None:

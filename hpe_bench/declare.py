@@ -504,10 +504,14 @@ class Paper:
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
+    timed: tuple[str, ...] = ()  # variants that stand for the paper where every runtime is timed
 
     def __post_init__(self) -> None:
         check_name(self.slug, "paper")
         unique([v.name for v in self.variants], "variants")
+        for name in self.timed:
+            if name not in [v.name for v in self.variants]:
+                raise ValueError(f"paper {self.slug!r}: timed names {name!r}, which is none of its variants")
         unique([r.name for r in self.recipes], "recipes")
         unique([a.name for a in self.studies], "ablations")
 

@@ -248,7 +248,7 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
         for threads in thread_counts
     ]
     for run in runs:
-        counted = _cost_measurements(costs[run.id])
+        counted = cost_measurements(costs[run.id])
         latencies = [m for group in timed for m in _latency_measurements(group[run.id])]
         yield RunRecord(
             id=run.id,
@@ -268,7 +268,8 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
         )
 
 
-def _cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
+def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
+    """A count as a record keeps it."""
     scope = f"one image of {cost.input_hw[0]}x{cost.input_hw[1]}"
     for key, value, unit in (
         ("params", cost.params, "count"),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ def measure_interleaved(
         inputs = {name: noise(input_hw) for name, (_, input_hw) in subjects.items()}
         warm = {}
         for name, (model, _) in subjects.items():
-            warm[name] = _warm_up(model, inputs[name])
+            warm[name] = warm_up(partial(_time_ms, model, inputs[name]))
             tick()
         calls = {
             name: min(max(1, round(1e3 * seconds / ROUNDS / w.median_ms)), MAX_CALLS_PER_ROUND)
@@ -113,22 +114,24 @@ def noise(input_hw: tuple[int, int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Warm:
+class Warm:
+    """What warming up came to: calls made, median of the last ones, and whether it stood still."""
+
     calls: int
     median_ms: float
     settled: bool
 
 
-def _warm_up(model: nn.Module, image: Tensor) -> _Warm:
-    """Call until the median of a few calls no longer changes."""
+def warm_up(timed: Callable[[], float]) -> Warm:
+    """Call until the median of a few calls no longer changes; `timed` does one call and returns its ms."""
     times: list[float] = []
     while True:
-        times += [_time_ms(model, image) for _ in range(WARM_WINDOW)]
+        times += [timed() for _ in range(WARM_WINDOW)]
         now = float(np.median(times[-WARM_WINDOW:]))
         before = float(np.median(times[-2 * WARM_WINDOW : -WARM_WINDOW])) if len(times) > WARM_WINDOW else np.inf
         settled = abs(now - before) <= WARM_TOLERANCE * now
         if settled or len(times) >= WARM_LIMIT:
-            return _Warm(len(times), now, settled)
+            return Warm(len(times), now, settled)
 
 
 def _time_ms(model: nn.Module, image: Tensor) -> float:

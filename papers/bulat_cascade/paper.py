@@ -135,6 +135,7 @@ paper = Paper(
     "occluded joints are ours. The VGG cascade is a recollection.",
     variants=(R152, DETECTOR_R152, REGRESSION, VGG, POCKET, POCKET_DETECTOR, POCKET_WIDE, POCKET_REGRESSION),
     recipes=(mpii_256x256(), CASCADE_UNSURE, CASCADE_JOINT, CASCADE_SURE, DISC_UNSURE, DISC_SURE, MSE),
+    timed=("r152_256x256",),
     headline=Ablation(
         name="headline",
         question="Does a regressor on the part maps beat the detector alone?",

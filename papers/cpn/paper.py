@@ -131,6 +131,7 @@ paper = Paper(
     "shortcuts); the paper's own cost figures fit neither. Where they differ for training we follow the author's code.",
     variants=(*FULL, *TABLES_3_TO_5, POCKET, POCKET_GLOBAL),
     recipes=(coco_256x192(), coco_384x288(), OHKM_8, L2, GLOBAL_L2, REFINE_L2, REFINE_OHKM),
+    timed=("r50_256x192",),
     headline=Ablation(
         name="headline",
         question="Does training RefineNet on the hardest joints only beat plain L2?",

@@ -123,6 +123,7 @@ paper = Paper(
         *(POCKET_LR1, POCKET_LR2),
     ),
     recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), RCE_A, RCE_B, SIGMOID_MSE, BINARY_BCE),
+    timed=("d_r50_256x192",),
     headline=Ablation(
         name="headline",
         question="Do low-resolution features with RCE reach the accuracy of SimpleBaseline at a lower cost?",

@@ -140,6 +140,7 @@ paper = Paper(
         *(DISTILLED, DISTILLED_LONG, WARM, PLAIN_LONG, TWICE, HALF, UNLABELLED),
         *(arm.recipe for arm in OTHER_ALPHA),
     ),
+    timed=("s4_f128_256x256",),
     headline=Ablation(
         name="headline",
         question="Does a teacher make the student better at an equal budget, and how far from the teacher is it?",

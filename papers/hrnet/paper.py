@@ -130,6 +130,7 @@ paper = Paper(
         *(POCKET, POCKET_FINAL, POCKET_ACROSS, POCKET_BRANCH0, POCKET_2X, POCKET_4X),
     ),
     recipes=(coco_256x192(), coco_256x192_scratch(), coco_384x288(), coco_384x288_w48(), mpii_256x256()),
+    timed=("w32_256x192",),
     headline=Ablation(
         name="headline",
         question="Does exchanging features between resolutions again and again beat a single resolution of equal cost?",

@@ -108,6 +108,7 @@ paper = Paper(
     ),
     recipes=(mpii_256x256(), MSE),
     joint_groups=DRAWN,
+    timed=("s3_256x256",),
     headline=Ablation(
         name="headline",
         question="Do features of their own for groups of related joints beat shared ones at equal cost?",
