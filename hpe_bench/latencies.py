@@ -118,8 +118,9 @@ class LatencyRun:
 
 def is_current(record: RunRecord) -> bool:
     """Whether measuring again would bring nothing: no row was left out for a runtime that is there by now."""
-    skipped = {timing.runtime for timing in record.timings if timing.status == "skipped"}
-    return all(runtime.missing() for runtime in named(sorted(skipped)))
+    tried = {timing.runtime for timing in record.timings if timing.status != "skipped"}
+    absent = {timing.runtime for timing in record.timings} - tried
+    return all(runtime.missing() for runtime in named(sorted(absent)))
 
 
 # ---------------------------------------------------------------------------------------------------- measuring

@@ -65,7 +65,7 @@ class OfCode(Source):
     def _callable(self) -> Callable[[], Any]:
         place, _, name = self.where.rpartition(":")
         try:
-            module = _of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+            module = _imported(place)
         except Exception as error:  # likewise
             raise ValueError(f"{self.where}: importing {place} failed: {sentence(error)}") from error
         found = getattr(module, name, None)
@@ -74,20 +74,24 @@ class OfCode(Source):
         return found
 
 
-def _of_file(path: Path) -> Any:
-    """A file as a module; it may import its neighbours."""
-    if not path.is_file():
+def _imported(place: str) -> Any:
+    """A file, which may import its neighbours, or a module, also one in the present folder."""
+    path = Path(place)
+    is_file = path.suffix == ".py"
+    if is_file and not path.is_file():
         raise ValueError("no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
+    sys.path.insert(0, str(path.parent.resolve() if is_file else Path.cwd()))
     try:
+        if not is_file:
+            return importlib.import_module(place)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        return module
     finally:
         sys.path.pop(0)
-    return module
 
 
 # ---------------------------------------------------------------------------------------------------- calling
