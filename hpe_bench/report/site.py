@@ -25,7 +25,7 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import ceilings_page, comparison, entries, front_page, leaderboard, paper_page, pixels
+from hpe_bench.report import ceilings_page, comparison, costs_page, entries, front_page, leaderboard, paper_page, pixels
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
@@ -50,6 +50,7 @@ def write_site(results: Path, reports: Path) -> list[Path]:
     pages = [_write_paper(loaded, found, reports) for loaded in papers]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
+    pages += _write_costs(papers, found, reports)
     return [*pages, _write_board(leaderboard.build(papers, found, suite()), reports)]
 
 
@@ -107,6 +108,15 @@ def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
     _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
     return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
+
+
+def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+    """The page of published costs, if there are any."""
+    page = costs_page.build(papers, found)
+    if page is None:
+        return []
+    _write_tables(reports / "costs", page.tables)
+    return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
