@@ -9,6 +9,7 @@ from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
 from hpe_bench.report import claims_view, figures, gallery, joint_groups, provenance_view, tables
+from hpe_bench.report.architecture import Architecture
 from hpe_bench.report.claims_view import ClaimView, Waiting
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
@@ -101,6 +102,7 @@ class PaperPage:
     headline: Study
     ablations: tuple[Study, ...]
     joint_groups: tuple[Drawing, ...]
+    architectures: tuple[Architecture, ...]
     costs: tuple[Table, ...]
     cost_command: str
     galleries: tuple[Gallery, ...]
@@ -116,13 +118,22 @@ class PaperPage:
         """Every table of the page, for the downloads beside it."""
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
+        found += [a.stages for a in self.architectures]
         return [*found, *self.costs, self.protocols, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
 def build(
-    paper: Paper, claims: Sequence[Claim], records: Records, protocols: Protocols, images: dict[str, Images]
+    paper: Paper,
+    claims: Sequence[Claim],
+    records: Records,
+    protocols: Protocols,
+    images: dict[str, Images],
+    architectures: Sequence[Architecture] = (),
 ) -> PaperPage:
-    """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown."""
+    """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
+
+    `architectures` are drawn from the code of the paper's models, which nothing else here runs.
+    """
     verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
@@ -139,6 +150,7 @@ def build(
         headline=_study(paper, paper.headline, results[paper.headline.name]),
         ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
         joint_groups=joint_groups.drawings(paper.joint_groups),
+        architectures=tuple(architectures),
         costs=_costs(paper, claims, own),
         cost_command=commands.cost(paper),
         galleries=_galleries(results[paper.headline.name], images),

@@ -25,7 +25,16 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import ceilings_page, comparison, entries, front_page, leaderboard, paper_page, pixels
+from hpe_bench.report import (
+    architecture,
+    ceilings_page,
+    comparison,
+    entries,
+    front_page,
+    leaderboard,
+    paper_page,
+    pixels,
+)
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
@@ -60,7 +69,8 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 
 def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
     slug = loaded.paper.slug
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
+    drawn = architecture.architectures(loaded.paper, loaded.claims)
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
