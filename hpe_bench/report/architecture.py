@@ -48,8 +48,8 @@ def _architecture(variant: Variant, found: Outline) -> Architecture:
     caption = (
         f"Read from the code of {variant.name}, input {size(variant.input_hw)} px. Rows are resolutions; a box names "
         "its module, the channels it gives, its MACs (true count) and parameters, and is the darker the more MACs it "
-        "has. A tall box is a module that works at all the resolutions it covers; a dot marks blocks whose heatmaps are "
-        f"supervised on the way.{rest}"
+        "has. A tall box is a module that works at all the resolutions it covers; a dot marks blocks whose heatmaps "
+        f"are supervised on the way.{rest}"
     )
     return Architecture(
         f"{variant.name}, {scale}", drawing(f"net-{name}", variant.name, found), caption, stage_table(variant, found)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from hpe_bench.records import RunRecord, Sample
 from hpe_bench.report import svgdraw
 from hpe_bench.report.studies import StudyResult
-from hpe_bench.report.text import arm_label, plural
+from hpe_bench.report.text import arm_label, number, plural
 
 SHARED = 6
 WORST = 2
@@ -36,10 +36,13 @@ class Person:
     title: str
     pictures: tuple[Picture, ...]
     has_pixels: bool
+    has_heatmaps: bool
 
 
 def persons(result: StudyResult, images: Images | None) -> list[Person]:
-    """Persons that all arms of the headline drew, from each arm's first seed; then the last arm's worst."""
+    """Persons that all arms of the headline drew, from each arm's first seed, best to worst as the last arm sees them;
+    then that arm's worst.
+    """
     runs = [(arm_label(a.arm), a.runs[0]) for a in result.run if a.runs[0].samples]
     if not runs:
         return []
@@ -47,11 +50,19 @@ def persons(result: StudyResult, images: Images | None) -> list[Person]:
     common = [row for row in by_row[-1] if all(row in rows for rows in by_row)]
     label, worst_run = runs[-1]
     worst = [s for s in worst_run.samples if s.row not in common][:WORST]
+    shared = sorted(_spread(common), key=lambda row: mean_error(by_row[-1][row]))
     found = [
         _person(f"Test person {row}", [(n, s[row]) for (n, _), s in zip(runs, by_row, strict=True)], images)
-        for row in _spread(common)
+        for row in shared
     ]
     return found + [_person(f"Test person {s.row}, among the worst of this arm", [(label, s)], images) for s in worst]
+
+
+def mean_error(sample: Sample) -> float:
+    """Mean distance of the labelled joints to the truth, as a share of the box diagonal."""
+    away = np.linalg.norm(np.array(sample.truth) - np.array(sample.predicted), axis=1)
+    labelled = np.array(sample.labelled)
+    return float(away[labelled].mean() / np.hypot(*sample.box[2:])) if labelled.any() else 0.0
 
 
 def _spread(rows: Sequence[int]) -> list[int]:
@@ -67,9 +78,12 @@ def _person(title: str, samples: Sequence[tuple[str, Sample]], images: Images | 
     pictures = []
     for label, sample in samples:
         off = len(svgdraw.large_errors(sample))
-        note = f"{plural(off, 'joint')} off by more than {100 * svgdraw.LARGE_ERROR:.0f} %" if off else "no large error"
+        large = (
+            f"{plural(off, 'joint')} off by more than {100 * svgdraw.LARGE_ERROR:.0f} %" if off else "no large error"
+        )
+        note = f"{large}; mean error {number(100 * mean_error(sample), 1)} %"
         pictures.append(Picture(svgdraw.person(sample, image, window, f"{title}, {label}: {note}"), label, note))
-    return Person(title, tuple(pictures), image is not None)
+    return Person(title, tuple(pictures), image is not None, any(s.heatmap for _, s in samples))
 
 
 def run_of(result: StudyResult) -> RunRecord:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import claims_view, figures, gallery, joint_groups, provenance_view, tables
+from hpe_bench.report import claims_view, diagnosis_view, figures, gallery, joint_groups, provenance_view, tables
 from hpe_bench.report.architecture import Architecture
 from hpe_bench.report.claims_view import ClaimView, Waiting
+from hpe_bench.report.diagnosis_view import Model
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
 from hpe_bench.report.joint_groups import Drawing
@@ -232,12 +233,21 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
     place = f"{identifier(result.where.protocol)}-{identifier(result.where.test_digest[:6])}"
     name = f"{study.name}-{result.where.scale}-{place}".replace(".", "-")
     # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
+    models = _models(result)
+    caption = f"{where(result.where)}: what the labelled joints of found persons are, errors by kind. The rest is good."
     drawn = [
         figures.accuracy_against_macs(f"macs-{name}", result, result.run),
         figures.by_joint(f"joints-{name}", result, result.run) if len(result.run) <= 4 else None,
+        diagnosis_view.kinds_figure(f"kinds-{name}", caption, models) if len(models) <= 3 else None,
         figures.training_curves(f"curves-{name}", result, result.run) if is_open else None,
     ]
+    parts = f"{where(result.where)}: by visibility and size."
     folded = (
+        ("By visibility and size", diagnosis_view.parts_table(f"parts-{name}", parts, models, result.key)),
+        (
+            "Kinds of errors",
+            diagnosis_view.kinds_table(f"kinds-table-{name}", f"{where(result.where)}: kinds.", models),
+        ),
         ("Every metric of these runs", tables.metrics_table(result, f"metrics-{name}", joints=False)),
         ("Joint by joint", tables.metrics_table(result, f"metrics-joints-{name}", joints=True)),
     )
@@ -248,6 +258,12 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
         tuple(f for f in drawn if f is not None),
         is_open,
     )
+
+
+def _models(result: StudyResult) -> list[Model]:
+    """The arms that were run, the control first."""
+    ordered = sorted(result.run, key=lambda a: not a.is_control)
+    return [Model(arm_label(a.arm), a.style, evidence.by_seed(a.runs)) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight
