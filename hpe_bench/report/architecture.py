@@ -271,7 +271,8 @@ def stage_table(variant: Variant, found: Outline) -> Table:
         Column("Activations, M", numeric=True),
     )
     note = (
-        f"One image of {size(variant.input_hw)} px; exact counts, no interval. Bars: share of the whole. Activations "
+        f"One image of {size(variant.input_hw)} px; exact counts, no interval. Bars: share of the whole. MACs do not "
+        "order speed (F20): latencies of the whole network stand under Cost. Activations "
         "are the elements that convolutions and matrix products write. HRNet counter: transposed convolutions at "
         f"output resolution, here in units of 10{'⁹' if prefix == 'G' else '⁶'} like the true count."
     )

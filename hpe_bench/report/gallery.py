@@ -15,6 +15,8 @@ from hpe_bench.report.text import arm_label, number, plural
 
 SHARED = 6
 WORST = 2
+RENDERED = "Scenes of the embedded data set, rendered again for this page."
+PLAIN = "On a plain ground where the image cannot be had again, or is a photograph that may not be passed on."
 
 Images = Callable[[Sample], np.ndarray | None]
 """Pixels of the test image a sample is in, uint8 RGB [height, width, 3]; None where they cannot be had."""
@@ -40,10 +42,13 @@ class Person:
 
 
 def persons(result: StudyResult, images: Images | None) -> list[Person]:
-    """Persons that all arms of the headline drew, from each arm's first seed, best to worst as the last arm sees them;
-    then that arm's worst.
-    """
-    runs = [(arm_label(a.arm), a.runs[0]) for a in result.run if a.runs[0].samples]
+    """The persons that a study's arms drew, from each arm's first seed."""
+    return beside([(arm_label(a.arm), a.runs[0]) for a in result.run], images)
+
+
+def beside(found: Sequence[tuple[str, RunRecord]], images: Images | None) -> list[Person]:
+    """Persons that all named runs drew, best to worst as the last of them sees them; then that one's worst."""
+    runs = [(label, run) for label, run in found if run.samples]
     if not runs:
         return []
     by_row = [{s.row: s for s in run.samples} for _, run in runs]
@@ -51,11 +56,11 @@ def persons(result: StudyResult, images: Images | None) -> list[Person]:
     label, worst_run = runs[-1]
     worst = [s for s in worst_run.samples if s.row not in common][:WORST]
     shared = sorted(_spread(common), key=lambda row: mean_error(by_row[-1][row]))
-    found = [
+    people = [
         _person(f"Test person {row}", [(n, s[row]) for (n, _), s in zip(runs, by_row, strict=True)], images)
         for row in shared
     ]
-    return found + [_person(f"Test person {s.row}, among the worst of this arm", [(label, s)], images) for s in worst]
+    return people + [_person(f"Test person {s.row}, among the worst of this arm", [(label, s)], images) for s in worst]
 
 
 def mean_error(sample: Sample) -> float:

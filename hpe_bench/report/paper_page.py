@@ -36,8 +36,6 @@ from hpe_bench.verdicts import Status, Verdict, commands, count, evidence, judge
 from hpe_bench.verdicts.evidence import Records
 
 TRUE_COUNT = ("true multiply-adds", "true count")
-RENDERED = "Scenes of the embedded data set, rendered again for this page."
-PLAIN = "On a plain ground where the image cannot be had again, or is a photograph that may not be passed on."
 
 
 @dataclass(frozen=True)
@@ -389,7 +387,7 @@ def _galleries(results: Sequence[StudyResult], images: dict[str, Images]) -> tup
         persons = gallery.persons(result, images.get(name))
         if persons:
             seed = gallery.run_of(result).identity.seed
-            ground = RENDERED if all(p.has_pixels for p in persons) else PLAIN
+            ground = gallery.RENDERED if all(p.has_pixels for p in persons) else gallery.PLAIN
             found[data] = Gallery(f"{where(result.where)}, seed {seed}. {ground}", tuple(persons))
     return tuple(found.values())
 

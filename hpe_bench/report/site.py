@@ -121,7 +121,9 @@ def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return comparison.build([catalog.load(s) for s in slugs], records.load_all(results), suite())
+    return comparison.build(
+        [catalog.load(s) for s in slugs], records.load_all(results), suite(), pixels.readers(suite())
+    )
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
