@@ -25,7 +25,17 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import ceilings_page, comparison, costs_page, entries, front_page, leaderboard, paper_page, pixels
+from hpe_bench.report import (
+    architecture,
+    ceilings_page,
+    comparison,
+    costs_page,
+    entries,
+    front_page,
+    leaderboard,
+    paper_page,
+    pixels,
+)
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
@@ -61,7 +71,8 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 
 def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
     slug = loaded.paper.slug
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
+    drawn = architecture.architectures(loaded.paper, loaded.claims)
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
@@ -121,7 +132,9 @@ def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return comparison.build([catalog.load(s) for s in slugs], records.load_all(results), suite())
+    return comparison.build(
+        [catalog.load(s) for s in slugs], records.load_all(results), suite(), pixels.readers(suite())
+    )
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
