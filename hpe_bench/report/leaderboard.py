@@ -397,6 +397,7 @@ def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
                 and claim.status in ("published", "secondary")
                 and claim.value is not None
                 and claim.metric in HEADLINES
+                and claim.unit == "percent"  # a gain in points is no score
                 and claim.protocol
             ):
                 groups.setdefault((claim.protocol, claim.metric), []).append((loaded.paper.slug, claim))
