@@ -96,6 +96,22 @@ def test_rows_carry_what_the_page_filters_by(board: Leaderboard) -> None:
     assert "data-kept" in group.table.attributes[-1]  # the mean pose stays with its table
 
 
+def test_the_choice_is_among_rows_that_no_other_surely_beats(board: Leaderboard, text: str) -> None:
+    ids = {attrs.get("id") for _, attrs in Page(text).elements}
+    for group in board.measured:
+        lows = [e.interval[0] for e in group.entries if e.interval]
+        unbeaten = [e for e in group.entries if e.interval and e.interval[1] >= max(lows)]
+        assert group.leaders == unbeaten
+        assert group.leaders[0] == group.entries[0]
+        costs = [e.cost_value("latency") for e in unbeaten]
+        chosen = group.cheapest("latency")
+        assert chosen is not None
+        assert chosen.cost_value("latency") == min(c for c in costs if c is not None)
+        assert group.address(chosen).removeprefix("#") in ids
+    assert board.published[0].leaders == []
+    assert board.published[0].cheapest("macs") is None
+
+
 def test_a_published_gain_in_points_is_no_score_of_the_board() -> None:
     gain = replace(CLAIMS[0], id="gain", metric="ap", kind="value", value=1.0, unit="points", protocol="coco")
     score = replace(gain, id="score", unit="percent", value=70.0)
