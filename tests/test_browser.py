@@ -415,6 +415,12 @@ def test_columns_can_be_sorted_on_a_phone(visits: Visits, built_site: Path) -> N
     assert in_order(page, texts(table, 9), "descending")
 
 
+A4_PX = 718  # the width of A4 between margins of 10 mm, 96 px to the inch
+CUT_OFF = """Array.from(document.querySelectorAll(".table-box, .figure-box, pre"))
+    .filter((box) => box.scrollWidth > box.clientWidth + 1)
+    .map((box) => `${box.scrollWidth} of ${box.clientWidth} px: ${box.textContent.trim().slice(0, 80)}`)"""
+
+
 @every_page
 def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site: Path, name: str) -> None:
     page = visits((built_site / name).as_uri(), color_scheme="dark")
@@ -426,6 +432,9 @@ def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site:
     ink, paper = map(int, page.locator("body").evaluate(style))
     assert ink < 64
     assert paper == 255
+    unfold(page)
+    page.set_viewport_size({"width": A4_PX, "height": 1000})
+    assert page.evaluate(CUT_OFF) == []
     assert page.pdf(format="A4").startswith(b"%PDF")
 
 
