@@ -40,6 +40,7 @@ from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
+from hpe_bench.report.text import metric, number, span
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 STATIC = Path(__file__).parent / "static"
@@ -165,6 +166,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(metric=metric, number=number, span=span)
     text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
 
