@@ -21,6 +21,7 @@ from hpe_bench.report.theme import CSS, INK, LINE, MUTED, SURFACE, Style
 
 PX = 1 / 72  # figure sizes are given in CSS pixels; matplotlib's SVG writes one unit per 1/72 inch
 WIDTH_PX = 400  # fits a phone, where 13 px text stays above 11 px
+SLOPES_PX = 620
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hpe-bench",
@@ -187,6 +188,57 @@ def steps(name: str, categories: Sequence[str], rows: Sequence[Dots], x_label: s
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.grid(visible=False, axis="x")
         told = "; ".join(f"{r.label}: " + _listed(categories, r.values) for r in rows)
+        return _svg(figure, name, f"{y_label} against {x_label}", told)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One line of a rank chart: its rank (1 is the least) under each heading."""
+
+    label: str
+    style: Style
+    ranks: tuple[int, ...]
+
+
+def slopes(name: str, headings: Sequence[str], rows: Sequence[Ranked], title: str) -> Markup:
+    """How an order changes from heading to heading; names stand at both ends."""
+    with _axes(SLOPES_PX, 70 + 25 * len(rows)) as (figure, axes):
+        place = range(len(headings))
+        for row in rows:
+            moves = len(set(row.ranks)) > 1
+            look: dict[str, Any] = {"color": row.style.sentinel, "alpha": 1.0 if moves else 0.45}
+            axes.plot(place, row.ranks, linewidth=2.2 if moves else 1.4, linestyle=row.style.dash, **look)
+            axes.plot(place, row.ranks, row.style.marker, markersize=7, markeredgecolor=SURFACE, **look)
+        right = axes.twinx()
+        for side, at in ((axes, 0), (right, -1)):
+            ordered = sorted(rows, key=lambda row: row.ranks[at])
+            side.set_yticks([row.ranks[at] for row in ordered], [row.label for row in ordered])
+            side.tick_params(axis="y", labelcolor=INK, labelsize=12)
+            side.set_ylim(len(rows) + 0.6, 0.4)
+            side.grid(visible=False)
+            for spine in side.spines.values():
+                spine.set_visible(False)
+        axes.set_xticks(place, headings)
+        axes.xaxis.tick_top()
+        axes.set_xlim(-0.12, len(headings) - 0.88)
+        told = "; ".join(f"{row.label}: {', '.join(map(str, row.ranks))}" for row in rows)
+        return _svg(figure, name, title, f"ranks under {', '.join(h.replace(chr(10), ' ') for h in headings)}: {told}")
+
+
+def speeds(
+    name: str, points: Sequence[tuple[str, Style, float, float]], roof: float | None, x_label: str, y_label: str
+) -> Markup:
+    """Marks (label, style, x, y), x on a logarithmic axis; `roof` is a line that no mark can pass."""
+    with _axes(WIDTH_PX, 320) as (figure, axes):
+        for _, style, x, y in points:
+            axes.plot(x, y, style.marker, color=style.sentinel, markersize=7, markeredgecolor=SURFACE)
+        if roof is not None:
+            axes.axhline(roof, color=MUTED, linewidth=1.4, linestyle=(0, (6, 3)))
+        axes.set(xlabel=x_label, ylabel=y_label, xscale="log")
+        axes.set_ylim(0, 1.08 * max([y for *_, y in points] + ([] if roof is None else [roof])))
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: "")
+        told = "; ".join(f"{label}: {y:.1f} at {x:.3g}" for label, _, x, y in points)
         return _svg(figure, name, f"{y_label} against {x_label}", told)
 
 

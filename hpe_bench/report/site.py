@@ -25,11 +25,22 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import ceilings_page, comparison, entries, front_page, leaderboard, paper_page, pixels
+from hpe_bench.report import (
+    architecture,
+    ceilings_page,
+    comparison,
+    costs_page,
+    entries,
+    front_page,
+    leaderboard,
+    paper_page,
+    pixels,
+)
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
+from hpe_bench.report.text import metric, number, span
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 STATIC = Path(__file__).parent / "static"
@@ -50,6 +61,7 @@ def write_site(results: Path, reports: Path) -> list[Path]:
     pages = [_write_paper(loaded, found, reports) for loaded in papers]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
+    pages += _write_costs(papers, found, reports)
     return [*pages, _write_board(leaderboard.build(papers, found, suite()), reports)]
 
 
@@ -60,7 +72,8 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 
 def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
     slug = loaded.paper.slug
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
+    drawn = architecture.architectures(loaded.paper, loaded.claims)
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
@@ -109,9 +122,20 @@ def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
     return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
 
 
+def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+    """The page of published costs, if there are any."""
+    page = costs_page.build(papers, found)
+    if page is None:
+        return []
+    _write_tables(reports / "costs", page.tables)
+    return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
+
+
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return comparison.build([catalog.load(s) for s in slugs], records.load_all(results), suite())
+    return comparison.build(
+        [catalog.load(s) for s in slugs], records.load_all(results), suite(), pixels.readers(suite())
+    )
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
@@ -142,6 +166,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(metric=metric, number=number, span=span)
     text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
 

@@ -43,6 +43,17 @@ def judge_cost(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     return verdicts + _miniature(claim, paper, records)
 
 
+def under_each(
+    claim: Claim, paper: Paper, records: Records
+) -> tuple[list[tuple[Counter, Fraction]], RunRecord | None, str]:
+    """The measured counterpart of a MAC claim under every counter, the subject's record; else none and the reason."""
+    sides = _full_size(claim, paper, records)
+    if isinstance(sides, Verdict):
+        return [], None, sides.reason
+    found = [(counter, n) for counter in COUNTERS.values() if (n := _number(claim, sides, counter)) is not None]
+    return found, sides.subject, "" if found else "The record lacks a count."
+
+
 def _full_size(claim: Claim, paper: Paper, records: Records) -> Sides | Verdict:
     """The records at the published size, or the verdict that they are missing."""
     if not claim.variant:
