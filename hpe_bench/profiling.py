@@ -82,7 +82,7 @@ def profile(asked: Asked, settings: Settings, console: Console) -> bool:
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
     runs = [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
-    plan = Plan(seconds=SECONDS, limit_s=asked.limit_s, builders=os.cpu_count() or 1)
+    plan = Plan(seconds=SECONDS, limit_s=asked.limit_s, turn_limit_s=asked.limit_s, builders=os.cpu_count() or 1)
     made = measured(runs, plan, settings, console)
     for record in made:
         print_latencies(console, record)
@@ -97,7 +97,7 @@ def profile_all(limit_s: float, settings: Settings, console: Console) -> bool:
         [run for slug in TOGETHER for run in runs.pop(slug, [])],
         *([run] for own in runs.values() for run in own),
     ]
-    plan = Plan(seconds=ALL_SECONDS, limit_s=limit_s, builders=os.cpu_count() or 1)
+    plan = Plan(seconds=ALL_SECONDS, limit_s=limit_s, turn_limit_s=limit_s, builders=os.cpu_count() or 1)
     made = [record for group in groups if group for record in measured(group, plan, settings, console)]
     for record in made:
         print_latencies(console, record)

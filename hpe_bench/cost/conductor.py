@@ -99,10 +99,11 @@ class Performance:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long things may take. `seconds` of timed calls a part, about; `limit_s` to build, and again for each turn."""
+    """How long things may take: timed calls of a part (about), building a player, and one turn of it."""
 
     seconds: float = 2.0
     limit_s: float = 180.0
+    turn_limit_s: float = 180.0
     builders: int = 1  # players that build at a time
 
 
@@ -114,7 +115,7 @@ def conduct(players: Sequence[Player], plan: Plan, tick: Tick = lambda done, tot
 
     `tick(done, total)` counts stretches of work. Processes are gone when this returns or raises.
     """
-    seats = [_Seat(player, plan.limit_s) for player in players]
+    seats = [_Seat(player, plan) for player in players]
     try:
         _build(seats, plan, tick)
         _play([chair for seat in seats for chair in seat.chairs], plan, tick)
@@ -192,8 +193,8 @@ class _LostError(Exception):
 class _Seat:
     """A player's process, as the conductor sees it."""
 
-    def __init__(self, player: Player, limit_s: float) -> None:
-        self.player, self.limit_s = player, limit_s
+    def __init__(self, player: Player, plan: Plan) -> None:
+        self.player, self.plan = player, plan
         self.performance = Performance()
         self.process: Any = None
         self.chairs: list[_Chair] = []  # the parts to be timed
@@ -209,12 +210,14 @@ class _Seat:
         with _thread_variables(self.player.threads):
             self.process.start()
         theirs.close()
-        self.deadline = time.monotonic() + self.limit_s
+        self.deadline = time.monotonic() + self.plan.limit_s
 
     def welcome(self) -> None:
         """Take what the process says when it has built."""
         try:
-            found = self._answer(max(self.deadline - time.monotonic(), 0), "was not ready")
+            found = self._answer(
+                max(self.deadline - time.monotonic(), 0), f"was not ready within {self.plan.limit_s:.0f} s"
+            )
         except (_LostError, ValueError) as error:
             self.performance.failure = str(error)
             self.leave()
@@ -228,7 +231,8 @@ class _Seat:
             raise _LostError(self.performance.failure)
         try:
             self.wire.send((order, *what))
-            return self._answer(limit_s or self.limit_s, "did not answer")
+            limit_s = limit_s or self.plan.turn_limit_s
+            return self._answer(limit_s, f"did not answer within {limit_s:.0f} s")
         except OSError:
             return self._lost("")
         except _LostError as error:
@@ -238,7 +242,7 @@ class _Seat:
     def _answer(self, seconds: float, hung: str) -> Any:
         try:
             if not self.wire.poll(seconds):
-                self._lost(f"{hung} within {self.limit_s:.0f} s")
+                self._lost(hung)
             kind, payload = self.wire.recv()
         except (EOFError, ConnectionError):
             self._lost("")

@@ -28,13 +28,13 @@ from hpe_bench.data.crops import build_crops
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.exporting import deviation
 
-PERSONS = Mannequins(train_persons=8, test_persons=8)  # rendered once, in a second
-NOISE_IMAGES = 2
+PERSONS = Mannequins(train_persons=4, test_persons=4)  # rendered once, in a second
+NOISE_IMAGES = 1
 PADDING = 1.25
 
 
 def inputs(input_hw: tuple[int, int]) -> dict[str, Tensor]:
-    """What is compared: noise [2,3,H,W] and crops of mannequins [8,3,H,W]."""
+    """What is compared: noise [1,3,H,W] and crops of mannequins [4,3,H,W]."""
     noise = torch.randn(NOISE_IMAGES, 3, *input_hw, generator=torch.Generator().manual_seed(2))
     crops = build_crops(PERSONS.load("test", None), input_hw, PADDING)
     return {"noise": noise, "mannequins": to_batch(torch.from_numpy(np.ascontiguousarray(crops.pixels)))}
