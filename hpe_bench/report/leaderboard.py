@@ -11,7 +11,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import pareto, svgdraw, tables
+from hpe_bench.report import latency_view, pareto, svgdraw, tables, without_gpu_page
 from hpe_bench.report.claims_view import ORIGIN
 from hpe_bench.report.entries import Entry
 from hpe_bench.report.paper_page import records_of
@@ -56,6 +56,7 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
+    has_without_gpu: bool
 
     @property
     def tables(self) -> list[Table]:
@@ -83,6 +84,7 @@ def build(papers: Sequence[LoadedPaper], records: Records, protocols: Protocols)
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
         has_ceilings=any(r.identity.kind == "ceiling" for r in records),
+        has_without_gpu=without_gpu_page.build(papers, records) is not None,
     )
 
 
@@ -384,7 +386,7 @@ def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Tab
         for cells, r in zip(table.rows, rows, strict=True)
     )
     facets = tuple({"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full"} for r in rows)
-    return replace(table, rows=linked, attributes=facets)
+    return latency_view.with_fastest(replace(table, rows=linked, attributes=facets), rows, records, full)
 
 
 def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
