@@ -1,6 +1,8 @@
-"""Latency on pages: rows with their reasons, ratios with intervals, the fastest runtime that counts, curves, the answer."""
+"""Latency on pages: rows with their reasons, ratios with intervals, the fastest runtime, curves, the answer."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -41,16 +43,16 @@ def test_every_row_is_shown_with_what_speaks_against_it() -> None:
     vino = by_name["OpenVINO", "1"]
     assert float(vino[3].text) == pytest.approx(50, rel=0.05)
     assert "p99" in vino[3].note  # 120 calls
-    assert "n\N{NO-BREAK SPACE}120" in vino[3].note
-    assert float(vino[5].text) == pytest.approx(20, rel=0.05)
-    assert float(vino[6].text) == pytest.approx(80, rel=0.06)  # 4 GMAC in 50 ms
-    assert plain(vino[6].note).endswith("% of peak")
-    assert int(plain(vino[6].note).split()[0]) == pytest.approx(80, abs=5)
-    assert vino[7].text == "0.50"
-    low, high = eval(plain(vino[7].note).replace("\N{NO-BREAK SPACE}", ""))
+    assert "spread 6 % · n 120" in plain(vino[3].note)
+    assert float(vino[4].text) == pytest.approx(20, rel=0.05)
+    assert float(vino[5].text) == pytest.approx(80, rel=0.06)  # 4 GMAC in 50 ms
+    assert plain(vino[5].note).endswith("% of peak")
+    assert int(plain(vino[5].note).split()[0]) == pytest.approx(80, abs=5)
+    assert vino[6].text == "0.50"
+    low, high = (float(end) for end in plain(vino[6].note).strip("[]").split(", "))
     assert low <= 0.5 <= high
     assert high - low < 0.02  # rounds are resampled together: the 5 % disturbance cancels
-    assert by_name["PyTorch, eager", "1"][7].text == "1"
+    assert by_name["PyTorch, eager", "1"][6].text == "1"
 
 
 def test_a_papers_page_carries_its_latency_and_escapes_reasons() -> None:
@@ -135,14 +137,14 @@ def test_the_answer_comes_from_the_numbers() -> None:
     assert told.startswith("On 1 thread, FasterPose takes 4")
     assert "in its fastest runtime, OpenVINO" in told
     assert "Eager PyTorch takes 2.0" in told
-    assert "Against SimpleBaseline it saves between +10 and +10 % of the time, where it has 26 % fewer" in told
-    assert "Against HRNet it saves between +55 and +55 % of the time, where it has 47 % fewer" in told
+    assert "Against SimpleBaseline it saves 10 % of the time, where it has 26 % fewer" in told
+    assert "Against HRNet it saves 55 % of the time, where it has 47 % fewer" in told
     assert "faster beyond doubt in 3 of 3 runtimes" in told
     assert len(page.answer) == len(page.timings) == 2
     assert [row[0].text for row in page.timings[0].rows] == ["PyTorch, eager", "ONNX Runtime", "OpenVINO"]
     assert texts(page.timings[0], "FasterPose / SimpleBaseline") == ["0.90"] * 3
     assert [plain(c.text) for c in page.counts.rows[1][2:]] == ["−25.5 %", "−58.1 %"]
-    assert "58%" in page.counts.caption
+    assert "−58 %" in plain(page.counts.caption)
     assert page.uncounted is not None
     assert len(page.uncounted.rows) == 3 * 2 * 3
     assert "in turns" in page.timings[0].note
@@ -151,7 +153,7 @@ def test_the_answer_comes_from_the_numbers() -> None:
 def test_a_loss_is_told_as_a_loss_and_a_tie_is_no_gain() -> None:
     slower = built(trio(ours=120.0))
     assert slower is not None
-    assert "saves between −20 and −20 %" in plain(slower.answer[0])
+    assert "it takes 20 % more time" in plain(slower.answer[0])
     assert "in 0 of 3 runtimes" in plain(slower.answer[0])
 
 
@@ -167,4 +169,28 @@ def test_rows_of_other_times_and_machines() -> None:
     assert [c.name for c in page.timings[0].columns] == ["Runtime", "FasterPose, ms", "HRNet, ms", "FasterPose / HRNet"]
     assert built([ours]) is None
     assert built([theirs, hrnet]) is None
-    assert "without-a-gpu/index.html" in site.render("without_gpu.html.j2", page=page, root="../") or True
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "told"),
+    [
+        (9.6, 12.4, "saves 10 to 12 % of the time"),
+        (-4.0, 12.4, "takes between 4 % more and 12 % less time"),
+        (-20.0, -4.0, "takes 4 to 20 % more time"),
+    ],
+)
+def test_savings_in_words(least: float, most: float, told: str) -> None:
+    assert plain(without_gpu_page._saving(least, most)) == told
+
+
+def test_the_pages_are_written_and_linked_once_there_is_something_to_say(tmp_path: Path) -> None:
+    papers = catalog.load_all()[0]
+    assert site._write_without_gpu(papers, [], tmp_path) == []
+    (page,) = site._write_without_gpu(papers, trio(), tmp_path)
+    assert "saves 10\N{NO-BREAK SPACE}% of the time" in page.read_text(encoding="utf-8")
+    assert sorted(p.stem for p in (tmp_path / "without-a-gpu" / "tables").iterdir()) == [
+        *("counts", "environments", "threads-1", "threads-2", "uncounted"),
+    ]
+    for records, linked in (([], False), (trio(), True)):
+        text = site.render("leaderboard.html.j2", board=leaderboard.build(papers, records, site.suite()), root="")
+        assert ("without-a-gpu/index.html" in text) == linked

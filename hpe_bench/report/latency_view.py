@@ -99,8 +99,8 @@ def median_ms(timing: Timing) -> float:
 # ---------------------------------------------------------------------------------------------------- the table
 
 NOTE = (
-    "Median of single calls; below it its 95 % interval over rounds, p90, from 100 calls on p99, and the calls (n). "
-    "Spread: interquartile range over median. GMAC/s: true multiply-adds a second, below it the share of what a matrix "
+    "Median of single calls; below it its 95 % interval over rounds, p90, from 100 calls on p99, the spread "
+    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the share of what a matrix "
     "product or convolution reaches on the same threads. Of eager: ratio to eager float32, below 1 is faster. "
     "Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
     "tolerance. Memory: the whole process at its peak. Network: the forward pass alone; flip: with the mirrored pass; "
@@ -116,7 +116,6 @@ def table_of(record: RunRecord) -> Table:
         Column("Measured"),
         Column("Threads", numeric=True),
         Column("Median, ms", numeric=True),
-        Column("Spread, %", numeric=True),
         Column("Images/s", numeric=True),
         Column("GMAC/s", numeric=True),
         Column("Of eager", numeric=True),
@@ -149,12 +148,11 @@ def _row(record: RunRecord, t: Timing) -> tuple[Cell, ...]:
         Cell(str(t.threads), sort=float(t.threads)),
     )
     if t.status != "done":
-        return (*head, *[Cell(EMPTY)] * 7)
+        return (*head, *[Cell(EMPTY)] * 6)
     speed = images_per_second(t)
     return (
         *head,
         median_cell(t),
-        Cell(number(100 * spread_of(t), 0), sort=spread_of(t), note="" if t.settled else "not settled"),
         Cell(number(speed, 1), exact(speed), speed),
         _speed_cell(record, t),
         _against_cell(record, t),
@@ -177,11 +175,12 @@ def verdict(t: Timing) -> str:
 
 
 def median_cell(t: Timing) -> Cell:
-    """The median; below it its interval, high percentiles and the calls."""
+    """The median; below it its interval, high percentiles, the spread and the calls."""
     times = latency_of(t)
     told = [span(times.interval_ms, 1), f"p90{NO_BREAK}{number(times.percentile_ms(90), 1)}"]
     if times.n >= CALLS_FOR_P99:
         told.append(f"p99{NO_BREAK}{number(times.percentile_ms(99), 1)}")
+    told.append(f"spread{NO_BREAK}{100 * spread_of(t):.0f}{NO_BREAK}%{'' if t.settled else ', not settled'}")
     told.append(f"n{NO_BREAK}{times.n:,}")
     title = f"{exact(times.median_ms, 'ms')}, {exact_span(times.interval_ms)}"
     return Cell(number(times.median_ms, 1), title, times.median_ms, note=" · ".join(told))

@@ -218,7 +218,7 @@ def _figure(sides: Sequence[Side], threads: int) -> Figure:
         intervals = tuple(None if r is None else r[1] for r in ratios)
         rows.append(plots.Dots(f"against {rival.name}", Style(k + 1), values, intervals))
     svg = plots.dots(f"ratios-{threads}", [label(t) for t in shown], rows, "time of FasterPose / time of the other")
-    caption = f"FasterPose's time over the others', {plural(threads, 'thread')}; left of 1 it is faster."
+    caption = f"FasterPose's time over the others', {plural(threads, 'thread')}; below 1 it is faster."
     caption += " Bars: 95 % intervals."
     return Figure(svg, caption, tuple((svgdraw.swatch(r.style), r.label) for r in rows))
 
@@ -258,10 +258,17 @@ def _rival_sentence(ours: Side, rival: Side, threads: int) -> str:
     saved = sorted(100 * (1 - value) for value, _ in ratios)
     sure = sum(high < 1 for _, (_, high) in ratios)
     promised = 100 * (1 - ours.macs / rival.macs)
-    extent = (
-        f"{signed(saved[0], 0)}" if len(saved) == 1 else f"between {signed(saved[0], 0)} and {signed(saved[-1], 0)}"
-    )
     return (
-        f"Against {rival.name} it saves {extent}{NO_BREAK}% of the time, where it has {number(promised, 0)}{NO_BREAK}% "
-        f"fewer multiply-adds; it is faster beyond doubt in {sure} of {plural(len(ratios), 'runtime')}."
+        f"Against {rival.name} it {_saving(saved[0], saved[-1])}, where it has {number(promised, 0)}{NO_BREAK}% fewer "
+        f"multiply-adds; it is faster beyond doubt in {sure} of {plural(len(ratios), 'runtime')}."
     )
+
+
+def _saving(least: float, most: float) -> str:
+    """A range of savings in percent, in words; what is negative costs time."""
+    low, high = number(abs(least), 0), number(abs(most), 0)
+    if least < 0 < most:
+        return f"takes between {low}{NO_BREAK}% more and {high}{NO_BREAK}% less time"
+    few, many = (low, high) if least >= 0 else (high, low)
+    extent = few if few == many else f"{few} to {many}"
+    return f"saves {extent}{NO_BREAK}% of the time" if least >= 0 else f"takes {extent}{NO_BREAK}% more time"
