@@ -66,7 +66,11 @@ class Model:
     @property
     def label(self) -> str:
         """Without the input size, which is everybody's."""
-        return f"{self.slug} {self.variant.name.removesuffix('_' + 'x'.join(map(str, self.variant.input_hw)))}"
+        return f"{self.slug} {self.short}"
+
+    @property
+    def short(self) -> str:
+        return self.variant.name.removesuffix("_" + "x".join(map(str, self.variant.input_hw)))
 
     @property
     def values(self) -> tuple[float, float, float]:
@@ -258,7 +262,7 @@ def _rank_cell(rank: int) -> Cell:
 
 def _slopes(models: Sequence[Model], styles: dict[str, Style]) -> Figure:
     ranks = list(zip(*(_ranks(models, k) for k in range(3)), strict=True))
-    rows = [plots.Ranked(m.label, styles[m.slug], r) for m, r in zip(models, ranks, strict=True)]
+    rows = [plots.Ranked(m.label, m.short, styles[m.slug], r) for m, r in zip(models, ranks, strict=True)]
     svg = plots.slopes(
         "orders-slopes", HEADINGS, rows, "Order of the networks by published figure, true count, latency"
     )

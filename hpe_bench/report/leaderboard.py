@@ -11,7 +11,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import comparison, pareto, submitted, svgdraw, tables
+from hpe_bench.report import comparison, latency_view, pareto, submitted, svgdraw, tables, without_gpu_page
 from hpe_bench.report.claims_view import ORIGIN
 from hpe_bench.report.entries import Entry
 from hpe_bench.report.paper_page import records_of
@@ -71,6 +71,7 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
+    has_without_gpu: bool
     submitted: tuple[Group, ...] = ()
 
     @property
@@ -101,6 +102,7 @@ def build(
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
         has_ceilings=any(r.identity.kind == "ceiling" for r in records),
+        has_without_gpu=without_gpu_page.build(papers, records) is not None,
         submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
     )
 
@@ -405,7 +407,7 @@ def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Tab
         for cells, r in zip(table.rows, rows, strict=True)
     )
     facets = tuple({"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full"} for r in rows)
-    return replace(table, rows=linked, attributes=facets)
+    return latency_view.with_fastest(replace(table, rows=linked, attributes=facets), rows, records, full)
 
 
 def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:

@@ -1,8 +1,9 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison, `reports/ceilings/index.html` what codecs cost by themselves. Beside each page lie its tables as CSV; beside
-the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
+costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor. Beside each page lie its tables as
+CSV; beside the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hpe_bench.report import (
     leaderboard,
     paper_page,
     pixels,
+    without_gpu_page,
 )
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
@@ -65,6 +67,7 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
     pages += _write_costs(papers, found, reports)
+    pages += _write_without_gpu(papers, found, reports)
     return [*pages, _write_board(papers, found, reports)]
 
 
@@ -142,6 +145,16 @@ def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
         return []
     _write_tables(reports / "costs", page.tables)
     return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
+
+
+def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+    """The page of FasterPose's latency, once it was measured."""
+    page = without_gpu_page.build(papers, found)
+    if page is None:
+        return []
+    folder = reports / "without-a-gpu"
+    _write_tables(folder, page.tables)
+    return [_write(folder / "index.html", render("without_gpu.html.j2", page=page, root="../"))]
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
