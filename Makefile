@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile leaderboard bench lint test torture clean
+.PHONY: help setup reproduce ablate compare profile leaderboard picture bench lint test torture clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 
 leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)
+
+picture: setup ## docs/leaderboard.png: the leaderboard's top, taken in Chromium
+	$(BIN)/python -m docs.picture
 
 bench: setup ## speed of our own hot paths beside plain references
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only $(ARGS)

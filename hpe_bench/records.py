@@ -65,8 +65,24 @@ class CurvePoint(Strict):
     seconds: float
 
 
+class Heatmap(Strict):
+    """A person's final maps as one picture: the largest of all joints' at every heatmap pixel.
+
+    It covers `window` (x, y, width, height in image pixels). `pixels` is base64 of zlib of uint8 rows; 255 stands for
+    `peak`, the largest value, 0 for 0 and below.
+    """
+
+    hw: tuple[int, int]
+    window: tuple[float, float, float, float]
+    peak: float
+    pixels: str
+
+
 class Sample(Strict):
-    """One test person to draw: row in the split, image position, truth and prediction in image pixels."""
+    """One test person to draw: row in the split, image position, truth and prediction in image pixels.
+
+    Records made before heatmaps were kept, and predictions that came without a network, have none.
+    """
 
     row: int
     image: int
@@ -75,6 +91,7 @@ class Sample(Strict):
     labelled: tuple[bool, ...]
     predicted: tuple[tuple[float, float], ...]
     scores: tuple[float, ...]
+    heatmap: Heatmap | None = None
 
 
 class Submission(Strict):

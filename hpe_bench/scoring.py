@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, Score
-from hpe_bench.records import Measurement, Sample, Tally, write_atomically
+from hpe_bench.metrics.breakdown import breakdown as parts
+from hpe_bench.records import Heatmap, Measurement, Sample, Tally, write_atomically
 
 DRAWN = 8  # persons drawn from every run, the same ones for all
 WORST = 4  # and the persons with the largest mean error
@@ -49,14 +52,48 @@ def save_predictions(path: Path, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) 
     return hashlib.sha256(joints_NJ2.tobytes() + scores_NJ.tobytes()).hexdigest()
 
 
-def samples(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> tuple[Sample, ...]:
-    """A fixed spread of test persons, then the worst by mean error relative to the box diagonal."""
+def breakdown(
+    protocol: Protocol, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray
+) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
+    """Where the predictions fail, under the protocol's headline metric."""
+    return as_measured(parts(protocol.metrics[0], truth, joints_NJ2, scores_NJ), protocol.name)
+
+
+def drawn_rows(truth: PersonSet, joints_NJ2: np.ndarray) -> np.ndarray:
+    """A fixed spread of test persons, then the worst by mean error relative to the box diagonal; rows [D]."""
     fixed = np.linspace(0, len(truth) - 1, min(DRAWN, len(truth))).round().astype(int)
     error = np.linalg.norm(joints_NJ2 - truth.joints, axis=-1) / np.linalg.norm(truth.box[:, 2:], axis=-1)[:, None]
     mean_error = np.where(truth.labelled, error, 0).sum(1) / np.maximum(truth.labelled.sum(1), 1)
     mean_error[fixed] = -1
     worst = np.argsort(-mean_error, kind="stable")[: min(WORST, len(truth) - len(fixed))]
-    return tuple(sample_of(truth, joints_NJ2, scores_NJ, int(row)) for row in (*fixed, *worst))
+    return np.concatenate((fixed, worst))
+
+
+def samples(
+    truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray, heatmaps: Mapping[int, Heatmap] | None = None
+) -> tuple[Sample, ...]:
+    """The persons to draw, with their heatmaps by row where there are any."""
+    drawn = (sample_of(truth, joints_NJ2, scores_NJ, int(row)) for row in drawn_rows(truth, joints_NJ2))
+    return tuple(s.model_copy(update={"heatmap": heatmaps[s.row]}) if heatmaps else s for s in drawn)
+
+
+def heatmap_of(largest_HW: np.ndarray, to_image_23: np.ndarray, input_hw: tuple[int, int]) -> Heatmap:
+    """A picture of final maps (their maximum over joints) and where it lies in the image.
+
+    Heatmap pixel i is centred on input pixel i * stride, the convention of most codecs here; another's may be half a
+    heatmap pixel off, which no reader of a picture sees. Crops are not rotated at test time.
+    """
+    (rows, columns), (height, width) = largest_HW.shape, input_hw
+    corners_22 = np.array([[-0.5, -0.5], [columns - 0.5, rows - 0.5]]) * (width / columns, height / rows)
+    (x, y), (right, bottom) = corners_22 @ to_image_23[:, :2].T + to_image_23[:, 2]
+    peak = max(float(largest_HW.max()), 0.0)
+    levels_HW = np.clip(largest_HW / (peak or 1.0), 0, 1) * 255
+    return Heatmap(
+        hw=(rows, columns),
+        window=(round(x, 2), round(y, 2), round(right - x, 2), round(bottom - y, 2)),
+        peak=round(peak, 4),
+        pixels=base64.b64encode(zlib.compress(levels_HW.round().astype(np.uint8).tobytes(), 9)).decode(),
+    )
 
 
 def sample_of(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray, row: int) -> Sample:

@@ -155,6 +155,9 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     for slug in slugs:
         catalog.load(slug)
     comparison = site.compare(slugs, results)
+    for line in (*comparison.wins, *comparison.missing):
+        console.print(escape(line), highlight=False)
+    console.print()
     for section in comparison.sections:
         table = plain_table(*section.columns)
         for row in section.rows:

@@ -22,7 +22,7 @@ from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference.mean_pose import predict_mean_pose
-from hpe_bench.inference.predictor import predict
+from hpe_bench.inference.predictor import largest_maps, predict
 from hpe_bench.plan import COST_PROTOCOL, MEAN_POSE, CostRun, MeanPoseRun, TrainingRun
 from hpe_bench.records import CurvePoint, Identity, Measurement, RunRecord, write_atomically
 from hpe_bench.training import checkpoints
@@ -169,6 +169,15 @@ def _score(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, device=device
     )
     measurements, tallies = scoring.score(protocol, data.truth, joints, scores)
+    parts, part_tallies = scoring.breakdown(protocol, data.truth, joints, scores)
+    rows = scoring.drawn_rows(data.truth, joints)
+    maps = largest_maps(
+        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=rows, device=device
+    )
+    heatmaps = {
+        int(row): scoring.heatmap_of(found, data.test.to_image[row], data.test.input_hw)
+        for row, found in zip(rows, maps, strict=True)
+    }
     seconds = Measurement(key="train/seconds", value=round(train_seconds, 1), unit="s", scope="training", n=1)
     return RunRecord(
         id=run.record_id(protocol),
@@ -183,10 +192,10 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(started, device, threads),
-        measurements=(*measurements, seconds),
-        tallies=tallies,
+        measurements=(*measurements, *parts, seconds),
+        tallies=(*tallies, *part_tallies),
         curve=tuple(curve),
-        samples=scoring.samples(data.truth, joints, scores),
+        samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
     )

@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from hpe_bench import catalog, exporting
+from hpe_bench.report import site
+
+ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)
 
@@ -48,3 +51,16 @@ def exported_pocket(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return exporting.to_onnx(variant.builder(variant.joints), variant.input_hw, folder / f"{slug}.onnx")
 
     return export
+
+
+@pytest.fixture(scope="session")
+def built_site(data_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every page of the committed records, and the comparisons that are committed, written anew; half a minute."""
+    folder = tmp_path_factory.mktemp("site") / "reports"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HPE_BENCH_CACHE", str(data_cache))
+        patched.delenv("HPE_BENCH_PAPERS", raising=False)
+        site.write_site(ROOT / "results", folder)
+        for committed in sorted((ROOT / "reports" / "compare").iterdir()):
+            site.write_comparison(committed.name.split("-vs-"), ROOT / "results", folder)
+    return folder

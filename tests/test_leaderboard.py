@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import random
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,6 +96,29 @@ def test_rows_carry_what_the_page_filters_by(board: Leaderboard) -> None:
     assert "data-kept" in group.table.attributes[-1]  # the mean pose stays with its table
 
 
+def test_the_choice_is_among_rows_that_no_other_surely_beats(board: Leaderboard, text: str) -> None:
+    ids = {attrs.get("id") for _, attrs in Page(text).elements}
+    for group in board.measured:
+        lows = [e.interval[0] for e in group.entries if e.interval]
+        unbeaten = [e for e in group.entries if e.interval and e.interval[1] >= max(lows)]
+        assert group.leaders == unbeaten
+        assert group.leaders[0] == group.entries[0]
+        costs = [e.cost_value("latency") for e in unbeaten]
+        chosen = group.cheapest("latency")
+        assert chosen is not None
+        assert chosen.cost_value("latency") == min(c for c in costs if c is not None)
+        assert group.address(chosen).removeprefix("#") in ids
+    assert board.published[0].leaders == []
+    assert board.published[0].cheapest("macs") is None
+
+
+def test_a_published_gain_in_points_is_no_score_of_the_board() -> None:
+    gain = replace(CLAIMS[0], id="gain", metric="ap", kind="value", value=1.0, unit="points", protocol="coco")
+    score = replace(gain, id="score", unit="percent", value=70.0)
+    built = leaderboard.build([LoadedPaper(PAPER, (gain, score), Path("tiny"))], [], site.suite())
+    assert [e.value for e in built.entries] == [70.0]
+
+
 # ---------------------------------------------------------------------------------------------------- plots
 
 
@@ -140,72 +160,6 @@ def test_a_group_is_plotted_against_each_cost_that_three_rows_have(board: Leader
     assert [g.plots for g in board.published] == [()]
     told = Page(str(board.measured[0].plots[0][1])).all("a")
     assert all("MMAC, true count" in (a["aria-label"] or "") and "[" in (a["aria-label"] or "") for a in told)
-
-
-# ---------------------------------------------------------------------------------------------------- script
-
-BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
-
-STEPS = """
-<script>
-(async function () {
-  const form = document.getElementById("filters"), told = {};
-  const restored = () => new Promise((done) => addEventListener("popstate", done, { once: true }));
-  const seen = () => Array.from(document.querySelectorAll(".group:not([hidden]) tbody > tr:not([hidden])"),
-    (row) => row.id || "cost");
-  const pick = (name, value) => {
-    form.elements[name].value = value; form.elements[name].dispatchEvent(new Event("change"));
-  };
-  told.linked = [form.elements.protocol.value, seen(), location.hash];
-  pick("protocol", "");
-  told.all = [seen().length, location.hash];
-  pick("by", "the paper");
-  told.paper = [seen(), location.hash, document.querySelector("details.group").open];
-  pick("paper", "base");
-  told.none = [seen(), form.querySelector(".shown").textContent];
-  history.back();
-  await restored();
-  told.back = [form.elements.paper.value, form.elements.by.value, seen().length];
-  pick("by", "");
-  form.elements.q.value = "RCE tiny"; form.elements.q.dispatchEvent(new Event("input"));
-  told.search = [seen().length, location.hash];
-  form.querySelector("[data-axis=latency]").click();
-  told.axis = [location.hash, new Set(Array.from(document.querySelectorAll("figure:not([hidden])"),
-    (f) => f.dataset.axis)).size, document.querySelectorAll(".dim").length];
-  const mark = document.querySelector("figure:not([hidden]) a[data-row]");
-  mark.dispatchEvent(new Event("focusin", { bubbles: true }));
-  told.told = mark.closest("figure").querySelector(".told").textContent === mark.getAttribute("aria-label") + ".";
-  document.body.innerHTML = "";
-  document.body.appendChild(Object.assign(document.createElement("pre"), { textContent: JSON.stringify(told) }));
-})();
-</script>
-"""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium to run the page's script in")
-def test_filters_live_in_the_address(text: str, tmp_path: Path) -> None:
-    page = tmp_path / "index.html"
-    page.write_text(text.replace("</body>", STEPS + "</body>"))
-    command = [
-        *(str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-        *("--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path / 'profile'}"),
-        *("--virtual-time-budget=5000", "--dump-dom", f"{page.as_uri()}#protocol={DARK}"),
-    ]
-    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    told = json.loads(html.unescape(dumped[dumped.index("<pre>") + 5 : dumped.index("</pre>")]))
-    protocol, rows, _ = told["linked"]
-    assert protocol == DARK
-    assert len(rows) == 4  # three models and the mean pose
-    assert all(f"-{DARK}-" in row for row in rows)
-    everything, address = told["all"]
-    assert (everything, address) == (3 * 4 + 1 + 2, "")  # measured, published, cost at full size
-    assert told["paper"] == [["published-coco-val2017-det56-ap-0"], "#by=the+paper", True]
-    assert told["none"] == [[], "0 of 12 rows"]
-    assert told["back"] == ["", "the paper", 1]
-    found, address = told["search"]
-    assert (found, address) == (3 * 2, "#q=RCE+tiny")  # one model a protocol, and the mean pose
-    assert told["axis"] == ["#q=RCE+tiny&axis=latency", 1, 3 * 3 * 2]
-    assert told["told"]
 
 
 # ---------------------------------------------------------------------------------------------------- files

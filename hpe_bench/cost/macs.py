@@ -56,6 +56,7 @@ class ModuleCost:
     params: int
     macs: int
     macs_hrnet_counter: int
+    activations: int
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _rows(model: nn.Module, by_module: dict[str, Counter[str]]) -> Iterator[Modu
         own = by_module.get(name, Counter())
         params = sum(p.numel() for p in module.parameters(recurse=False))
         if own["macs"] or params:
-            yield ModuleCost(name, type(module).__name__, params, own["macs"], own["at_output"])
+            yield ModuleCost(name, type(module).__name__, params, own["macs"], own["at_output"], own["activations"])
 
 
 def formatted(cost: Cost, digits: int = 3) -> dict[Convention, str]:

@@ -177,7 +177,8 @@ def _row(
         left, right, written = (shapes[name] for name in needed)
         macs, at_output = WORK[node.op_type](node, left, right, written)
         work = Counter(macs=macs // batch, at_output=at_output // batch, activations=prod(written) // batch)
-    return ModuleCost(node.name, node.op_type, params, work["macs"], work["at_output"]), work
+    done = ModuleCost(node.name, node.op_type, params, work["macs"], work["at_output"], work["activations"])
+    return done, work
 
 
 def _kind(node: Any, shapes: dict[str, Shape]) -> str:

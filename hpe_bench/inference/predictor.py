@@ -46,6 +46,24 @@ def predict(
     return np.concatenate(joints).astype(np.float32), np.concatenate(scores).astype(np.float32)
 
 
+@torch.inference_mode()
+def largest_maps(
+    model: nn.Module,
+    crops: CropSet,
+    codec: Codec,
+    activate: Callable[[Tensor], Tensor],
+    *,
+    flip_pairs: tuple[tuple[int, int], ...] | None,
+    rows: np.ndarray,
+    device: str = "cpu",
+) -> np.ndarray:
+    """The maximum over joints of the maps that `predict` decodes, [R,h,w] float32, for a few rows."""
+    model.eval()
+    images = to_batch(torch.from_numpy(np.ascontiguousarray(crops.pixels[rows])).to(device))
+    maps = merged_maps(model, images, codec, activate, flip_pairs)
+    return maps.amax(dim=1).float().cpu().numpy()
+
+
 def merged_maps(
     model: nn.Module,
     images_B3HW: Tensor,

@@ -98,10 +98,15 @@ def by_area(truth: PersonSet, diagnosis: Diagnosis) -> tuple[ErrorRow, ...]:
 
 def by_stature(truth: PersonSet, diagnosis: Diagnosis) -> tuple[ErrorRow, ...]:
     """Thirds of the persons to find by the height of their boxes: for sets whose persons are of one COCO size."""
+    return _split(*stature_bands(truth, diagnosis.wanted), diagnosis)
+
+
+def stature_bands(truth: PersonSet, wanted_N: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the thirds of the wanted persons by the height of their boxes, and everybody's position [N] in them."""
     height_N = truth.box[:, 3]
-    low, high = np.quantile(height_N[diagnosis.wanted], (1 / 3, 2 / 3)) if diagnosis.wanted.any() else (0.0, 0.0)
+    low, high = np.quantile(height_N[wanted_N], (1 / 3, 2 / 3)) if wanted_N.any() else (0.0, 0.0)
     names = (f"below {low:.0f} px", f"{low:.0f} to {high:.0f} px", f"from {high:.0f} px")
-    return _split(names, np.digitize(height_N, (low, high)), diagnosis)
+    return names, np.digitize(height_N, (low, high))
 
 
 def by_hidden(truth: PersonSet, diagnosis: Diagnosis) -> tuple[ErrorRow, ...]:

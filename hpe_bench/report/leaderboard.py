@@ -46,6 +46,20 @@ class Group:
     entries: tuple[Entry, ...]
     plots: tuple[tuple[str, Markup], ...]
 
+    @property
+    def leaders(self) -> list[Entry]:
+        """Rows that no other row is surely ahead of, best score first: their ranks begin at 1."""
+        return [e for e in self.entries if e.rank is not None and e.rank[0] == 1]
+
+    def cheapest(self, key: str) -> Entry | None:
+        """The leader of the least cost; None where no leader's cost was measured."""
+        priced = [(cost, k) for k, e in enumerate(self.leaders) if (cost := e.cost_value(key)) is not None]
+        return self.leaders[min(priced)[1]] if priced else None
+
+    def address(self, entry: Entry) -> str:
+        """Link to an entry's row on the page."""
+        return f"#{self.table.attributes[self.entries.index(entry)]['id']}"
+
 
 @dataclass(frozen=True)
 class Leaderboard:
@@ -399,6 +413,7 @@ def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
                 and claim.status in ("published", "secondary")
                 and claim.value is not None
                 and claim.metric in HEADLINES
+                and claim.unit == "percent"  # a gain in points is no score
                 and claim.protocol
             ):
                 groups.setdefault((claim.protocol, claim.metric), []).append((loaded.paper.slug, claim))

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import claims_view, figures, gallery, joint_groups, latency_view, provenance_view, tables
+from hpe_bench.report import (
+    claims_view,
+    diagnosis_view,
+    figures,
+    gallery,
+    joint_groups,
+    latency_view,
+    provenance_view,
+    tables,
+)
+from hpe_bench.report.architecture import Architecture
 from hpe_bench.report.claims_view import ClaimView, Waiting
+from hpe_bench.report.diagnosis_view import Model
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
 from hpe_bench.report.joint_groups import Drawing
@@ -35,8 +46,6 @@ from hpe_bench.verdicts import Status, Verdict, commands, count, evidence, judge
 from hpe_bench.verdicts.evidence import Records
 
 TRUE_COUNT = ("true multiply-adds", "true count")
-RENDERED = "Scenes of the embedded data set, rendered again for this page."
-PLAIN = "On a plain ground where the image cannot be had again, or is a photograph that may not be passed on."
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,7 @@ class PaperPage:
     headline: Study
     ablations: tuple[Study, ...]
     joint_groups: tuple[Drawing, ...]
+    architectures: tuple[Architecture, ...]
     costs: tuple[Table, ...]
     latency: tuple[LatencyView, ...]
     cost_command: str
@@ -118,19 +128,23 @@ class PaperPage:
         """Every table of the page, for the downloads beside it."""
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
-        return [
-            *found,
-            *self.costs,
-            *(v.table for v in self.latency),
-            self.protocols,
-            *(t for t in (self.environments, self.runs) if t is not None),
-        ]
+        found += [a.stages for a in self.architectures]
+        found += [*self.costs, *(v.table for v in self.latency), self.protocols]
+        return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
 def build(
-    paper: Paper, claims: Sequence[Claim], records: Records, protocols: Protocols, images: dict[str, Images]
+    paper: Paper,
+    claims: Sequence[Claim],
+    records: Records,
+    protocols: Protocols,
+    images: dict[str, Images],
+    architectures: Sequence[Architecture] = (),
 ) -> PaperPage:
-    """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown."""
+    """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
+
+    `architectures` are drawn from the code of the paper's models, which nothing else here runs.
+    """
     verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
@@ -147,6 +161,7 @@ def build(
         headline=_study(paper, paper.headline, results[paper.headline.name]),
         ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
         joint_groups=joint_groups.drawings(paper.joint_groups),
+        architectures=tuple(architectures),
         costs=_costs(paper, claims, own),
         latency=latency_view.views(paper, own),
         cost_command=commands.cost(paper),
@@ -229,12 +244,21 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
     place = f"{identifier(result.where.protocol)}-{identifier(result.where.test_digest[:6])}"
     name = f"{study.name}-{result.where.scale}-{place}".replace(".", "-")
     # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
+    models = _models(result)
+    caption = f"{where(result.where)}: what the labelled joints of found persons are, errors by kind. The rest is good."
     drawn = [
         figures.accuracy_against_macs(f"macs-{name}", result, result.run),
         figures.by_joint(f"joints-{name}", result, result.run) if len(result.run) <= 4 else None,
+        diagnosis_view.kinds_figure(f"kinds-{name}", caption, models) if len(models) <= 3 else None,
         figures.training_curves(f"curves-{name}", result, result.run) if is_open else None,
     ]
+    parts = f"{where(result.where)}: by visibility and size."
     folded = (
+        ("By visibility and size", diagnosis_view.parts_table(f"parts-{name}", parts, models, result.key)),
+        (
+            "Kinds of errors",
+            diagnosis_view.kinds_table(f"kinds-table-{name}", f"{where(result.where)}: kinds.", models),
+        ),
         ("Every metric of these runs", tables.metrics_table(result, f"metrics-{name}", joints=False)),
         ("Joint by joint", tables.metrics_table(result, f"metrics-joints-{name}", joints=True)),
     )
@@ -245,6 +269,12 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
         tuple(f for f in drawn if f is not None),
         is_open,
     )
+
+
+def _models(result: StudyResult) -> list[Model]:
+    """The arms that were run, the control first."""
+    ordered = sorted(result.run, key=lambda a: not a.is_control)
+    return [Model(arm_label(a.arm), a.style, evidence.by_seed(a.runs)) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight
@@ -370,7 +400,7 @@ def _galleries(results: Sequence[StudyResult], images: dict[str, Images]) -> tup
         persons = gallery.persons(result, images.get(name))
         if persons:
             seed = gallery.run_of(result).identity.seed
-            ground = RENDERED if all(p.has_pixels for p in persons) else PLAIN
+            ground = gallery.RENDERED if all(p.has_pixels for p in persons) else gallery.PLAIN
             found[data] = Gallery(f"{where(result.where)}, seed {seed}. {ground}", tuple(persons))
     return tuple(found.values())
 

@@ -27,6 +27,7 @@ from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.records import RunRecord, write_atomically
 from hpe_bench.report import (
+    architecture,
     ceilings_page,
     comparison,
     costs_page,
@@ -41,6 +42,7 @@ from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
 from hpe_bench.report.score_page import ScorePage
 from hpe_bench.report.tables import Table
+from hpe_bench.report.text import metric, number, span
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 STATIC = Path(__file__).parent / "static"
@@ -73,7 +75,8 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 
 def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
     slug = loaded.paper.slug
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()))
+    drawn = architecture.architectures(loaded.paper, loaded.claims)
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
@@ -143,7 +146,9 @@ def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], re
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return comparison.build([catalog.load(s) for s in slugs], records.load_all(results), suite())
+    return comparison.build(
+        [catalog.load(s) for s in slugs], records.load_all(results), suite(), pixels.readers(suite())
+    )
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
@@ -174,6 +179,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(metric=metric, number=number, span=span)
     text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
 

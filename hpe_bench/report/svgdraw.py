@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,14 @@ import numpy as np
 from markupsafe import Markup
 
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16, Skeleton
-from hpe_bench.records import Sample
+from hpe_bench.records import Heatmap, Sample
 from hpe_bench.report.theme import Style
 
 LARGE_ERROR = 0.1  # of the box diagonal: a joint further off is marked
 MARGIN = 0.15  # of the drawn square, around what must be seen
 CROP_SIDE_PX = 320  # of an embedded picture, at most
 JPEG_QUALITY = 82
+HEAT_BGR, HEAT_ALPHA = (40, 190, 255), 220  # colour of a heatmap and its opacity at the peak
 
 
 def skeleton_of(joints: int) -> Skeleton:
@@ -56,7 +58,8 @@ def person(sample: Sample, image: np.ndarray | None, window: Window, label: str)
     `image` is uint8 RGB [height, width, 3] or None for a plain ground.
     """
     unit = window.side / 100  # stroke widths follow the person's size
-    body = [_ground(image, window), _limbs(sample, sample.truth, "truth", unit, only_labelled=True)]
+    body = [_ground(image, window), "" if sample.heatmap is None else _heat(sample.heatmap)]
+    body += [_limbs(sample, sample.truth, "truth", unit, only_labelled=True)]
     body += [_limbs(sample, sample.predicted, "guess", unit, only_labelled=False), _errors(sample, unit)]
     box = f"{window.x:.1f} {window.y:.1f} {window.side:.1f} {window.side:.1f}"
     return Markup(
@@ -94,6 +97,28 @@ def _jpeg(image: np.ndarray, w: Window) -> str:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return base64.b64encode(data.tobytes()).decode()
+
+
+def heat_levels(found: Heatmap) -> np.ndarray:
+    """Levels [rows, columns] uint8; 255 is the peak. ValueError where the record's bytes are not what it says."""
+    data = zlib.decompress(base64.b64decode(found.pixels))
+    if len(data) != found.hw[0] * found.hw[1]:
+        raise ValueError(f"a heatmap of {found.hw[0]}x{found.hw[1]} has {len(data)} bytes; score its run again")
+    return np.frombuffer(data, np.uint8).reshape(found.hw)
+
+
+def _heat(found: Heatmap) -> str:
+    """The heatmap as a glow over its part of the image, hidden until a reader asks for it."""
+    levels = heat_levels(found)
+    glow = np.empty((*found.hw, 4), np.uint8)  # OpenCV's order: blue, green, red, alpha
+    glow[..., :3] = HEAT_BGR
+    glow[..., 3] = (HEAT_ALPHA * (levels / 255) ** 0.5).round()
+    done, data = cv2.imencode(".png", glow)
+    assert done
+    x, y, w, h = found.window
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"'
+    href = base64.b64encode(data.tobytes()).decode()
+    return f'<image class="heat" {place} preserveAspectRatio="none" href="data:image/png;base64,{href}"/>'
 
 
 def _limbs(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import svgdraw
 from hpe_bench.report.studies import ArmResult, StudyResult, latency, sample_size, scope_of, short_scopes
@@ -202,7 +203,7 @@ def latency_cell(record: RunRecord, m: Measurement | None, base: Measurement | N
 def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
     """Every accuracy key of the arms that were run, mean over seeds; single joints in a table of their own."""
     measured = [m.key for a in result.run for r in a.runs for m in r.measurements if m.unit == "percent"]
-    keys = [k for k in measured if ("/joint/" in k) == joints]
+    keys = [k for k in measured if ("/joint/" in k) == joints and not k.startswith(PREFIX)]
     if not keys:
         return None
     columns = (Column("Metric, %"), *(Column(arm_label(a.arm), numeric=True) for a in result.run))

@@ -16,6 +16,7 @@
   const buttons = Array.from(form.querySelectorAll("button[data-axis]"));
   const figures = Array.from(document.querySelectorAll("figure[data-axis]"));
   const shown = form.querySelector(".shown");
+  const nothing = document.getElementById("nothing");
   let filtered = false;
   const texts = new Map(); // of rows, read when first searched
 
@@ -52,6 +53,7 @@
     filtered = active;
     sections.forEach(function (section) { section.hidden = !section.querySelector(".group:not([hidden])"); });
     figures.forEach(function (figure) { figure.hidden = figure.dataset.axis !== axis(); });
+    nothing.hidden = count > 0;
     shown.textContent = count === total ? total + " rows" : count + " of " + total + " rows";
   }
 

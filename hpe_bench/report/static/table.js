@@ -5,8 +5,12 @@
     const cell = row.cells[index];
     if (!cell) return null;
     if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
-    const text = cell.textContent.trim();
-    return text === "" || text === "–" ? null : text.toLowerCase();
+    // The label goes before its second line, which only tells equal labels apart.
+    const parts = Array.from((cell.querySelector(".cell") || cell).childNodes, function (n) { return n.textContent; });
+    const text = parts.join("\n").trim();
+    if (text === "" || text === "–") return null;
+    const span = /^\[([+−-]?[\d.]+),/.exec(text); // an interval goes by its lower end
+    return span ? Number(span[1].replace("−", "-")) : text.toLowerCase();
   }
 
   const words = new Intl.Collator("en", { numeric: true });

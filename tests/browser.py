@@ -1,0 +1,82 @@
+"""Pages in a real browser: Chromium driven by Playwright, with every complaint and every request of a page watched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+VARIABLE = "HPE_BENCH_CHROMIUM"
+LOCAL = ("file:", "data:", "blob:", "about:")
+DESK_PX, PHONE_PX = 1280, 390  # widths of the window
+ROOT = Path(__file__).parents[1]
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
+
+
+def chromium() -> str | None:
+    """The Chromium that the environment variable names, or the first one on PATH; None without any."""
+    return os.environ.get(VARIABLE) or next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """A headless Chromium. Raises ValueError that says what to install."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise ValueError(f"no Playwright ({error}): pip install 'hpe-bench[dev]'") from None
+    executable = chromium()
+    if executable is None:
+        raise ValueError(f"no Chromium: install one ({' or '.join(NAMES)} on PATH), or name it in {VARIABLE}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Visits:
+    """Opens pages and keeps what went wrong on any of them: script errors, console errors, requests that leave."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.problems: list[str] = []
+
+    def __call__(self, address: str, width_px: int = DESK_PX, **emulated: Any) -> Page:
+        """The page in a window of its own; `emulated` as in Playwright's `new_context`, such as color_scheme."""
+        context = self.browser.new_context(viewport={"width": width_px, "height": 900}, **emulated)
+        context.set_default_timeout(20_000)
+        context.route("**/*", self._watch)
+        page = context.new_page()
+        page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.goto(address)
+        return page
+
+    def _watch(self, route: Route) -> None:
+        if route.request.url.startswith(LOCAL):
+            route.continue_()
+        else:
+            self.problems.append(f"a request leaves the page: {route.request.url}")
+            route.abort()
+
+
+def unfold(page: Page) -> None:
+    """Open everything that is folded and lay out what is out of sight, so that all of a page is looked at."""
+    page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
+    page.add_style_tag(content=".group { content-visibility: visible !important; }")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core objects to, one line an element; all of its rules, best practices too."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    return page.evaluate(
+        """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.flatMap(
+            (rule) => rule.nodes.map((node) => `${rule.id}: ${rule.help}: ${node.html.slice(0, 160)}`))"""
+    )

@@ -1,0 +1,530 @@
+"""The pages of the committed records in a real browser: they work, stay by themselves, and can be read by everyone.
+
+Every page is opened from its file. Beside what a test asks, each one fails on errors in the console and on requests
+that leave the page.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hpe_bench.report import entries, site
+from hpe_bench.report.entries import Entry
+from hpe_bench.report.leaderboard import Group, Leaderboard
+from hpe_bench.report.tables import Cell, Column, Table
+from tests import browser
+from tests.browser import PHONE_PX, Visits, unfold, violations
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = pytest.mark.slow
+
+PAGES = {
+    "index": "index.html",
+    "paper": "fasterpose/index.html",
+    "comparison": "compare/simple_baseline-vs-fasterpose/index.html",
+    "ceilings": "ceilings/index.html",
+}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"width_px": PHONE_PX},
+}
+every_page = pytest.mark.parametrize("name", PAGES.values(), ids=PAGES.keys())
+every_look = pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(browser.launched())
+        except ValueError as error:
+            pytest.skip(str(error))
+        yield running
+
+
+@pytest.fixture
+def visits(chromium: Browser) -> Iterator[Visits]:
+    """Opens pages; at the end nothing may have gone wrong on any of them."""
+    watched = Visits(chromium)
+    yield watched
+    for context in chromium.contexts:
+        context.close()
+    assert watched.problems == []
+
+
+@pytest.fixture
+def index(visits: Visits, built_site: Path) -> Page:
+    """The leaderboard, freshly opened."""
+    return visits((built_site / "index.html").as_uri())
+
+
+def address(page: Page) -> str:
+    """The fragment of a page's address."""
+    return page.evaluate("location.hash")
+
+
+# ---------------------------------------------------------------------------------------------------- the watch
+
+
+def test_what_goes_wrong_on_a_page_is_seen(chromium: Browser, tmp_path: Path) -> None:
+    watched = Visits(chromium)
+    bad = tmp_path / "bad.html"
+    bad.write_text('<img src="http://example.org/x.png"><script>console.error("said"); throw Error("thrown")</script>')
+    watched(bad.as_uri()).context.close()
+    assert {"said", "thrown"} < set(watched.problems)
+    assert "a request leaves the page: http://example.org/x.png" in watched.problems
+
+
+def test_what_cannot_be_read_is_seen(visits: Visits, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text('<body style="background: #fff"><p style="color: #ddd">pale</p><button></button>')
+    found = {line.partition(":")[0] for line in violations(visits(bad.as_uri()))}
+    assert {"color-contrast", "button-name", "html-has-lang"} <= found
+
+
+# ---------------------------------------------------------------------------------------------------- sorting
+
+
+def crafted(*columns: tuple[Column, list[Cell]]) -> str:
+    """The leaderboard with one table, made of these columns."""
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    table = Table("crafted", "Made to be hard to sort.", tuple(c for c, _ in columns), rows)
+    board = Leaderboard(papers=(), measured=(), costs=table, published=(), has_ceilings=False)
+    return site.render("leaderboard.html.j2", board=board, root="")
+
+
+TEXTS = """(table, column) => Array.from(table.tBodies[0].rows, (row) =>
+    (row.cells[column].querySelector(".cell")?.firstChild ?? row.cells[column]).textContent.trim())"""
+
+
+def texts(table: Locator, column: int) -> list[str]:
+    """What stands in a column, top to bottom, without second lines."""
+    return table.evaluate(TEXTS, column)
+
+
+def test_sorting_is_by_number_with_ties_in_place_and_empty_cells_last(visits: Visits, tmp_path: Path) -> None:
+    numbers = [("9", 9.0), ("100", 100.0), ("–", None), ("10", 10.0), ("9", 9.0), ("1,000", 1000.0)]
+    spans = ["[−1.0, 2.0]", "[+9.5, +9.9]", "", "[+10.1, +11]", "[−3.2, −2.0]", "[+0.5, +0.7]"]
+    sizes = ["96×64", "256×192", "–", "128×96", "64×64", "1024×768"]
+    page_text = crafted(
+        (Column("Name"), [Cell(name) for name in "abcdef"]),
+        (Column("Number", numeric=True), [Cell(text, sort=value) for text, value in numbers]),
+        (Column("Interval"), [Cell(text) for text in spans]),
+        (Column("Size"), [Cell(text) for text in sizes]),
+    )
+    (tmp_path / "index.html").write_text(page_text)
+    page = visits((tmp_path / "index.html").as_uri())
+    table = page.locator("#crafted")
+
+    def orders(column: str) -> list[str]:
+        button = table.get_by_role("button", name=column)
+        found = []
+        for _ in range(2):
+            button.click()
+            found.append("".join(texts(table, 0)))
+        return found
+
+    assert orders("Number") == ["fbdaec", "aedbfc"]  # descending first; a and e are a tie
+    assert orders("Name") == ["abcdef", "fedcba"]
+    assert orders("Interval") == ["eafbdc", "dbfaec"]
+    assert orders("Size") == ["eadbfc", "fbdaec"]
+
+
+CLICK_ALL = (
+    """(table) => Array.from(table.tHead.rows[0].cells, (head, column) => [1, 2].map(() => {
+    head.querySelector("button").click();
+    const marked = Array.from(table.querySelectorAll("th[aria-sort]"));
+    return [column, marked.length === 1 && marked[0] === head && head.getAttribute("aria-sort"), ("""
+    + TEXTS
+    + """)(table, column)];
+})).flat()"""
+)
+
+
+@every_page
+def test_every_sortable_column_sorts_both_ways(visits: Visits, built_site: Path, name: str) -> None:
+    page = visits((built_site / name).as_uri())
+    tables = page.locator("table.sortable:has(button.sort)").all()
+    assert tables
+    for table in tables:
+        told = table.evaluate(CLICK_ALL)
+        assert [way for _, way, _ in told[:2]] in (["ascending", "descending"], ["descending", "ascending"])
+        for column, way, shown in told:
+            assert in_order(page, shown, way), (table.get_attribute("id"), column, way)
+
+
+def in_order(page: Page, shown: list[str], way: str) -> bool:
+    """By the numbers shown where there are numbers, else as the browser collates words; empty cells last."""
+    sign = {"ascending": 1, "descending": -1}[way]
+    filled = [t for t in shown if t not in ("", "–")]
+    numbers = [sign * v for t in filled if (v := as_number(t)) is not None]
+    words = [t for t in filled if as_number(t) is None]
+    descents = """([words, sign]) => words.slice(1).filter(
+        (word, i) => sign * words[i].localeCompare(word, "en", { numeric: true }) > 0)"""
+    return (
+        shown[: len(filled)] == filled and numbers == sorted(numbers) and page.evaluate(descents, [words, sign]) == []
+    )
+
+
+def as_number(text: str) -> float | None:
+    """The number that a cell begins with, if it begins with one: 1,234.5, +0.3, [−1.2, 3.4] or a rank of 4–10."""
+    found = re.match(r"\[?([+−-]?[\d,]*\d(?:\.\d+)?)(?![\w×])", text)
+    return float(found[1].replace("−", "-").replace(",", "")) if found else None
+
+
+# ---------------------------------------------------------------------------------------------------- filters, links
+
+
+def rows(page: Page) -> list[str]:
+    """Ids of the rows that can be filtered and are shown."""
+    return page.evaluate(
+        """Array.from(document.querySelectorAll(".group:not([hidden]) tbody > tr[data-paper]:not([hidden])"),
+            (row) => row.id || row.cells[0].textContent)"""
+    )
+
+
+@pytest.mark.parametrize("facet", ["data", "protocol", "scale", "by", "paper"])
+def test_a_filter_shows_the_rows_it_names_and_no_others(index: Page, facet: str) -> None:
+    everything = rows(index)
+    select = index.locator(f"#filters select[name={facet}]")
+    parts = []
+    for value in select.locator("option").evaluate_all("options => options.slice(1).map((o) => o.value)"):
+        select.select_option(value)
+        shown = rows(index)
+        expected = f"document.querySelectorAll('tr[data-{facet}=\"{value}\"]').length"
+        assert len(shown) == index.evaluate(expected) > 0
+        assert index.locator("#filters .shown").inner_text() == f"{len(shown)} of {len(everything)} rows"
+        parts += shown
+        kept = index.locator(".group:not([hidden]) tr[data-kept]")
+        assert all(row.get_attribute("hidden") is None for row in kept.all())  # what a model must beat stays
+    if facet in ("scale", "by", "paper"):  # cost rows have neither data set nor protocol
+        assert sorted(parts) == sorted(everything)
+    index.get_by_role("button", name="Show all").click()
+    assert rows(index) == everything
+    assert address(index) == ""
+
+
+def test_search_finds_rows_with_all_words_in_any_order(index: Page) -> None:
+    index.locator("#filters [name=q]").fill("POCKET_MSE hrnet")
+    found = index.evaluate(
+        """Array.from(document.querySelectorAll(".group:not([hidden]) tr[data-paper]:not([hidden])"),
+            (row) => row.textContent)"""
+    )
+    assert found
+    assert all("pocket_mse" in text and "hrnet" in text for text in found)
+    index.locator("#filters [name=q]").fill("no such model")
+    assert rows(index) == []
+    assert index.locator("#nothing").is_visible()
+    assert not index.locator("#measured").is_visible()
+
+
+def test_a_link_opens_the_same_view_and_back_undoes_it(index: Page, visits: Visits) -> None:
+    filters = index.locator("#filters")
+    before = rows(index)
+    filters.locator("[name=paper]").select_option("hrnet")
+    one = rows(index)
+    filters.locator("[name=q]").press_sequentially("pocket")
+    two = rows(index)
+    filters.locator("[data-axis=latency]").click()
+    assert len(before) > len(one) > len(two) > 0
+
+    other = visits(index.url)
+    assert rows(other) == two
+    assert other.locator("#filters [name=paper]").input_value() == "hrnet"
+    assert other.locator("#filters [name=q]").input_value() == "pocket"
+    assert other.locator("#filters [data-axis=latency]").get_attribute("aria-pressed") == "true"
+    assert other.locator("#filters").is_visible()
+
+    index.go_back()
+    assert index.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
+    assert rows(index) == two
+    index.go_back()  # the whole word at once
+    assert rows(index) == one
+    index.go_back()
+    assert rows(index) == before
+    index.go_forward()
+    assert rows(index) == one
+
+
+def test_an_address_of_nonsense_shows_everything(visits: Visits, index: Page) -> None:
+    strange = visits(index.url + "#paper=nobody&axis=height&zz=1")
+    assert rows(strange) == rows(index)
+    assert strange.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
+
+
+def test_claims_of_a_paper_are_filtered_by_verdict_and_by_word(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / PAGES["paper"]).as_uri())
+    claims = page.locator("#claims-table > tbody:not([hidden])")
+    total = claims.count()
+    page.locator("[data-status=confirmed]").click()
+    confirmed = claims.count()
+    assert 0 < confirmed < total
+    assert all("confirmed" in (c.get_attribute("data-statuses") or "") for c in claims.all())
+    page.locator("[data-search]").fill("no such claim")
+    assert claims.count() == 0
+    page.locator("[data-search]").fill("")
+    page.locator("[data-status=confirmed]").click()
+    assert claims.count() == total
+
+
+# ---------------------------------------------------------------------------------------------------- plots
+
+
+def test_buttons_choose_the_cost_that_plots_show(index: Page) -> None:
+    for key in ("latency", "params", "macs"):
+        index.locator(f"[data-axis={key}]").first.click()
+        seen = index.evaluate("Array.from(document.querySelectorAll('figure:not([hidden])'), (f) => f.dataset.axis)")
+        assert seen
+        assert set(seen) == {key}
+        assert index.locator("#filters [aria-pressed=true]").get_attribute("data-axis") == key
+
+
+def test_a_mark_tells_its_model_to_pointer_and_keyboard(index: Page) -> None:
+    figure = index.locator("#measured figure:visible").first
+    marks = figure.locator("a[data-row]")
+    marks.first.scroll_into_view_if_needed()
+    marks.last.locator("circle").hover()
+    assert figure.locator(".told").inner_text() == f"{marks.last.get_attribute('aria-label')}."
+    marks.first.focus()
+    assert figure.locator(".told").inner_text() == f"{marks.first.get_attribute('aria-label')}."
+    row = index.locator(f"[id='{marks.first.get_attribute('data-row')}']")
+    value = row.locator("td.num .cell").first.inner_text()
+    assert f": {value} % " in (marks.first.get_attribute("aria-label") or "")
+
+
+def test_marks_of_hidden_rows_are_dimmed(index: Page) -> None:
+    index.locator("#filters [name=paper]").select_option("hrnet")
+    hidden = index.evaluate("new Set(Array.from(document.querySelectorAll('tr[hidden]'), (row) => row.id)).size")
+    assert hidden > 0
+    wrong = """Array.from(document.querySelectorAll("a[data-row]")).filter((mark) =>
+        mark.classList.contains("dim") !== document.getElementById(mark.dataset.row).hidden).length"""
+    assert index.evaluate(wrong) == 0
+
+
+# ---------------------------------------------------------------------------------------------------- links
+
+
+@functools.cache
+def ids(file: Path) -> frozenset[str]:
+    return frozenset(re.findall(r'\sid="([^"]+)"', file.read_text(encoding="utf-8")))
+
+
+def file_of(page: Page, href: str) -> Path:
+    """The file that a link of a page names."""
+    return Path(page.evaluate("(href) => decodeURI(new URL(href, location).pathname)", href))
+
+
+@every_page
+def test_links_lead_to_an_element_of_a_page(visits: Visits, built_site: Path, name: str) -> None:
+    page = visits((built_site / name).as_uri())
+    hrefs = "all => all.map((a) => a.getAttribute('href'))"
+    found = set(page.locator("a:not([href^=http])").evaluate_all(hrefs))
+    assert found
+    for href in found:
+        file, _, fragment = href.partition("#")
+        target = file_of(page, file or page.url)
+        if target.is_relative_to(built_site):  # others lead to the repository's documents
+            assert target.is_file(), href
+            assert not fragment or fragment in ids(target), href
+        else:
+            assert (browser.ROOT / target.relative_to(built_site.parent)).is_file(), href
+
+
+def test_a_measured_number_leads_to_its_record(index: Page) -> None:
+    link = index.locator("#measured td.num a").first
+    record = (link.get_attribute("href") or "").partition("#")[2]
+    link.click()
+    row = index.locator(f"[id='{record}']")
+    row.wait_for(state="visible")  # its details were unfolded
+    assert row.evaluate("(row) => row.matches(':target')")
+    seen = """(id) => {
+        const y = document.getElementById(id).getBoundingClientRect().top;
+        return 0 <= y && y < innerHeight;
+    }"""
+    index.wait_for_function(seen, arg=record)  # it scrolls there
+    assert record.removeprefix("record-").startswith(row.locator("th .cell").inner_text())
+
+
+@every_page
+def test_tables_download_with_as_many_rows_as_they_show(visits: Visits, built_site: Path, name: str) -> None:
+    page = visits((built_site / name).as_uri())
+    tables = page.locator("table:has(caption a.download[href^='tables/'])").all()
+    assert tables
+    for table in tables:
+        href = table.locator("caption a.download").get_attribute("href")
+        assert href is not None
+        with file_of(page, href).open(encoding="utf-8", newline="") as file:
+            header, *downloaded = csv.reader(file)
+        assert all(len(row) == len(header) for row in downloaded), href
+        assert len(downloaded) == table.locator("tbody > tr").count(), href
+
+
+def test_the_whole_board_downloads_as_csv_and_json(index: Page) -> None:
+    shown = index.locator("#measured tr[data-paper], #published tr[data-paper]").count()
+    found = {}
+    for kind in ("csv", "json"):
+        href = index.locator("#filters ~ .note a[download]", has_text=kind.upper()).get_attribute("href")
+        found[kind] = file_of(index, href or "").read_text(encoding="utf-8")
+    listed, objects = list(csv.DictReader(found["csv"].splitlines())), json.loads(found["json"])
+    assert len(listed) == len(objects) == shown
+    assert [float(row["value_percent"]) for row in listed] == [o["value_percent"] for o in objects]
+
+
+# ---------------------------------------------------------------------------------------------------- for everyone
+
+
+@every_look
+@every_page
+def test_axe_finds_nothing(visits: Visits, built_site: Path, name: str, look: dict[str, Any]) -> None:
+    page = visits((built_site / name).as_uri(), **look)
+    unfold(page)
+    assert violations(page) == []
+
+
+@every_page
+def test_a_phone_scrolls_down_only(visits: Visits, built_site: Path, name: str) -> None:
+    """Whatever is wider than the window scrolls inside its own box."""
+    page = visits((built_site / name).as_uri(), PHONE_PX)
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
+    cut = """Array.from(document.querySelectorAll("main *")).filter((e) => {
+        const box = e.getBoundingClientRect();
+        return box.width > 1 && box.right > innerWidth + 1 && !e.closest(".table-box, .figure-box, pre, .sr");
+    }).map((e) => e.outerHTML.slice(0, 120))"""
+    assert page.evaluate(cut) == []
+
+
+def test_columns_can_be_sorted_on_a_phone(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri(), PHONE_PX)
+    table = page.locator("#measured table").first
+    button = table.get_by_role("button", name="Latency")
+    assert button.is_visible()
+    button.click()
+    assert in_order(page, texts(table, 9), "descending")
+
+
+A4_PX = 718  # the width of A4 between margins of 10 mm, 96 px to the inch
+CUT_OFF = """Array.from(document.querySelectorAll(".table-box, .figure-box, pre"))
+    .filter((box) => box.scrollWidth > box.clientWidth + 1)
+    .map((box) => `${box.scrollWidth} of ${box.clientWidth} px: ${box.textContent.trim().slice(0, 80)}`)"""
+
+
+@every_page
+def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site: Path, name: str) -> None:
+    page = visits((built_site / name).as_uri(), color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert not page.locator(".filters:visible, .toc:visible, .download:visible, .skip:visible").count()
+    style = (
+        "(e) => { const s = getComputedStyle(e); return [s.color, s.backgroundColor].map((c) => c.match(/\\d+/g)[0]); }"
+    )
+    ink, paper = map(int, page.locator("body").evaluate(style))
+    assert ink < 64
+    assert paper == 255
+    unfold(page)
+    page.set_viewport_size({"width": A4_PX, "height": 1000})
+    assert page.evaluate(CUT_OFF) == []
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, built_site: Path) -> None:
+    index = visits((built_site / "index.html").as_uri(), reduced_motion="reduce")  # no half-scrolled states
+    reached = []
+    for _ in range(60):
+        index.keyboard.press("Tab")
+        reached.append(index.evaluate(FOCUSED))
+        if reached[-1]["name"] == "reset":
+            break
+    names = [r["name"] for r in reached]
+    assert names[0] == "skip"
+    wanted = ["sort", "data", "protocol", "scale", "by", "paper", "q", "macs", "latency", "params", "reset"]
+    assert [n for n in dict.fromkeys(names) if n in wanted] == wanted, "in the order of the page"
+    assert [r for r in reached if not r["outlined"]] == [], "focus is seen"
+    assert [r for r in reached if not r["inside"]] == [], "focus is never out of sight"
+
+
+FOCUSED = """(() => {
+  const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
+  return {
+    name: e.name || e.dataset.axis || e.type === "reset" && "reset" || e.className || e.textContent.trim(),
+    outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+    inside: box.width > 1 && box.bottom > 0 && box.top < innerHeight && box.left >= 0 && box.right <= innerWidth,
+  };
+})()"""
+
+
+def test_enter_and_space_sort(index: Page) -> None:
+    table = index.locator("#measured table").first
+    button = table.get_by_role("button", name="Latency")
+    head = button.locator("xpath=..")
+    button.focus()
+    index.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    index.keyboard.press("Space")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert index.evaluate("document.activeElement.textContent") == button.inner_text()
+
+
+def test_nothing_moves_where_motion_is_unwanted(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri(), reduced_motion="reduce")
+    moving = """Array.from(document.querySelectorAll("*")).filter((e) => {
+        const s = getComputedStyle(e);
+        return s.scrollBehavior === "smooth" || s.animationName !== "none" || parseFloat(s.transitionDuration) > 0;
+    }).length"""
+    assert page.evaluate(moving) == 0
+
+
+def test_everything_is_shown_without_scripts(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri(), java_script_enabled=False)
+    assert not page.locator("#filters").is_visible()
+    assert page.locator("#measured tbody tr").first.is_visible()
+    assert page.locator("#measured figure").last.is_visible()
+
+
+# ---------------------------------------------------------------------------------------------------- ten thousand rows
+
+MANY = 10_000
+
+
+def many_rows() -> Leaderboard:
+    """A board of five protocols with 2,000 models each, their order shuffled by a full cycle of steps."""
+    groups = []
+    for p in range(5):
+        size = MANY // 5
+        made = [
+            Entry("us", "pocket", f"data{p}-v1", "pck@0.2", f"paper{i % 7}", f"v{i}", (i * 977 % size) / 20)
+            for i in range(size)
+        ]
+        cells = tuple((Cell(e.variant, note=e.paper), Cell(f"{e.value:.1f}", sort=e.value)) for e in made)
+        attributes = tuple({"id": f"row-{p}-{i}", **e.facets} for i, e in enumerate(made))
+        columns = (Column("Model"), Column("PCK, %", numeric=True))
+        table = Table(f"many-{p}", f"Protocol {p}.", columns, cells, attributes=attributes)
+        groups.append(Group(table, tuple(made), ()))
+    return Leaderboard(papers=(), measured=tuple(groups), costs=None, published=(), has_ceilings=False)
+
+
+def test_ten_thousand_rows_sort_and_filter(visits: Visits, tmp_path: Path) -> None:
+    board = many_rows()
+    (tmp_path / "index.html").write_text(site.render("leaderboard.html.j2", board=board, root=""))
+    page = visits((tmp_path / "index.html").as_uri())
+    assert page.locator("#filters .shown").inner_text() == f"{MANY} rows"
+    table = page.locator("#many-3")
+    table.get_by_role("button", name="PCK").click()
+    assert texts(table, 1) == [f"{i / 20:.1f}" for i in reversed(range(MANY // 5))]
+    page.locator("#filters [name=paper]").select_option("paper3")
+    expected = sum(e.paper == "paper3" for e in board.entries)
+    assert len(rows(page)) == expected
+    page.locator("#filters [name=q]").fill("v1990")
+    assert len(rows(page)) == sum(e.paper == "paper3" and "v1990" in e.variant for e in board.entries)
+    assert len(entries.as_csv(board.entries).splitlines()) == MANY + 1
