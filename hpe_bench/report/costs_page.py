@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost.timings import peak_of
 from hpe_bench.declare import Claim, Variant
 from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import plots, svgdraw
 from hpe_bench.report.claims_view import ORIGIN, published
 from hpe_bench.report.figures import Figure
-from hpe_bench.report.latency_view import peak_of
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table, amount, latency_cell
 from hpe_bench.report.text import NO_BREAK, exact, number, plural, signed, significant, size, unit_text
 from hpe_bench.report.theme import Style

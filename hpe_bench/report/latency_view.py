@@ -11,6 +11,7 @@ from hpe_bench.cost.timings import (
     gmacs_per_second,
     images_per_second,
     latency_of,
+    peak_of,
     ratio,
     spread_of,
 )
@@ -72,13 +73,6 @@ def alike(a: Timing, b: Timing) -> bool:
     return conditions[0] == conditions[1] and a.status == "done"
 
 
-def peak_of(record: RunRecord, threads: int) -> float | None:
-    """The machine's peak in float32 GMAC/s: the faster of matrix product and convolution."""
-    scope = plural(threads, "thread").replace(NO_BREAK, " ")
-    peaks = [m.value for m in record.measurements if m.key.startswith("peak/") and m.scope == scope]
-    return max(peaks, default=None)
-
-
 def scope_of(input_hw: tuple[int, int]) -> str:
     """The scope of counts of an input size."""
     return f"one image of {input_hw[0]}x{input_hw[1]}"
@@ -100,8 +94,9 @@ def median_ms(timing: Timing) -> float:
 
 NOTE = (
     "Median of single calls; below it its 95 % interval over rounds, p90, from 100 calls on p99, the spread "
-    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the share of what a "
-    "matrix product or convolution reaches on the same threads. Of eager: ratio to eager float32, below 1 is faster. "
+    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the "
+    "share of what a matrix product or convolution reaches on the same threads. Of eager: ratio to eager float32, below "
+    "1 is faster. "
     "Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
     "tolerance. Memory: the whole process at its peak. Network: the forward pass alone; flip: with the mirrored pass; "
     "processed: from the decoded image to joints; end-to-end: from JPEG bytes to joints in the image."

@@ -129,14 +129,9 @@ class PaperPage:
         """Every table of the page, for the downloads beside it."""
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
-        return [
-            *found,
-            *(a.stages for a in self.architectures),
-            *self.costs,
-            *(v.table for v in self.latency),
-            self.protocols,
-            *(t for t in (self.environments, self.runs) if t is not None),
-        ]
+        found += [a.stages for a in self.architectures]
+        found += [*self.costs, *(v.table for v in self.latency), self.protocols]
+        return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
 def build(
