@@ -35,6 +35,8 @@ from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
 
+YARDSTICK = "simple_baseline"  # what every paper is set beside
+
 
 @dataclass(frozen=True)
 class Section:
@@ -94,6 +96,17 @@ class Contender:
     slug: str
     arm: Arm
     style: Style
+
+
+def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
+    """The yardstick and a paper; nothing for the yardstick itself, or where it does not load."""
+    found = [p for p in papers if p.paper.slug == YARDSTICK and loaded.paper.slug != YARDSTICK]
+    return (found[0], loaded) if found else ()
+
+
+def address(slugs: Sequence[str]) -> str:
+    """Where the comparison of some papers lies below the reports."""
+    return f"compare/{'-vs-'.join(slugs)}/index.html"
 
 
 def contenders(papers: Sequence[LoadedPaper]) -> list[Contender]:
