@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,7 @@ from hpe_bench.cost.conductor import Performance, Plan, Player, Tick, Times, con
 from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.gate import InBatches, Reference
 from hpe_bench.cost.memory import activations_peak
+from hpe_bench.cost.onnx_macs import count_onnx
 from hpe_bench.cost.players import MACS, NetworkPlayer, PeakPlayer
 from hpe_bench.cost.runtimes import Call, Runtime, Score, named
 from hpe_bench.cost.runtimes.eager import Eager
@@ -116,8 +118,9 @@ class LatencyRun:
 
 def is_current(record: RunRecord) -> bool:
     """Whether measuring again would bring nothing: no row was left out for a runtime that is there by now."""
-    skipped = {timing.runtime for timing in record.timings if timing.status == "skipped"}
-    return all(runtime.missing() for runtime in named(sorted(skipped)))
+    tried = {timing.runtime for timing in record.timings if timing.status != "skipped"}
+    absent = {timing.runtime for timing in record.timings} - tried
+    return all(runtime.missing() for runtime in named(sorted(absent)))
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -159,13 +162,19 @@ def _measure_heat(heat: list[tuple[_Stage, Conditions]], plan: Plan, with_peak: 
             stage.skip(runtime, conditions, reason)
             continue
         players.append(stage.player(runtime, conditions))
-        takers.append(lambda p, s=stage, r=runtime, c=conditions: s.take(r, c, p))  # type: ignore[misc]
+        takers.append(partial(stage.take, runtime, conditions))
     if with_peak:
         threads = heat[0][1].threads
         players.append(PeakPlayer(threads))
-        takers.append(lambda p: [stage.take_peak(threads, p) for stage in dict.fromkeys(s for s, _ in heat)])  # type: ignore[func-returns-value]
+        takers.append(partial(_take_peak, list(dict.fromkeys(stage for stage, _ in heat)), threads))
     for performance, take in zip(conduct(players, plan, tick), takers, strict=True):
         take(performance)
+
+
+def _take_peak(stages: list[_Stage], threads: int, performance: Performance) -> None:
+    """The machine's own speed, into every record that was made beside it."""
+    for stage in stages:
+        stage.take_peak(threads, performance)
 
 
 class _Stage:
@@ -209,8 +218,6 @@ class _Stage:
         subject = self.run.subject
         scope = f"one image of {input_hw[0]}x{input_hw[1]}"
         if self.module is None:
-            from hpe_bench.cost.onnx_macs import count_onnx
-
             file = subject.onnx
             assert file is not None
             batch = self.run.conditions[0].batch
@@ -313,8 +320,8 @@ class _Stage:
                 row = _row(runtime, c, scope, status="failed", reason=found)
             self.timings.append(row)
         if "peak_device_bytes" in facts:
-            scope = f"{runtime.name}, {c.input_hw[0]}x{c.input_hw[1]}, batch {c.batch}, {c.threads} threads"
-            self._say("memory/cuda_peak", facts["peak_device_bytes"], "byte", scope)
+            where = f"{runtime.name}, {c.input_hw[0]}x{c.input_hw[1]}, batch {c.batch}, {c.threads} threads"
+            self._say("memory/cuda_peak", facts["peak_device_bytes"], "byte", where)
         if performance.result is not None:
             self.answers[runtime.name] = performance.result
         elif performance.errand_failure:

@@ -47,7 +47,7 @@ from hpe_bench.weights import read
 
 SCOPES: tuple[RuntimeScope, ...] = ("network", "flip", "processed", "end-to-end")
 TOGETHER = ("simple_baseline", "hrnet", "fasterpose")  # ratios between these are claimed, so they take turns
-ALL_SECONDS = 1.0  # of timed calls a row of --all
+SECONDS, ALL_SECONDS = 2.0, 1.0  # of timed calls a row, alone and for --all
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def profile(asked: Asked, settings: Settings, console: Console) -> bool:
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
     runs = [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
-    plan = Plan(limit_s=asked.limit_s, builders=os.cpu_count() or 1)
+    plan = Plan(seconds=SECONDS, limit_s=asked.limit_s, builders=os.cpu_count() or 1)
     made = measured(runs, plan, settings, console)
     for record in made:
         print_latencies(console, record)
@@ -221,7 +221,7 @@ def _conditions(
 
 
 def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
-    """Every runtime at one thread and at all; compiling and CUDA at all cores only; all scopes for eager at all cores."""
+    """Every runtime at one thread and at all; compiled, on CUDA and in all scopes (eager) at all cores only."""
     runs = []
     for name in loaded.paper.timed:
         variant = catalog.find_variant(loaded, name)
@@ -243,9 +243,7 @@ def _all_conditions(input_hw: tuple[int, int]) -> Iterable[Conditions]:
     for threads in one:
         yield from (Conditions(r.name, threads, 1, input_hw) for r in few)
     for r in ALL:
-        yield Conditions(
-            r.name, most, 1, input_hw, SCOPES if isinstance(r, Eager) and r.name == Eager.name else ("network",)
-        )
+        yield Conditions(r.name, most, 1, input_hw, SCOPES if type(r) is Eager else ("network",))
 
 
 # ---------------------------------------------------------------------------------------------------- running

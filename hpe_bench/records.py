@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -110,11 +110,11 @@ RuntimeScope = Literal["network", "flip", "processed", "end-to-end"]
 class Timing(Strict):
     """One row of a latency record: a network in one runtime, or why it was not timed there.
 
-    `scope`: "network" is the forward pass alone; "flip" adds the mirrored pass and the merge; "processed" adds cutting
-    and normalising the crop before and decoding the maps after; "end-to-end" starts from a JPEG file's bytes and ends
-    with joints in image pixels. Times are ms of one call over `batch` images, round by round in the order taken (M3).
-    `deviation` is the root mean square of the final maps' difference from eager float32's, over the standard deviation
-    of those; a row counts only where it is at most `tolerance`.
+    `scope`: "network" is the forward pass alone; "flip" adds the mirrored pass and the merge. Without the mirrored
+    pass, "processed" adds cutting and normalising the crop before and decoding the maps after; "end-to-end" starts from
+    a JPEG file's bytes and ends with joints in image pixels. Times are ms of one call over `batch` images, round by
+    round in the order taken (M3). `deviation` is the root mean square of the final maps' difference from eager
+    float32's, over the standard deviation of those; a row counts only where it is at most `tolerance`.
     """
 
     runtime: str
@@ -128,11 +128,11 @@ class Timing(Strict):
     reason: str = ""
     rounds_ms: tuple[tuple[float, ...], ...] = ()
     warmup_calls: int = 0
-    settled: bool = True  # False: the limit of warm-up calls came before the median was stable
+    settled: bool = True  # False: the median was not stable after the warm-up, or the spread stayed wide
     attempts: int = 1  # how often it was timed until the spread was narrow enough
     deviation: float | None = None
     tolerance: float | None = None
-    peak_rss_bytes: int | None = None  # of its process, the network's and runtime's own share included
+    peak_rss_bytes: int | None = None  # of its process while it was timed, libraries and weights included
     joules_per_image: float | None = None
 
     @model_validator(mode="after")
@@ -291,6 +291,27 @@ def load_all(results: Path, papers: Iterable[str] | None = None) -> list[RunReco
     wanted = None if papers is None else set(papers)
     paths = sorted(p for p in results.glob("*/*.json") if wanted is None or p.parent.name in wanted)
     records = [load(path) for path in paths]
+    refuse_shared_predictions(records)
+    return records
+
+
+def load_folders(folders: Sequence[Path]) -> list[RunRecord]:
+    """The records of several results folders as one; of a record that stands in more than one, the newest.
+
+    RecordError as `load_all`; ValueError for a folder that is not there; a single one may be missing yet.
+    """
+    if len(folders) > 1:
+        for folder in folders:
+            if not folder.is_dir():
+                raise ValueError(
+                    f"{folder}: no such folder of results; name one that `reproduce` or `score` has written"
+                )
+    newest: dict[str, RunRecord] = {}
+    for record in (r for folder in folders for r in load_all(folder)):
+        known = newest.get(record.id)
+        if known is None or known.provenance.started < record.provenance.started:
+            newest[record.id] = record
+    records = list(newest.values())
     refuse_shared_predictions(records)
     return records
 

@@ -34,6 +34,7 @@ from hpe_bench.errors import sentence
 WIDE_SPREAD = 0.15  # on an idle machine it stays below 0.05; a neighbour that wakes up makes it 0.3 and more
 ATTEMPTS = 3
 STEADY_SECONDS = 10.0  # of work for a reading of the energy, whose counters advance slowly (M9)
+GOODBYE_SECONDS = 5.0  # for processes to end by themselves
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -119,8 +120,7 @@ def conduct(players: Sequence[Player], plan: Plan, tick: Tick = lambda done, tot
         _play([chair for seat in seats for chair in seat.chairs], plan, tick)
         _last_words(seats)
     finally:
-        for seat in seats:
-            seat.leave()
+        _leave(seats)
     return [seat.performance for seat in seats]
 
 
@@ -157,7 +157,8 @@ def _play(chairs: list[_Chair], plan: Plan, tick: Tick) -> None:
         for turn in range(ROUNDS):
             for chair in todo:
                 chair.play()
-            tick(ROUNDS + turn + 1, 2 * ROUNDS)
+            if attempt == 1:
+                tick(ROUNDS + turn + 1, 2 * ROUNDS)
         for chair in todo:
             chair.end()
 
@@ -168,6 +169,17 @@ def _last_words(seats: list[_Seat]) -> None:
         seat.tell_memory()
         seat.measure_energy()
         seat.run_errand()
+
+
+def _leave(seats: list[_Seat]) -> None:
+    """Let every process end by itself, and end those that do not."""
+    there = [seat for seat in seats if seat.process is not None]
+    for seat in there:
+        seat.wire.close()
+    deadline = time.monotonic() + GOODBYE_SECONDS
+    for seat in there:
+        seat.process.join(max(deadline - time.monotonic(), 0))
+        seat.leave()
 
 
 # ---------------------------------------------------------------------------------------------------- the parent's side

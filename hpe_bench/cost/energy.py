@@ -90,4 +90,4 @@ class NvmlMeter(Meter):
         return cls(pynvml, handle)
 
     def joules(self) -> float:
-        return self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3  # type: ignore[no-any-return]
+        return self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3

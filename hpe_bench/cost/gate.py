@@ -4,9 +4,11 @@ Compared are the final maps of seeded noise and of crops of people, by the very 
 the root mean square of the difference over the standard deviation of the reference, the worse of the two sets: relative
 to what a decoder looks at, and blind to the scale of an untrained network.
 
-Tolerances. float32 runtimes differ by the order of their sums: about 1e-6 to 1e-5 here, and 1e-3 leaves room for deeper
-networks while refusing a layer left out or computed in less precision. bfloat16 keeps 8 bits, so each layer rounds by up
-to 2^-9 = 0.2 %.
+Tolerances. float32 runtimes differ by the order of their sums: by 1e-7 to 1e-5 in all papers' networks, trained or
+calibrated; 1e-3 leaves room for deeper ones and refuses a layer left out or computed in less precision. bfloat16 keeps
+8 bits, so every layer rounds by up to 2^-9 = 0.2 %: trained pocket networks of all eight papers deviate by 0.4 to 2.7
+%, calibrated ones (see `sources.calibrate`) by 0.8 to 6.5 %. 0.1 leaves room for those; a runtime that ignored its
+input would deviate by 0.14 at the least, one that got a layer wrong by about 1.
 
 N images, J joints, H W input, h w heatmap.
 """

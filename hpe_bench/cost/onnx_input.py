@@ -17,15 +17,15 @@ def input_sizes(path: Path, asked: tuple[Size, ...], batches: tuple[int, ...]) -
     """
     shape = _shape(path)
     batch, _, *own = shape
-    fixed = [isinstance(side, int) and side > 0 for side in own]
+    height, width = (side if isinstance(side, int) and side > 0 else None for side in own)
     if not asked:
-        if not all(fixed):
+        if height is None or width is None:
             raise ValueError(
                 f"{path}: takes images of any size {shape}; say which to time with --inputs, such as 256x192"
             )
-        asked = ((own[0], own[1]),)
+        asked = ((height, width),)
     for size in asked:
-        if any(f and side != want for f, side, want in zip(fixed, own, size, strict=True)):
+        if any(side not in (None, want) for side, want in zip((height, width), size, strict=True)):
             want = "x".join(map(str, size))
             raise ValueError(f"{path}: takes images of {own[0]}x{own[1]} only, not {want}; leave --inputs out")
     for count in batches:

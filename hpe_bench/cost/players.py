@@ -76,8 +76,8 @@ class NetworkPlayer(Player):
 
 # ---------------------------------------------------------------------------------------------------- peak
 
-PRODUCT_SIDE = 2048  # three matrices of 16 MiB
-CONV_CHANNELS, CONV_SIDE = 256, 64  # a 3x3 convolution of 2.4 GMAC
+PRODUCT_SIDE = 1024  # three matrices of 4 MiB, 1.1 GMAC
+CONV_CHANNELS, CONV_SIDE = 256, 48  # a 3x3 convolution of 1.4 GMAC
 MACS = {"matmul": PRODUCT_SIDE**3, "conv": CONV_CHANNELS**2 * 9 * CONV_SIDE**2}
 
 

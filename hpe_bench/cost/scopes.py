@@ -45,9 +45,8 @@ class OneImage:
 
     def __init__(self, pixels: np.ndarray, encoded: bool) -> None:
         self.pixels = pixels
-        self.encoded = None
-        if encoded:
-            _, self.encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        self.encoded = cv2.imencode(".jpg", pixels[..., ::-1], quality)[1] if encoded else None
 
     def __len__(self) -> int:
         return 1
@@ -62,7 +61,9 @@ class OneImage:
         """Pixels [480,640,3], RGB."""
         if self.encoded is None:
             return self.pixels
-        return cv2.cvtColor(cv2.imdecode(self.encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        pixels_bgr = cv2.imdecode(self.encoded, cv2.IMREAD_COLOR)
+        assert pixels_bgr is not None
+        return cv2.cvtColor(pixels_bgr, cv2.COLOR_BGR2RGB)
 
 
 def photograph(count: int, skeleton: Skeleton, encoded: bool) -> PersonSet:

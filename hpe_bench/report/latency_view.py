@@ -94,9 +94,10 @@ def median_ms(timing: Timing) -> float:
 
 NOTE = (
     "Median of single calls; below it its 95 % interval over rounds, p90, from 100 calls on p99, the spread "
-    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the share of "
-    "what a matrix product or convolution reaches on the same threads. Of eager: ratio to eager float32, below 1 is "
-    "faster. Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
+    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the "
+    "share of what a matrix product or convolution reaches on the same threads. Of eager: ratio to eager float32, "
+    "below 1 is faster. "
+    "Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
     "tolerance. Memory: the whole process at its peak. Network: the forward pass alone; flip: with the mirrored pass; "
     "processed: from the decoded image to joints; end-to-end: from JPEG bytes to joints in the image."
 )

@@ -122,6 +122,7 @@ class PaperPage:
     outdated: int
     failed: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
+    beside: str = ""  # address of its comparison with the yardstick
 
     @property
     def tables(self) -> list[Table]:

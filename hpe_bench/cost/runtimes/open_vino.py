@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU. Left to itself it computes in bfloat16 where the processor can, so the precision is always set."""
+"""OpenVINO on the CPU. Left to itself it computes in bfloat16 where the processor can; here the precision is set."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ paper = Paper(
     reading="Ours.",
     variants=(VARIANT,),
     recipes=(SHORT, GENTLE),
+    timed=("tiny",),
     headline=Ablation(
         name="headline",
         question="Is gentle better?",

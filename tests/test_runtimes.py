@@ -1,0 +1,508 @@
+"""Runtimes, conductor, gate and memory: what is measured is what is said, and what goes wrong stays in its row."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from hpe_bench import catalog, latencies, profiling, records
+from hpe_bench.cost import runtimes
+from hpe_bench.cost.conductor import ATTEMPTS, WIDE_SPREAD, Plan, Times, conduct
+from hpe_bench.cost.energy import Meter, RaplMeter
+from hpe_bench.cost.gate import InBatches, Reference
+from hpe_bench.cost.latency import ROUNDS
+from hpe_bench.cost.memory import activations_peak
+from hpe_bench.cost.onnx_input import input_sizes
+from hpe_bench.cost.runtimes import ON_CPU, ON_CUDA, Runtime, Score
+from hpe_bench.cost.runtimes.eager import ChannelsLast, Eager
+from hpe_bench.cost.runtimes.folding import foldable_pairs, folded
+from hpe_bench.cost.runtimes.onnx_runtime import OnnxRuntime
+from hpe_bench.cost.runtimes.open_vino import OpenVino
+from hpe_bench.cost.scopes import PHOTOGRAPH_HW, Decoding, photograph, pose_call, skeleton_of
+from hpe_bench.cost.sources import OfCode, OfVariant, calibrate
+from hpe_bench.cost.timings import counts, ratio
+from hpe_bench.data.skeletons import COCO_17
+from hpe_bench.exporting import to_onnx
+from hpe_bench.latencies import Conditions, LatencyRun, Subject
+from hpe_bench.profiling import Asked
+from hpe_bench.records import Timing
+from hpe_bench.runner import Settings
+from tests import fake_runtimes, onnx_files
+from tests.fake_runtimes import Scripted
+
+SLUGS = catalog.slugs()
+
+
+def pocket(slug: str) -> tuple[nn.Module, OfVariant]:
+    """A paper's pocket network, calibrated."""
+    variant = catalog.find_variant(catalog.load(slug), "pocket")
+    source = OfVariant(variant, variant.joints)
+    module = source.fresh()
+    calibrate(module, variant.input_hw)
+    return module, source
+
+
+def final(module: nn.Module, images: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return module(images)[-1]
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).square().mean().sqrt() / expected.std())
+
+
+# ---------------------------------------------------------------------------------------- folding
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_folding_changes_no_papers_maps_and_removes_norms(slug: str) -> None:
+    module, source = pocket(slug)
+    images = torch.randn(2, 3, *source.variant.input_hw, generator=torch.Generator().manual_seed(5))
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    flat = folded(module, images[:1])
+    assert relative(final(flat, images), final(module, images)) < 1e-4
+    norms, left = (sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (module, flat))
+    assert left == norms - len(foldable_pairs(module, images[:1]))
+    assert left <= 0.5 * norms
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+class Tricky(nn.Module):
+    """A norm that may be folded, and three that may not: read twice, run twice, behind a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(4))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(4))
+        self.up = nn.ConvTranspose2d(3, 3, 2, stride=2)
+        self.up_norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        a = self.convs[0](x)
+        a = self.norms[0](a) + a
+        b = self.norms[1](self.convs[1](self.norms[1](self.convs[1](a))))
+        c = self.norms[2](self.convs[2](a) + b)
+        return [self.up_norm(self.up(self.norms[3](self.convs[3](c))))]
+
+
+def test_only_norms_that_alone_read_a_convolution_are_folded() -> None:
+    torch.manual_seed(0)
+    module = Tricky()
+    for norm in (*module.norms, module.up_norm):
+        nn.init.uniform_(norm.weight, 0.5, 2)
+        nn.init.uniform_(norm.bias)
+        nn.init.uniform_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+    module.eval()
+    images = torch.randn(1, 3, 4, 4)
+    pairs = foldable_pairs(module, images)
+    assert pairs == [(module.convs[3], module.norms[3]), (module.up, module.up_norm)]
+    assert relative(final(folded(module, images), images), final(module, images)) < 1e-5
+
+
+# ---------------------------------------------------------------------------------------- runtimes and the gate
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Score, Reference]:
+    """A calibrated pocket network as every runtime gets it."""
+    folder = tmp_path_factory.mktemp("staged")
+    os.environ["HPE_BENCH_CACHE"] = str(folder / "cache")
+    module, source = pocket("fasterpose")
+    torch.save(module.state_dict(), folder / "weights.pt")
+    file = to_onnx(module, (128, 96), folder / "network.onnx", 2)
+    reference = Reference.write(folder / "reference.pt", lambda images: final(module, images), (128, 96))
+    return Score(source, folder / "weights.pt", file, "", (128, 96), 2), reference
+
+
+@pytest.mark.parametrize("runtime", [r for r in ON_CPU if r.name != "compile"], ids=lambda r: r.name)
+def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Score, Reference]) -> None:
+    if reason := runtime.missing():
+        pytest.skip(reason)
+    score, reference = staged
+    deviation = reference.deviation(runtime.build(score, 1), score.batch)
+    assert deviation <= runtime.tolerance
+    assert (deviation > 1e-3) == (runtime.precision == "bf16")  # bfloat16 is really at work where it is said to be
+    assert runtime.version()
+
+
+@pytest.mark.parametrize("runtime", ON_CUDA, ids=lambda r: r.name)
+def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Score, Reference]) -> None:
+    if reason := runtime.missing():
+        pytest.skip(reason)
+    score, reference = staged
+    call = runtime.build(score, 1)
+    assert reference.deviation(call, score.batch) <= runtime.tolerance
+    placed = runtime.place(score.images())
+    assert 0 < runtime.time_ms(lambda: call(placed)) < 1e3
+
+
+def test_the_gate_refuses_a_wrong_runtime(staged: tuple[Score, Reference]) -> None:
+    score, reference = staged
+    noisy = reference.deviation(fake_runtimes.Noisy().build(score, 1), score.batch)
+    assert noisy == pytest.approx(0.01, rel=0.2)
+    assert noisy > fake_runtimes.Noisy.tolerance
+    eager = Eager().build(score, 1)
+    assert reference.deviation(eager, score.batch) < 1e-6
+    assert reference.deviation(lambda images: eager(images.flip(-1)), score.batch) > 0.1
+    with pytest.raises(ValueError, match="shape"):
+        reference.deviation(lambda images: eager(images)[..., :-1], score.batch)
+
+
+def test_constant_maps_are_no_reference(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="constant or not finite"):
+        Reference.write(tmp_path / "r.pt", lambda images: images[:, :1] * 0 + 1, (64, 48))
+
+
+def test_batches_are_filled_up_and_cut_again() -> None:
+    sizes = []
+
+    def call(images: Tensor) -> Tensor:
+        sizes.append(len(images))
+        return images[:, :1] * 2
+
+    images = torch.randn(5, 3, 4, 4)
+    (maps,) = InBatches(call, 2)(images)
+    assert sizes == [2, 2, 2]
+    assert torch.equal(maps, images[:, :1] * 2)
+
+
+def test_calibration_is_deterministic_and_gives_maps_that_depend_on_the_image() -> None:
+    one, source = pocket("hrnet")
+    two, _ = pocket("hrnet")
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    images = torch.randn(2, 3, *source.variant.input_hw)
+    a, b = final(one, images)
+    assert relative(a, b) > 0.1
+    assert 1e-3 < float(a.std()) < 1e3
+
+
+def test_unknown_runtimes_are_named() -> None:
+    with pytest.raises(ValueError, match="no runtime 'onnxruntim'; did you mean 'onnxruntime'"):
+        runtimes.named(["onnxruntim"])
+
+
+def test_absent_packages_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("onnxruntime", "openvino"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'hpe-bench[onnx]'" in OnnxRuntime().missing()
+    assert "pip install 'hpe-bench[openvino]'" in OpenVino().missing()
+
+
+# ---------------------------------------------------------------------------------------- scopes
+
+
+def test_poses_from_pixels_and_from_jpeg_agree_and_are_in_image_pixels() -> None:
+    """A network that answers with the red channel at a quarter of the size: its peak lies inside the person's crop."""
+
+    class Red(nn.Module):
+        def forward(self, x: Tensor) -> list[Tensor]:
+            return [nn.functional.avg_pool2d(x[:, :1], 4).expand(-1, 17, -1, -1)]
+
+    found = []
+    for encoded in (False, True):
+        joints, _ = pose_call(Red(), (128, 96), 3, 17, Decoding(), encoded)()  # type: ignore[misc]
+        assert joints.shape == (3, 17, 2)
+        assert (joints >= -100).all()
+        assert (joints <= max(PHOTOGRAPH_HW) + 100).all()
+        found.append(joints)
+    assert np.abs(found[0] - found[1]).mean() < 20  # JPEG moves peaks a little, not elsewhere
+    persons = photograph(2, COCO_17, encoded=True)
+    assert persons.images.read(0).shape == (*PHOTOGRAPH_HW, 3)
+    assert persons.box[1, 0] == persons.box[0, 0] + 1
+
+
+def test_maps_of_no_known_skeleton_have_no_flip() -> None:
+    with pytest.raises(ValueError, match="21 maps belong to no skeleton"):
+        skeleton_of(21)
+
+
+# ---------------------------------------------------------------------------------------- the conductor
+
+
+def test_players_take_turns_with_their_threads_set(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    players = [Scripted("a", log, threads=1), Scripted("b", log, threads=3)]
+    before = os.environ.get("OMP_NUM_THREADS")
+    found = conduct(players, Plan(seconds=0.03, builders=2))
+    assert os.environ.get("OMP_NUM_THREADS") == before
+    assert [p.facts["threads"] for p in found] == [1.0, 3.0]
+    times = [p.parts["work"] for p in found]
+    assert all(isinstance(t, Times) and t.settled and t.attempts == 1 for t in times)
+    kept = 3  # 30 ms of calls of 1 ms in 10 rounds; each turn has one more, which is not kept
+    assert all(t.rounds_ms == ((1.0,) * kept,) * ROUNDS for t in times)  # type: ignore[union-attr]
+    played = log.read_text()[sum(t.warmup_calls for t in times) :]  # type: ignore[union-attr]
+    assert played == ("a" * (kept + 1) + "b" * (kept + 1)) * ROUNDS
+    assert all((p.peak_rss_bytes or 0) > 10e6 for p in found)
+
+
+def test_whoever_crashes_raises_or_hangs_fails_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    players = [
+        Scripted("a", log),
+        Scripted("b", log, dies_at_call=12),
+        Scripted("c", log, raises_at_call=9),
+        Scripted("d", log, hangs_at_call=10),
+    ]
+    found = conduct(players, Plan(seconds=0.01, limit_s=10.0, builders=4))
+    assert isinstance(found[0].parts["work"], Times)
+    assert "SIGABRT" in str(found[1].parts["work"])
+    assert "tired" in str(found[2].parts["work"])
+    assert "did not answer within 10 s" in str(found[3].parts["work"])
+
+
+def test_wide_spreads_are_timed_again_and_said(tmp_path: Path) -> None:
+    warm = (1.0,) * 6
+    rough = tuple(1.0 + 2 * (i % 2) for i in range(ROUNDS))
+    wild = Scripted("w", tmp_path / "log", times_ms=(*warm, *(rough * ATTEMPTS)))
+    calmed = Scripted("c", tmp_path / "log", times_ms=(*warm, *rough, 1.0))
+    one, two = (p.parts["work"] for p in conduct([wild, calmed], Plan(seconds=0.001)))
+    assert isinstance(one, Times)
+    assert isinstance(two, Times)
+    assert (one.attempts, one.settled) == (ATTEMPTS, False)
+    assert one.spread > WIDE_SPREAD
+    assert (two.attempts, two.settled, two.spread) == (2, True, 0.0)
+
+
+@pytest.fixture
+def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "ALL", fake_runtimes.ALL)
+
+
+def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> None:
+    subject = Subject("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
+    names = ("eager", "noisy", "crashing", "raising", "hanging", "absent")
+    run = LatencyRun(subject, tuple(Conditions(name, 1, 1, (32, 24)) for name in names))
+    (record,) = latencies.measure([run], Plan(seconds=0.01, limit_s=15.0, builders=3))
+    rows = {t.runtime: t for t in record.timings}
+    assert {name: row.status for name, row in rows.items()} == {
+        **dict.fromkeys(("eager", "noisy"), "done"),
+        **dict.fromkeys(("crashing", "raising", "hanging"), "failed"),
+        "absent": "skipped",
+    }
+    assert "SIGABRT" in rows["crashing"].reason
+    assert "no kernel for this network" in rows["raising"].reason
+    assert "was not ready within 15 s" in rows["hanging"].reason
+    assert "pip install absentpkg" in rows["absent"].reason
+    assert counts(rows["eager"])
+    assert not counts(rows["noisy"])
+    assert "own/conv" not in [p.key for p in record.absent]
+    assert record.get("macs").value == 3 * 2 * 9 * 32 * 24  # type: ignore[union-attr]
+    assert record.get("memory/activations_peak").value == 4 * (3 + 2) * 32 * 24  # type: ignore[union-attr]
+    assert record.get("peak/conv", "1 thread") is not None
+    assert [a.key for a in record.absent] in (["energy"], [])
+    text = "\n".join(profiling.notes(record))
+    assert "noisy, 1 thread, network does not count" in text
+    assert records.RunRecord.model_validate_json(record.model_dump_json()) == record
+
+
+# ---------------------------------------------------------------------------------------- statistics
+
+
+def timing(rounds: list[tuple[float, ...]], **more: object) -> Timing:
+    fields = {"runtime": "eager", "input_hw": (4, 4), "batch": 1, "threads": 1, "rounds_ms": tuple(rounds), **more}
+    return Timing(**fields)  # type: ignore[arg-type]
+
+
+def test_ratios_cancel_what_hits_both_rows() -> None:
+    drift = [(10.0 + k, 10.0 + k) for k in range(10)]
+    value, (low, high) = ratio(timing([tuple(2 * ms for ms in r) for r in drift]), timing(drift))
+    assert (value, low, high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_rows_count_only_with_their_gate_passed() -> None:
+    assert counts(timing([(1.0,)], deviation=1e-4, tolerance=1e-3))
+    assert not counts(timing([(1.0,)], deviation=2e-3, tolerance=1e-3))
+    assert not counts(timing([(1.0,)]))
+
+
+# ---------------------------------------------------------------------------------------- memory and energy
+
+
+def test_peak_activations_by_hand() -> None:
+    """Input 3, then 8 and (not in place) 8 more channels of 10x10: 19 alive; in place the last convolution decides."""
+    image = torch.zeros(1, 3, 10, 10)
+    plain = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    assert activations_peak(plain, image) == 4 * 100 * (3 + 8 + 8)
+    inplace = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 1))
+    assert activations_peak(inplace, image) == 4 * 100 * (3 + 8 + 4)
+
+
+def test_views_cost_nothing_and_what_is_held_is_counted_on_the_meta_device() -> None:
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> list[Tensor]:
+            maps = [self.conv(x) for _ in range(5)]  # all kept
+            self.conv(x)  # let go at once
+            return [m.view(1, 3, -1).transpose(1, 2) for m in maps]
+
+    module = Held()
+    expected = 4 * 64 * 3 * (1 + 6)
+    assert activations_peak(module, torch.zeros(1, 3, 8, 8)) == expected
+    assert activations_peak(module.to("meta"), torch.zeros(1, 3, 8, 8, device="meta")) == expected
+
+
+def test_rapl_adds_packages_and_survives_the_wrap(tmp_path: Path) -> None:
+    def write(name: str, value: int) -> None:
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "energy_uj").write_text(f"{value}\n")
+        (tmp_path / name / "max_energy_range_uj").write_text("999999\n")
+
+    assert "RAPL" in str(RaplMeter.open(tmp_path))
+    write("intel-rapl:0", 900_000)
+    write("intel-rapl:1", 0)
+    write("intel-rapl:0:0", 5)  # the cores of a package are part of it
+    meter = RaplMeter.open(tmp_path)
+    assert isinstance(meter, Meter)
+    before = meter.joules()
+    write("intel-rapl:0", 100_000)
+    write("intel-rapl:1", 300_000)
+    assert meter.joules() - before == pytest.approx(0.5)
+
+
+# ---------------------------------------------------------------------------------------- one's own networks
+
+
+def write_code(folder: Path, body: str) -> str:
+    file = folder / "mine.py"
+    file.write_text("import torch\nfrom torch import nn\n" + body)
+    return f"{file}:build"
+
+
+def own_asked(subject: str, **more: object) -> Asked:
+    return Asked(**{"subject": subject, "inputs": ((32, 24),), "runtimes": ("eager",), "threads": (1,), **more})  # type: ignore[arg-type]
+
+
+DICTIONARY = """
+class Net(nn.Module):
+    def forward(self, x): return {"maps": x}
+def build(): return Net()
+"""
+STRIDED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(3, 3, 4, stride=4), nn.Upsample(scale_factor=4)
+    def forward(self, x): return self.up(self.down(x)) + x
+def build(): return Net()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs", "message"),
+    [
+        (DICTIONARY, ((32, 24),), "gives a dict; return the heatmaps as a tensor, or as a list or tuple of tensors"),
+        (STRIDED, ((30, 24),), "fails for images of 30x24"),
+        ("def build(): return 3\n", ((32, 24),), "returned a int; it must return a torch.nn.Module"),
+        ("def build(): raise KeyError('w')\n", ((32, 24),), "calling it failed: KeyError"),
+        ("built = 3\n", ((32, 24),), "has no callable 'build'"),
+        ("import nowhere_at_all\n", ((32, 24),), "importing .* failed: ModuleNotFoundError"),
+        ("def build(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))\n", ((32, 24),), "heatmaps are"),
+        ("def build(): return nn.Conv2d(3, 3, 1)\n", (), "say for which input size with --inputs"),
+    ],
+)
+def test_own_code_that_cannot_be_timed_is_one_sentence(
+    body: str, inputs: tuple[tuple[int, int], ...], message: str, tmp_path: Path
+) -> None:
+    asked = own_asked(write_code(tmp_path, body), inputs=inputs)
+    settings = Settings(tmp_path / "results", tmp_path / "runs")
+    with pytest.raises(ValueError, match=message) as error:
+        profiling.profile(asked, settings, Console(quiet=True))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_onnx_files_that_cannot_be_timed_are_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no protobuf")
+    kernel = onnx_files.brightness(17)
+    dynamic = onnx_files.write(tmp_path / "dynamic.onnx", kernel, ("n", 3, "h", "w"))
+    fixed = onnx_files.write(tmp_path / "fixed.onnx", kernel, (1, 3, 64, 48))
+    grey = onnx_files.write(tmp_path / "grey.onnx", kernel[:, :1], (1, 1, 64, 48))
+    two = onnx_files.write(tmp_path / "two.onnx", kernel, extra_inputs=1)
+    for path, asked, batches, message in (
+        (tmp_path / "none.onnx", (), (1,), "no such file"),
+        (broken, (), (1,), "not an ONNX file that onnxruntime can run"),
+        (dynamic, (), (1,), "takes images of any size"),
+        (fixed, ((32, 24),), (1,), "takes images of 64x48 only, not 32x24"),
+        (fixed, (), (8,), "takes batches of 1 only, not 8; give --batch 1"),
+        (grey, (), (1,), "expected float images"),
+        (two, (), (1,), "takes 2 inputs, expected one"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            input_sizes(path, asked, batches)
+        assert "\n" not in str(error.value)
+    assert input_sizes(dynamic, ((64, 48), (32, 24)), (1, 8)) == ((64, 48), (32, 24))
+    assert input_sizes(fixed, (), (1,)) == ((64, 48),)
+    with pytest.raises(ValueError, match="eager runs no ONNX files; onnxruntime, openvino"):
+        profiling._own_run(Asked(subject=str(fixed), runtimes=("eager",)))
+
+
+def test_somebodys_onnx_file_is_counted_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiling, "SECONDS", 0.02)
+    path = onnx_files.write(tmp_path / "My Net.onnx", onnx_files.brightness(17))
+    settings = Settings(tmp_path / "results", tmp_path / "runs")
+    asked = own_asked(str(path), inputs=(), runtimes=("onnxruntime",), scopes=("network", "end-to-end"))
+    assert profiling.profile(asked, settings, Console(quiet=True))
+    (file,) = (tmp_path / "results" / "own").glob("*.json")
+    record = records.load(file)
+    assert file.name.startswith("my-net__latency-v1__")
+    assert [t.scope for t in record.timings] == ["network", "end-to-end"]
+    assert all(counts(t) for t in record.timings)
+    assert record.get("macs").value == 17 * 3 * 16 * 16 * 12  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------------------------------- one variant a paper
+
+
+@pytest.fixture
+def tiny_papers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' own paper alone, with one timed variant, in two runtimes."""
+    monkeypatch.setenv("HPE_BENCH_PAPERS", str(Path(__file__).parent / "papers"))
+    loaded = catalog.load("tiny")
+    monkeypatch.setattr(catalog, "load_all", lambda: ([loaded], []))
+    few = (Eager(), ChannelsLast(), fake_runtimes.AbsentRuntime())
+    monkeypatch.setattr(profiling, "ALL", few)
+    monkeypatch.setattr(profiling, "ON_CPU", few)
+    monkeypatch.setattr(runtimes, "ALL", few)
+    monkeypatch.setattr(profiling, "ALL_SECONDS", 0.02)
+
+
+def test_all_measures_what_is_not_finished_here(
+    tiny_papers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(tmp_path / "results", tmp_path / "runs")
+    assert profiling.profile_all(60.0, settings, Console(quiet=True))
+    (file,) = (tmp_path / "results" / "tiny").glob("*.json")
+    first = file.read_bytes()
+    record = records.load(file)
+    cores = latencies.default_threads()
+    scopes = [t.scope for t in record.timings if (t.runtime, t.threads) == ("eager", cores[-1])]
+    assert scopes == ["network", "flip", "processed", "end-to-end"]
+    assert {t.threads for t in record.timings if t.runtime == "channels_last"} == set(cores)
+    file.unlink()
+    monkeypatch.setattr(latencies, "measure", lambda *_: pytest.fail("it was finished"))
+    assert profiling.profile_all(60.0, settings, Console(quiet=True))
+    assert file.read_bytes() == first  # put back from runs/
+    monkeypatch.setattr(fake_runtimes.AbsentRuntime, "missing", lambda self: "")
+    assert not latencies.is_current(record)  # a runtime was installed since
+
+
+def test_other_conditions_make_another_record() -> None:
+    subject = Subject("tiny", "tiny", "hash", (64, 48))
+    runs = [
+        LatencyRun(subject, (Conditions("eager", threads, batch, (64, 48)),)) for threads in (1, 2) for batch in (1, 2)
+    ]
+    assert len({run.id for run in runs}) == len({run.identity.protocol_hash for run in runs}) == 4
+    assert runs[0].id == LatencyRun(subject, (Conditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
