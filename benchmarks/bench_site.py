@@ -3,7 +3,8 @@
     pytest -o addopts= benchmarks/bench_site.py
 
 The records are synthetic: 1,100 models of three seeds under three protocols on 150 images, and 100 costs. Beside the
-rows' intervals, which resample the images once for all, stands a loop that resamples them for each row.
+rows' intervals, which resample the images once for all, stands a loop that resamples them for each row. In the browser,
+a page of 10,000 rows is sorted and filtered, layout included, beside a reload of the page.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from hpe_bench.declare import Ablation, Arm, fingerprint, replace
 from hpe_bench.metrics import bootstrap
 from hpe_bench.records import RunRecord
 from hpe_bench.report import leaderboard, site
+from tests import browser
 from tests import synthetic_records as make
 from tests.synthetic_paper import PAPER, POCKET, RCE, claim
 from tests.synthetic_records import Level
+from tests.test_browser import many_rows
 
 PROTOCOLS, VARIANTS, RECIPES, SEEDS = 3, 100, 11, 3
 
@@ -99,3 +102,34 @@ def test_intervals_at_once(benchmark: Any, made: Made) -> None:
 @pytest.mark.benchmark(group="300 intervals")
 def test_intervals_one_by_one(benchmark: Any, made: Made) -> None:
     benchmark(lambda: [bootstrap.pooled_interval(m) for m in models(made)])
+
+
+# ---------------------------------------------------------------------------------------------------- in the browser
+
+SETTLED = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+STEPS = {
+    "sort": "document.querySelector('#many-3 th.num .sort').click()",
+    "search": "const q = document.querySelector('[name=q]'); q.value = q.value ? '' : '199';"
+    "q.dispatchEvent(new Event('input'))",
+    "reload": "",
+}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A page of 10,000 rows, opened."""
+    file = tmp_path_factory.mktemp("many") / "index.html"
+    file.write_text(site.render("leaderboard.html.j2", board=many_rows(), root=""))
+    with browser.launched() as running:
+        yield browser.Visits(running)(file.as_uri())
+
+
+@pytest.mark.benchmark(group="10,000 rows in the browser")
+@pytest.mark.parametrize("step", STEPS)
+def test_in_the_browser(benchmark: Any, shown: Any, step: str) -> None:
+    def act() -> None:
+        if step == "reload":
+            shown.reload()
+        shown.evaluate(f"() => {{ {STEPS[step]}; return {SETTLED}; }}")
+
+    benchmark.pedantic(act, rounds=5)

@@ -177,7 +177,10 @@ def compare(
 
 @app.command()
 def leaderboard(
-    results: ResultsOpt = RESULTS,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", help="Folder of records; repeatable, for one board of several folders."),
+    ] = None,
     reports: ReportsOpt = REPORTS,
     readme: Annotated[
         Path | None, typer.Option("--readme", help="A README whose table of verdicts to refresh.")
@@ -186,7 +189,7 @@ def leaderboard(
     """Write reports/index.html and every paper's page from the records."""
     from hpe_bench import show as pages
 
-    pages.write_all(_console(), results, reports, readme)
+    pages.write_all(_console(), results or [RESULTS], reports, readme)
 
 
 @app.command()

@@ -27,6 +27,7 @@ from hpe_bench.cost.timings import (
     gmacs_per_second,
     images_per_second,
     latency_of,
+    peak_of,
     ratio,
     spread_of,
 )
@@ -335,13 +336,6 @@ def _alike(a: Timing, b: Timing) -> bool:
     """Done under the same conditions but for the runtime."""
     conditions = [(t.status, t.scope, t.input_hw, t.batch, t.threads) for t in (a, b)]
     return conditions[0] == conditions[1]
-
-
-def peak_of(record: RunRecord, threads: int) -> float | None:
-    """The machine's peak in float32 GMAC/s: the faster of matrix product and convolution."""
-    scope = "1 thread" if threads == 1 else f"{threads} threads"
-    peaks = [m.value for m in record.measurements if m.key.startswith("peak/") and m.scope == scope]
-    return max(peaks, default=None)
 
 
 def notes(record: RunRecord) -> Iterable[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -291,6 +291,27 @@ def load_all(results: Path, papers: Iterable[str] | None = None) -> list[RunReco
     wanted = None if papers is None else set(papers)
     paths = sorted(p for p in results.glob("*/*.json") if wanted is None or p.parent.name in wanted)
     records = [load(path) for path in paths]
+    refuse_shared_predictions(records)
+    return records
+
+
+def load_folders(folders: Sequence[Path]) -> list[RunRecord]:
+    """The records of several results folders as one; of a record that stands in more than one, the newest.
+
+    RecordError as `load_all`; ValueError for a folder that is not there; a single one may be missing yet.
+    """
+    if len(folders) > 1:
+        for folder in folders:
+            if not folder.is_dir():
+                raise ValueError(
+                    f"{folder}: no such folder of results; name one that `reproduce` or `score` has written"
+                )
+    newest: dict[str, RunRecord] = {}
+    for record in (r for folder in folders for r in load_all(folder)):
+        known = newest.get(record.id)
+        if known is None or known.provenance.started < record.provenance.started:
+            newest[record.id] = record
+    records = list(newest.values())
     refuse_shared_predictions(records)
     return records
 

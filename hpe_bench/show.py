@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -167,12 +167,12 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
 
 
-def write_all(console: Console, results: Path, reports: Path, readme: Path | None) -> None:
+def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
     """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
-    for page in site.write_site(results, reports):
+    for page in site.write_site(results[0], reports, *results[1:]):
         console.print(str(page), highlight=False)
     if readme is not None:
-        site.refresh_readme(readme, results)
+        site.refresh_readme(readme, *results)
         console.print(str(readme), highlight=False)
     for paper in catalog.load_all()[1]:
         print_broken(console, paper)

@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpe_bench import records
@@ -146,6 +146,7 @@ def test_marks_lie_inside_the_plot_and_are_drawn_once(found: list[Dot]) -> None:
     assert all(pareto.TOP <= float(m["cy"] or 0) <= pareto.HEIGHT - pareto.BOTTOM for m in marks)
 
 
+@example(low=1.0, width=133334.0)
 @given(st.floats(0, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
     scale = pareto._Scale(low, low + width, 0, 100)

@@ -87,6 +87,11 @@ def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
     assert [r.identity.protocol for r in first.made] == ["small-dark", "small-quarter"]
     for path in tmp_path.glob("results/*/*.json"):
         path.unlink()
+    for record in first.made:  # what pages draw: heatmaps of this model at its own size, and where it fails
+        assert {s.heatmap.hw for s in record.samples if s.heatmap} == {small.VARIANT.heatmap_hw}
+        assert all(s.heatmap is not None for s in record.samples)
+        assert record.get("diagnosis/kind/miss/wrist") is not None
+        assert record.measurements[0].key == "pckh@0.5"
     second = runner.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert (second.made, second.kept) == ([], 1)
     assert records.load_all(tmp_path / "results") == sorted(first.made, key=lambda r: r.filename)

@@ -101,7 +101,14 @@ CELLS = ("statement", "printed", "unit", "source", "note", "protocol", "metric")
 CLAIMS = (
     claim(id="value", **{**dict.fromkeys(CELLS, INJECTION), "metric": "params"}),
     claim(id="unit", unit=f"M{INJECTION}"),
-    claim(id="published", metric="ap", protocol=f"coco-{INJECTION}", printed=INJECTION, statement=INJECTION),
+    claim(
+        id="published",
+        metric="ap",
+        unit="percent",
+        protocol=f"coco-{INJECTION}",
+        printed=INJECTION,
+        statement=INJECTION,
+    ),
     claim(id="unknown", status="unknown", metric=f"ap {INJECTION}", statement=INJECTION),
     macs(id="cost", statement=INJECTION, source=INJECTION, note=INJECTION),
     relation(id="gain", statement=INJECTION, printed=INJECTION, unit=INJECTION, protocol=INJECTION),
@@ -177,7 +184,7 @@ def test_a_protocol_that_names_a_path_stays_in_its_folder(tmp_path: Path) -> Non
     escaping = [
         r.model_copy(update={"identity": r.identity.model_copy(update={"protocol": "../../up"})}) for r in runs(LSP)
     ]
-    printed = claim(id="p", metric="ap", protocol="../../up")
+    printed = claim(id="p", metric="ap", unit="percent", protocol="../../up")
     board = leaderboard.build([LoadedPaper(PAPER, (printed,), Path("tiny"))], escaping, site.suite())
     site._write_tables(tmp_path / "a" / "b", board.tables)
     assert len(list(tmp_path.rglob("*.csv"))) == len(list((tmp_path / "a" / "b" / "tables").glob("*.csv"))) == 2

@@ -6,7 +6,7 @@ import numpy as np
 
 from hpe_bench.cost.conductor import spread
 from hpe_bench.cost.latency import RESAMPLES, Latency
-from hpe_bench.records import Timing
+from hpe_bench.records import RunRecord, Timing
 
 CALLS_FOR_P99 = 100
 
@@ -36,6 +36,13 @@ def images_per_second(timing: Timing) -> float:
 def gmacs_per_second(timing: Timing, macs: float) -> float:
     """Achieved GMAC/s of a network of `macs` multiply-adds an image, at the median."""
     return images_per_second(timing) * macs / 1e9
+
+
+def peak_of(record: RunRecord, threads: int) -> float | None:
+    """The machine's peak in float32 GMAC/s: the faster of matrix product and convolution."""
+    scope = "1 thread" if threads == 1 else f"{threads} threads"
+    peaks = [m.value for m in record.measurements if m.key.startswith("peak/") and m.scope == scope]
+    return max(peaks, default=None)
 
 
 def ratio(timing: Timing, to: Timing) -> tuple[float, tuple[float, float]]:

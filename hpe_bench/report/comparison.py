@@ -35,6 +35,8 @@ from hpe_bench.report.theme import Style
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
 
+YARDSTICK = "simple_baseline"  # what every paper is set beside
+
 
 @dataclass(frozen=True)
 class Section:
@@ -94,6 +96,17 @@ class Contender:
     slug: str
     arm: Arm
     style: Style
+
+
+def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
+    """The yardstick and a paper; nothing for the yardstick itself, or where it does not load."""
+    found = [p for p in papers if p.paper.slug == YARDSTICK and loaded.paper.slug != YARDSTICK]
+    return (found[0], loaded) if found else ()
+
+
+def address(slugs: Sequence[str]) -> str:
+    """Where the comparison of some papers lies below the reports."""
+    return f"compare/{'-vs-'.join(slugs)}/index.html"
 
 
 def contenders(papers: Sequence[LoadedPaper]) -> list[Contender]:
@@ -324,12 +337,12 @@ def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> 
             continue
         ahead, behind = (a, b) if gain.value > 0 else (b, a)
         groups = [(k, g) for k in _group_keys([a, b], key) if (g := diagnosis_view.gain(ahead, behind, k)) is not None]
-        text = (
-            f"{where(place)}: {ahead.label} leads {behind.label} by {number(abs(gain.value), 1)} points {metric(key)}"
-        )
+        low, high = sorted(abs(end) for end in gain.interval)
+        by = f"{number(abs(gain.value), 1)} {span((low, high))} points {metric(key)}, {plural(gain.seeds, 'seed')}"
+        text = f"{where(place)}: {ahead.label} leads {behind.label} by {by}"
         if groups:
             best, worst = max(groups, key=lambda g: g[1].value), min(groups, key=lambda g: g[1].value)
-            text += f", most at the {_joint(best[0])} ({signed(best[1].value, 1)})"
+            text += f"; most at the {_joint(best[0])} ({signed(best[1].value, 1)})"
             if worst[1].interval is not None and worst[1].interval[1] < 0:
                 text += f", but trails at the {_joint(worst[0])} ({signed(worst[1].value, 1)})"
         found.append(f"{text}.")

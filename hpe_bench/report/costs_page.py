@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost.timings import peak_of
 from hpe_bench.declare import Claim, Variant
 from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import plots, svgdraw
 from hpe_bench.report.claims_view import ORIGIN, published
 from hpe_bench.report.figures import Figure
-from hpe_bench.report.latency_view import peak_of
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table, amount, latency_cell
 from hpe_bench.report.text import NO_BREAK, exact, number, plural, signed, significant, size, unit_text
 from hpe_bench.report.theme import Style
@@ -66,7 +66,11 @@ class Model:
     @property
     def label(self) -> str:
         """Without the input size, which is everybody's."""
-        return f"{self.slug} {self.variant.name.removesuffix('_' + 'x'.join(map(str, self.variant.input_hw)))}"
+        return f"{self.slug} {self.short}"
+
+    @property
+    def short(self) -> str:
+        return self.variant.name.removesuffix("_" + "x".join(map(str, self.variant.input_hw)))
 
     @property
     def values(self) -> tuple[float, float, float]:
@@ -258,7 +262,7 @@ def _rank_cell(rank: int) -> Cell:
 
 def _slopes(models: Sequence[Model], styles: dict[str, Style]) -> Figure:
     ranks = list(zip(*(_ranks(models, k) for k in range(3)), strict=True))
-    rows = [plots.Ranked(m.label, styles[m.slug], r) for m, r in zip(models, ranks, strict=True)]
+    rows = [plots.Ranked(m.label, m.short, styles[m.slug], r) for m, r in zip(models, ranks, strict=True)]
     svg = plots.slopes(
         "orders-slopes", HEADINGS, rows, "Order of the networks by published figure, true count, latency"
     )

@@ -12,7 +12,7 @@ from typing import Literal
 from hpe_bench.records import RunRecord
 from hpe_bench.report.studies import latency
 
-Source = Literal["us", "the paper", "others"]
+Source = Literal["us", "the paper", "others", "submitted"]
 Interval = tuple[float, float]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -11,7 +11,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import pareto, svgdraw, tables
+from hpe_bench.report import comparison, latency_view, pareto, submitted, svgdraw, tables, without_gpu_page
 from hpe_bench.report.claims_view import ORIGIN
 from hpe_bench.report.entries import Entry
 from hpe_bench.report.paper_page import records_of
@@ -36,6 +36,7 @@ class PaperLine:
     loaded: LoadedPaper
     counts: dict[Status, int]
     has_records: bool
+    beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,18 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
+    has_without_gpu: bool
+    submitted: tuple[Group, ...] = ()
 
     @property
     def tables(self) -> list[Table]:
         costs = [self.costs] if self.costs else []
-        return [*(g.table for g in self.measured), *costs, *(g.table for g in self.published)]
+        return [*(g.table for g in (*self.measured, *self.submitted)), *costs, *(g.table for g in self.published)]
 
     @property
     def entries(self) -> list[Entry]:
         """Every row of every group."""
-        return [e for g in (*self.measured, *self.published) for e in g.entries]
+        return [e for g in (*self.measured, *self.submitted, *self.published) for e in g.entries]
 
     @property
     def facets(self) -> list[tuple[str, str, list[str]]]:
@@ -87,22 +90,28 @@ class Leaderboard:
         return [(key, name, sorted({e.facets[f"data-{key}"] for e in self.entries})) for key, name in FACETS]
 
 
-def build(papers: Sequence[LoadedPaper], records: Records, protocols: Protocols) -> Leaderboard:
-    """The leaderboard over all papers and records."""
+def build(
+    papers: Sequence[LoadedPaper], records: Records, protocols: Protocols, score_pages: Collection[str] = ()
+) -> Leaderboard:
+    """The leaderboard over all papers and records; `score_pages` are the pages of submissions that there are."""
     current = _current(papers, records)
     links = Links(_pages(papers, records), newest_costs(current))
     return Leaderboard(
-        papers=tuple(_line(p, records) for p in papers),
+        papers=tuple(_line(p, papers, records) for p in papers),
         measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
         has_ceilings=any(r.identity.kind == "ceiling" for r in records),
+        has_without_gpu=without_gpu_page.build(papers, records) is not None,
+        submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
     )
 
 
-def _line(loaded: LoadedPaper, records: Records) -> PaperLine:
+def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) -> PaperLine:
     counts = count(judge_all(loaded.claims, loaded.paper, records))
-    return PaperLine(loaded, counts, any(r.identity.paper == loaded.paper.slug for r in records))
+    pair = comparison.with_yardstick(loaded, papers)
+    beside = comparison.address([p.paper.slug for p in pair]) if pair else ""
+    return PaperLine(loaded, counts, any(r.identity.paper == loaded.paper.slug for r in records), beside)
 
 
 def _current(papers: Sequence[LoadedPaper], records: Records) -> list[RunRecord]:
@@ -398,7 +407,7 @@ def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Tab
         for cells, r in zip(table.rows, rows, strict=True)
     )
     facets = tuple({"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full"} for r in rows)
-    return replace(table, rows=linked, attributes=facets)
+    return latency_view.with_fastest(replace(table, rows=linked, attributes=facets), rows, records, full)
 
 
 def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:

@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import claims_view, diagnosis_view, figures, gallery, joint_groups, provenance_view, tables
+from hpe_bench.report import (
+    claims_view,
+    diagnosis_view,
+    figures,
+    gallery,
+    joint_groups,
+    latency_view,
+    provenance_view,
+    tables,
+)
 from hpe_bench.report.architecture import Architecture
 from hpe_bench.report.claims_view import ClaimView, Waiting
 from hpe_bench.report.diagnosis_view import Model
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.gallery import Images, Person
 from hpe_bench.report.joint_groups import Drawing
+from hpe_bench.report.latency_view import LatencyView
 from hpe_bench.report.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.report.tables import Cell, Column, Table
 from hpe_bench.report.text import (
@@ -103,6 +113,7 @@ class PaperPage:
     joint_groups: tuple[Drawing, ...]
     architectures: tuple[Architecture, ...]
     costs: tuple[Table, ...]
+    latency: tuple[LatencyView, ...]
     cost_command: str
     galleries: tuple[Gallery, ...]
     protocols: Table
@@ -111,6 +122,7 @@ class PaperPage:
     outdated: int
     failed: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
+    beside: str = ""  # address of its comparison with the yardstick
 
     @property
     def tables(self) -> list[Table]:
@@ -118,7 +130,8 @@ class PaperPage:
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
         found += [a.stages for a in self.architectures]
-        return [*found, *self.costs, self.protocols, *(t for t in (self.environments, self.runs) if t is not None)]
+        found += [*self.costs, *(v.table for v in self.latency), self.protocols]
+        return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
 def build(
@@ -151,6 +164,7 @@ def build(
         joint_groups=joint_groups.drawings(paper.joint_groups),
         architectures=tuple(architectures),
         costs=_costs(paper, claims, own),
+        latency=latency_view.views(paper, own),
         cost_command=commands.cost(paper),
         galleries=_galleries(results[paper.headline.name], images),
         protocols=_protocol_table(claims, results[paper.headline.name], protocols),
@@ -184,7 +198,7 @@ def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple
         i = r.identity
         current = (
             (i.paper, i.variant_hash) in models
-            if i.kind == "cost"
+            if i.kind in ("cost", "latency")
             else (i.paper, i.variant_hash, i.recipe_hash) in arms
         )
         against = i.kind == "cost" and i.paper != paper.slug and f"{i.paper}/{i.variant}" in baselines

@@ -78,10 +78,10 @@ class _Scale:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Four to nine round values and how they are written."""
+        """Three to nine round values and how they are written."""
         rough = (self.high - self.low) / 5
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.75)
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.6)
         digits = max(0, -math.floor(math.log10(step)))
         first = math.ceil(self.low / step - 1e-9)
         count = math.floor(self.high / step + 1e-9) - first + 1

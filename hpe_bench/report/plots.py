@@ -21,7 +21,6 @@ from hpe_bench.report.theme import CSS, INK, LINE, MUTED, SURFACE, Style
 
 PX = 1 / 72  # figure sizes are given in CSS pixels; matplotlib's SVG writes one unit per 1/72 inch
 WIDTH_PX = 400  # fits a phone, where 13 px text stays above 11 px
-SLOPES_PX = 620
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hpe-bench",
@@ -196,13 +195,14 @@ class Ranked:
     """One line of a rank chart: its rank (1 is the least) under each heading."""
 
     label: str
+    short: str  # for the narrow right-hand side, where colour and marker tell the rest
     style: Style
     ranks: tuple[int, ...]
 
 
 def slopes(name: str, headings: Sequence[str], rows: Sequence[Ranked], title: str) -> Markup:
     """How an order changes from heading to heading; names stand at both ends."""
-    with _axes(SLOPES_PX, 70 + 25 * len(rows)) as (figure, axes):
+    with _axes(WIDTH_PX, 70 + 25 * len(rows)) as (figure, axes):
         place = range(len(headings))
         for row in rows:
             moves = len(set(row.ranks)) > 1
@@ -212,8 +212,8 @@ def slopes(name: str, headings: Sequence[str], rows: Sequence[Ranked], title: st
         right = axes.twinx()
         for side, at in ((axes, 0), (right, -1)):
             ordered = sorted(rows, key=lambda row: row.ranks[at])
-            side.set_yticks([row.ranks[at] for row in ordered], [row.label for row in ordered])
-            side.tick_params(axis="y", labelcolor=INK, labelsize=12)
+            side.set_yticks([row.ranks[at] for row in ordered], [row.short if at else row.label for row in ordered])
+            side.tick_params(axis="y", labelcolor=INK, labelsize=11)
             side.set_ylim(len(rows) + 0.6, 0.4)
             side.grid(visible=False)
             for spine in side.spines.values():

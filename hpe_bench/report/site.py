@@ -1,8 +1,9 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison, `reports/ceilings/index.html` what codecs cost by themselves. Beside each page lie its tables as CSV; beside
-the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
+costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor. Beside each page lie its tables as
+CSV; beside the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from hpe_bench.report import (
     leaderboard,
     paper_page,
     pixels,
+    without_gpu_page,
 )
 from hpe_bench.report.comparison import Comparison
 from hpe_bench.report.leaderboard import Leaderboard
@@ -54,56 +56,70 @@ def suite() -> dict[str, Protocol]:
 # ---------------------------------------------------------------------------------------------------- pages
 
 
-def write_site(results: Path, reports: Path) -> list[Path]:
-    """Write every paper's page, the codec ceilings and the leaderboard; returns their paths. Records are read once."""
+def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
+    """Write every paper's page, its comparison with the yardstick, the codec ceilings and the leaderboard.
+
+    Returns their paths. Records are read once, from `results` and whatever other folders are named.
+    """
     papers, _ = catalog.load_all()
-    found = records.load_all(results)
-    pages = [_write_paper(loaded, found, reports) for loaded in papers]
+    found = records.load_folders([results, *others])
+    pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, reports)]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
     pages += _write_costs(papers, found, reports)
-    return [*pages, _write_board(leaderboard.build(papers, found, suite()), reports)]
+    pages += _write_without_gpu(papers, found, reports)
+    return [*pages, _write_board(papers, found, reports)]
 
 
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
-    return _write_paper(catalog.load(slug), records.load_all(results), reports)
+    loaded = catalog.load(slug)
+    return _write_paper(loaded, catalog.load_all()[0], records.load_all(results), reports)[0]
 
 
-def _write_paper(loaded: LoadedPaper, found: list[RunRecord], reports: Path) -> Path:
+def _write_paper(
+    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path
+) -> list[Path]:
+    """The page of a paper, and its comparison with the yardstick unless it is the yardstick."""
     slug = loaded.paper.slug
+    pair = comparison.with_yardstick(loaded, papers)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
     page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
+    if pair:
+        page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
     verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
     _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
-    return _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
+    written = _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
+    return [written, *([_write_comparison(_compared(pair, found), reports)] if pair else [])]
 
 
-def board(results: Path) -> Leaderboard:
-    """The leaderboard over all papers that load."""
+def board(*results: Path) -> Leaderboard:
+    """The leaderboard over all papers that load and the records of some folders."""
     papers, _ = catalog.load_all()
-    return leaderboard.build(papers, records.load_all(results), suite())
+    return leaderboard.build(papers, records.load_folders(results), suite())
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` and its downloads."""
-    return _write_board(board(results), reports)
+    return _write_board(catalog.load_all()[0], records.load_all(results), reports)
 
 
-def _write_board(built: Leaderboard, reports: Path) -> Path:
+def _write_board(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> Path:
+    scored = {path.name for path in (reports / "scores").glob("*.html")}
+    built = leaderboard.build(papers, found, suite(), scored)
     _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
     _write(reports / "leaderboard.json", entries.as_json(built.entries))
     _write_tables(reports, built.tables)
     return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
 
 
-def refresh_readme(file: Path, results: Path) -> None:
+def refresh_readme(file: Path, *results: Path) -> None:
     """Make the table of verdicts in a README anew, between its markers."""
-    _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(results)))
+    _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(*results)))
 
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
@@ -131,19 +147,34 @@ def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
     return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
 
 
+def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+    """The page of FasterPose's latency, once it was measured."""
+    page = without_gpu_page.build(papers, found)
+    if page is None:
+        return []
+    folder = reports / "without-a-gpu"
+    _write_tables(folder, page.tables)
+    return [_write(folder / "index.html", render("without_gpu.html.j2", page=page, root="../"))]
+
+
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return comparison.build(
-        [catalog.load(s) for s in slugs], records.load_all(results), suite(), pixels.readers(suite())
-    )
+    return _compared([catalog.load(s) for s in slugs], records.load_all(results))
+
+
+def _compared(papers: Sequence[LoadedPaper], found: list[RunRecord]) -> Comparison:
+    return comparison.build(papers, found, suite(), pixels.readers(suite()))
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
     """Write the comparison of two papers or more."""
-    found = compare(slugs, results)
-    folder = reports / "compare" / "-vs-".join(slugs)
-    _write_tables(folder, found.tables)
-    return _write(folder / "index.html", render("comparison.html.j2", comparison=found, root="../../"))
+    return _write_comparison(compare(slugs, results), reports)
+
+
+def _write_comparison(found: Comparison, reports: Path) -> Path:
+    page = reports / comparison.address([p.paper.slug for p in found.papers])
+    _write_tables(page.parent, found.tables)
+    return _write(page, render("comparison.html.j2", comparison=found, root="../../"))
 
 
 def write_score(page: ScorePage, reports: Path) -> Path:
