@@ -141,8 +141,9 @@ def measure(runs: Sequence[LatencyRun], plan: Plan, tick: Tick = lambda done, to
         seen: set[int] = set()
         for at, heat in enumerate(heats):
             threads = heat[0][1].threads
-            _measure_heat(heat, plan, threads not in seen, lambda d, n, at=at: tick(d + at * n, n * len(heats)))  # type: ignore[misc]
+            for_peak = [] if threads in seen else stages
             seen.add(threads)
+            _measure_heat(heat, for_peak, plan, partial(_tick_of, tick, at, len(heats)))
         return [stage.record(started) for stage in stages]
 
 
@@ -152,8 +153,13 @@ def _heat(entry: tuple[_Stage, Conditions]) -> tuple[object, ...]:
     return c.input_hw, c.batch, c.threads
 
 
-def _measure_heat(heat: list[tuple[_Stage, Conditions]], plan: Plan, with_peak: bool, tick: Tick) -> None:
-    """Everything of one heat, put into the stages."""
+def _tick_of(tick: Tick, heat: int, heats: int, done: int, total: int) -> None:
+    """Progress of one heat among several."""
+    tick(done + heat * total, heats * total)
+
+
+def _measure_heat(heat: list[tuple[_Stage, Conditions]], for_peak: list[_Stage], plan: Plan, tick: Tick) -> None:
+    """Everything of one heat, put into its stages; the machine's peak as well, if any stage wants to know it."""
     players: list[Player] = []
     takers: list[Callable[[Performance], None]] = []
     for stage, conditions in heat:
@@ -163,10 +169,10 @@ def _measure_heat(heat: list[tuple[_Stage, Conditions]], plan: Plan, with_peak: 
             continue
         players.append(stage.player(runtime, conditions))
         takers.append(partial(stage.take, runtime, conditions))
-    if with_peak:
+    if for_peak:
         threads = heat[0][1].threads
         players.append(PeakPlayer(threads))
-        takers.append(partial(_take_peak, list(dict.fromkeys(stage for stage, _ in heat)), threads))
+        takers.append(partial(_take_peak, for_peak, threads))
     for performance, take in zip(conduct(players, plan, tick), takers, strict=True):
         take(performance)
 
