@@ -221,7 +221,10 @@ def _conditions(
 
 
 def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
-    """Every runtime at one thread and at all; compiled, on CUDA and in all scopes (eager) at all cores only."""
+    """Every runtime at one thread and at all; compiled, on CUDA and in all scopes (eager) at all cores only.
+
+    Compiling takes half a minute a network: only those that are timed together are compiled.
+    """
     runs = []
     for name in loaded.paper.timed:
         variant = catalog.find_variant(loaded, name)
@@ -233,16 +236,18 @@ def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
             code=code_digest([variant.builder]),
             source=OfVariant(variant, variant.joints),
         )
-        runs.append(LatencyRun(subject, tuple(_all_conditions(variant.input_hw))))
+        compiled = loaded.paper.slug in TOGETHER
+        runs.append(LatencyRun(subject, tuple(_all_conditions(variant.input_hw, compiled))))
     return runs
 
 
-def _all_conditions(input_hw: tuple[int, int]) -> Iterable[Conditions]:
+def _all_conditions(input_hw: tuple[int, int], compiled: bool) -> Iterable[Conditions]:
     few = [r for r in ON_CPU if not isinstance(r, Compiled)]
+    most_of = [r for r in ALL if compiled or not isinstance(r, Compiled)]
     *one, most = latencies.default_threads()
     for threads in one:
         yield from (Conditions(r.name, threads, 1, input_hw) for r in few)
-    for r in ALL:
+    for r in most_of:
         yield Conditions(r.name, most, 1, input_hw, SCOPES if type(r) is Eager else ("network",))
 
 
