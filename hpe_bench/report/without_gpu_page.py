@@ -217,7 +217,7 @@ def _figure(sides: Sequence[Side], threads: int) -> Figure:
         values = tuple(None if r is None else r[0] for r in ratios)
         intervals = tuple(None if r is None else r[1] for r in ratios)
         rows.append(plots.Dots(f"against {rival.name}", Style(k + 1), values, intervals))
-    svg = plots.dots(f"ratios-{threads}", [label(t) for t in shown], rows, "time of FasterPose / time of the other")
+    svg = plots.dots(f"ratios-{threads}", [label(t) for t in shown], rows, "ratio of times")
     caption = f"FasterPose's time over the others', {plural(threads, 'thread')}; below 1 it is faster."
     caption += " Bars: 95 % intervals."
     return Figure(svg, caption, tuple((svgdraw.swatch(r.style), r.label) for r in rows))
