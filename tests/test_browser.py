@@ -35,6 +35,7 @@ PAGES = {
     "comparison": "compare/simple_baseline-vs-fasterpose/index.html",
     "ceilings": "ceilings/index.html",
     "costs": "costs/index.html",
+    "without-a-gpu": "without-a-gpu/index.html",
 }
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
@@ -98,12 +99,18 @@ def test_what_cannot_be_read_is_seen(visits: Visits, tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- sorting
 
 
+def board_of(measured: tuple[Group, ...] = (), costs: Table | None = None) -> Leaderboard:
+    """A leaderboard of nothing else."""
+    return Leaderboard(
+        papers=(), measured=measured, costs=costs, published=(), has_ceilings=False, has_without_gpu=False
+    )
+
+
 def crafted(*columns: tuple[Column, list[Cell]]) -> str:
     """The leaderboard with one table, made of these columns."""
     rows = tuple(zip(*(cells for _, cells in columns), strict=True))
     table = Table("crafted", "Made to be hard to sort.", tuple(c for c, _ in columns), rows)
-    board = Leaderboard(papers=(), measured=(), costs=table, published=(), has_ceilings=False)
-    return site.render("leaderboard.html.j2", board=board, root="")
+    return site.render("leaderboard.html.j2", board=board_of(costs=table), root="")
 
 
 TEXTS = """(table, column) => Array.from(table.tBodies[0].rows, (row) =>
@@ -512,7 +519,7 @@ def many_rows() -> Leaderboard:
         columns = (Column("Model"), Column("PCK, %", numeric=True))
         table = Table(f"many-{p}", f"Protocol {p}.", columns, cells, attributes=attributes)
         groups.append(Group(table, tuple(made), ()))
-    return Leaderboard(papers=(), measured=tuple(groups), costs=None, published=(), has_ceilings=False)
+    return board_of(measured=tuple(groups))
 
 
 def test_ten_thousand_rows_sort_and_filter(visits: Visits, tmp_path: Path) -> None:
