@@ -187,8 +187,8 @@ def in_order(page: Page, shown: list[str], way: str) -> bool:
 
 
 def as_number(text: str) -> float | None:
-    """The number that a cell begins with, if it begins with one: 1,234.5, +0.3, [−1.2, 3.4], 6.9G or 4–10."""
-    found = re.match(r"\[?([+−-]?[\d,]*\d(?:\.\d+)?)(?:G\b|(?![\w×]))", text)
+    """The number that a cell begins with, if it begins with one: 1,234.5, +0.3, [−1.2, 3.4], 2e-06, 6.9G or 4–10."""
+    found = re.match(r"\[?([+−-]?[\d,]*\d(?:\.\d+)?(?:e[+-]\d+)?)(?:G\b|(?![\w×]))", text)
     return float(found[1].replace("−", "-").replace(",", "")) if found else None
 
 
