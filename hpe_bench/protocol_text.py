@@ -58,6 +58,8 @@ def in_words(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         said = "; ".join(f"{name} {in_words(v)}" for name, v in _fields(value).items())
         return f"{type(value).__name__}" + (f" ({said})" if said else "")
+    if callable(value):
+        return str(value.__qualname__)
     return str(value) or "none"
 
 

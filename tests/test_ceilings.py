@@ -280,7 +280,7 @@ def test_the_leaderboard_links_the_page_and_both_are_rebuilt_from_records(
     assert site.write_ceilings(results, reports) is None
     for record in measured:
         records.save(record, results)
-    show.write_all(Console(quiet=True), results, reports, readme=None)
+    show.write_all(Console(quiet=True), [results], reports, readme=None)
     links = re.findall(r'href="(ceilings/[^"]+)"', (reports / "index.html").read_text())
     assert links
     assert all((reports / link).is_file() for link in links)

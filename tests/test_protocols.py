@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hpe_bench import protocol_text, protocols
+from hpe_bench import catalog, protocol_text, protocols
 from hpe_bench.codecs.udp import UDP
 from hpe_bench.data.lsp import LSP, ObserverLSP, observer_centric
 from hpe_bench.data.persons import PersonSet
@@ -105,6 +105,15 @@ def test_equal_fingerprints_mean_no_difference_and_the_other_way_round() -> None
         for second in known:
             same = fingerprint(first) == fingerprint(second)
             assert same == (type(first) is type(second) and not list(protocol_text.differences(first, second)))
+
+
+def test_builders_are_said_by_name() -> None:
+    """The words of a recipe go into pages; an address in memory would differ from run to run."""
+    recipes = [recipe for slug in catalog.slugs() for recipe in catalog.load(slug).paper.recipes]
+    assert len(recipes) > 8
+    said = {recipe.name: protocol_text.in_words(recipe) for recipe in recipes}
+    assert [name for name, text in said.items() if " at 0x" in text] == []
+    assert any("builder " in text for text in said.values())  # a teacher's
 
 
 def test_printed_pages(capsys: pytest.CaptureFixture[str]) -> None:
