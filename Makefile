@@ -44,8 +44,8 @@ lint: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: setup ## every test but the torture
-	$(BIN)/pytest -m "not torture" $(ARGS)
+test: setup ## every test but the torture, in two processes
+	$(BIN)/pytest -m "not torture" --numprocesses 2 --dist loadfile $(ARGS)
 
 torture: setup ## long fault-injection runs
 	$(BIN)/pytest -m torture $(ARGS)

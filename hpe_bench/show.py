@@ -15,7 +15,6 @@ from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
 from hpe_bench.cost.macs import Cost
 from hpe_bench.records import Measurement, RunRecord
-from hpe_bench.report import site
 
 
 def plain_table(*columns: str) -> Table:
@@ -149,6 +148,8 @@ def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> Non
 
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
+    from hpe_bench.report import site  # which draws, so it is slow to import
+
     slugs = list(dict.fromkeys(slugs))
     if len(slugs) < 2:
         raise ValueError("name at least two different papers to compare")
@@ -169,6 +170,8 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
 
 def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
     """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
+    from hpe_bench.report import site  # which draws, so it is slow to import
+
     for page in site.write_site(results[0], reports, *results[1:]):
         console.print(str(page), highlight=False)
     if readme is not None:

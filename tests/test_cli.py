@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hpe_bench.cli import main
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "papers"
 
@@ -62,11 +64,20 @@ COMMANDS = {
 }
 
 
+# Ctrl-C is heard even where the tests run in the background of a shell, which makes programs ignore it.
+PROGRAM = """
+import signal
+from hpe_bench.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def start(*arguments: str, folder: Path, papers: Path | None = None) -> subprocess.Popen[str]:
     """`hpe-bench ...` in a folder, as a process of its own."""
     environment = {**os.environ, "HPE_BENCH_PAPERS": "" if papers is None else str(papers)}
     return subprocess.Popen(
-        [sys.executable, "-c", "from hpe_bench.cli import main; main()", *arguments],
+        [sys.executable, "-c", PROGRAM, *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -80,6 +91,17 @@ def call(*arguments: str, folder: Path, papers: Path | None = None) -> subproces
     program = start(*arguments, folder=folder, papers=papers)
     output, errors = program.communicate(timeout=300)
     return subprocess.CompletedProcess(program.args, program.returncode, output, errors)
+
+
+def call_here(
+    *arguments: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> subprocess.CompletedProcess[str]:
+    """`hpe-bench ...` in this process, which has everything imported already."""
+    monkeypatch.setattr(sys, "argv", ["hpe-bench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(arguments, ended.value.code, *capfd.readouterr())
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -164,10 +186,17 @@ def test_help_answers_at_once(tmp_path: Path) -> None:
         (["data", "export", "mannequins", "--to", "."], ["empty"]),
     ],
 )
-def test_bad_input_gets_one_sentence(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+def test_bad_input_gets_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: list[str],
+) -> None:
     (tmp_path / "something").touch()
     (tmp_path / "there").mkdir()
-    refused(call(*arguments, folder=tmp_path), *words)
+    monkeypatch.chdir(tmp_path)
+    refused(call_here(*arguments, monkeypatch=monkeypatch, capfd=capfd), *words)
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "reports").exists()
 

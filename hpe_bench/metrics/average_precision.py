@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
@@ -179,6 +179,6 @@ def _difference(value: float, drawn_R: np.ndarray, freedom: int) -> Difference:
     spread = float(drawn_R[np.isfinite(drawn_R)].std(ddof=1))
     if spread == 0:
         return Difference(value, value, value, 1.0 if value == 0 else SMALLEST_P)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * spread
-    p_value = 2 * float(stats.t.sf(abs(value) / spread, freedom))
+    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * spread
+    p_value = 2 * float(special.stdtr(freedom, -abs(value) / spread))
     return Difference(value, value - half, value + half, max(p_value, SMALLEST_P))

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import special
 
 REPLICATES = 2000
 LEVEL = 0.95
@@ -145,7 +145,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval of the mean of a few independent values, such as one per seed; needs two."""
     if len(values) < 2:
         raise ValueError(f"interval of a mean: {len(values)} value(s); give at least two")
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    half = special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1) / np.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
@@ -198,4 +198,6 @@ def _touching(half: Callable[[float], float], distance: float) -> float:
         return 1.0
     if half(SMALLEST_P) <= distance:
         return SMALLEST_P
+    from scipy import optimize  # slow to import, and of no use to a training
+
     return float(optimize.brentq(lambda p: half(p) - distance, SMALLEST_P, 1.0))

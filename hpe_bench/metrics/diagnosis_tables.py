@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
@@ -64,6 +63,8 @@ def detection_errors(predictions: Predictions, diagnosis: Diagnosis) -> Detectio
     rows = diagnosis.detection[diagnosis.found]
     tau = float("nan")
     if len(rows) > 1:
+        from scipy import stats  # slow to import, and of no use to a training
+
         tau = float(stats.kendalltau(predictions.score[rows], diagnosis.oks[diagnosis.found]).statistic)
     return DetectionErrors(
         predictions=int(diagnosis.counted.sum()),
