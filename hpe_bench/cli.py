@@ -204,9 +204,9 @@ def profile(
         bool,
         typer.Option(
             "--all",
-            help="One variant a paper in every runtime at 1 thread and at all cores, torch.compile at all cores "
-            "and only for those timed in turns (SimpleBaseline, HRNet, FasterPose); what was finished here is not "
-            "measured again.",
+            help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
+            "HRNet, FasterPose) in every runtime and torch.compile, the others eager and in engines. What was finished "
+            "here is not measured again.",
         ),
     ] = False,
     runtime: Annotated[

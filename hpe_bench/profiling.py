@@ -48,6 +48,7 @@ from hpe_bench.weights import read
 SCOPES: tuple[RuntimeScope, ...] = ("network", "flip", "processed", "end-to-end")
 TOGETHER = ("simple_baseline", "hrnet", "fasterpose")  # ratios between these are claimed, so they take turns
 SECONDS, ALL_SECONDS = 2.0, 1.0  # of timed calls a row, alone and for --all
+ALL_ATTEMPTS = 2  # at a row of wide spread; a second try tells noise from drift, a third would only cost time
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def profile_all(limit_s: float, settings: Settings, console: Console) -> bool:
         [run for slug in TOGETHER for run in runs.pop(slug, [])],
         *([run] for own in runs.values() for run in own),
     ]
-    plan = Plan(seconds=ALL_SECONDS, limit_s=limit_s, turn_limit_s=limit_s, builders=os.cpu_count() or 1)
+    plan = Plan(ALL_SECONDS, ALL_ATTEMPTS, limit_s=limit_s, turn_limit_s=limit_s, builders=os.cpu_count() or 1)
     made = [record for group in groups if group for record in measured(group, plan, settings, console)]
     for record in made:
         print_latencies(console, record)
@@ -221,9 +222,9 @@ def _conditions(
 
 
 def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
-    """Every runtime at one thread and at all; compiled, on CUDA and in all scopes (eager) at all cores only.
+    """Every runtime at one thread; at all cores those of `TOGETHER` in every runtime, the others eager and in engines.
 
-    Compiling takes half a minute a network: only those that are timed together are compiled.
+    Compiling, which takes half a minute a network, is for those that are timed together.
     """
     runs = []
     for name in loaded.paper.timed:
@@ -236,19 +237,20 @@ def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
             code=code_digest([variant.builder]),
             source=OfVariant(variant, variant.joints),
         )
-        compiled = loaded.paper.slug in TOGETHER
-        runs.append(LatencyRun(subject, tuple(_all_conditions(variant.input_hw, compiled))))
+        in_full = loaded.paper.slug in TOGETHER
+        runs.append(LatencyRun(subject, tuple(_all_conditions(variant.input_hw, in_full))))
     return runs
 
 
-def _all_conditions(input_hw: tuple[int, int], compiled: bool) -> Iterable[Conditions]:
-    few = [r for r in ON_CPU if not isinstance(r, Compiled)]
-    most_of = [r for r in ALL if compiled or not isinstance(r, Compiled)]
+def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[Conditions]:
+    """Scopes other than the network's are timed eager, at all cores; so are CUDA's runtimes."""
     *one, most = latencies.default_threads()
     for threads in one:
-        yield from (Conditions(r.name, threads, 1, input_hw) for r in few)
-    for r in most_of:
-        yield Conditions(r.name, most, 1, input_hw, SCOPES if type(r) is Eager else ("network",))
+        yield from (Conditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
+    for r in ALL:
+        eager = type(r) is Eager
+        if in_full or eager or r.reads_onnx or r not in ON_CPU:
+            yield Conditions(r.name, most, 1, input_hw, SCOPES if eager else ("network",))
 
 
 # ---------------------------------------------------------------------------------------------------- running

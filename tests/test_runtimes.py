@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog, latencies, profiling, records
 from hpe_bench.cost import runtimes
-from hpe_bench.cost.conductor import ATTEMPTS, WIDE_SPREAD, Plan, Times, conduct
+from hpe_bench.cost.conductor import WIDE_SPREAD, Plan, Times, conduct
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.gate import InBatches, Reference
 from hpe_bench.cost.latency import ROUNDS
@@ -262,12 +262,13 @@ def test_whoever_crashes_raises_or_hangs_fails_alone(tmp_path: Path) -> None:
 def test_wide_spreads_are_timed_again_and_said(tmp_path: Path) -> None:
     warm = (1.0,) * 6
     rough = tuple(1.0 + 2 * (i % 2) for i in range(ROUNDS))
-    wild = Scripted("w", tmp_path / "log", times_ms=(*warm, *(rough * ATTEMPTS)))
+    plan = Plan(seconds=0.001, attempts=3)
+    wild = Scripted("w", tmp_path / "log", times_ms=(*warm, *(rough * plan.attempts)))
     calmed = Scripted("c", tmp_path / "log", times_ms=(*warm, *rough, 1.0))
-    one, two = (p.parts["work"] for p in conduct([wild, calmed], Plan(seconds=0.001)))
+    one, two = (p.parts["work"] for p in conduct([wild, calmed], plan))
     assert isinstance(one, Times)
     assert isinstance(two, Times)
-    assert (one.attempts, one.settled) == (ATTEMPTS, False)
+    assert (one.attempts, one.settled) == (plan.attempts, False)
     assert one.spread > WIDE_SPREAD
     assert (two.attempts, two.settled, two.spread) == (2, True, 0.0)
 

@@ -6,7 +6,7 @@ turns: one player at a time works, round by round. A player that raises, crashes
 
 Timed are single calls (M3), by the player's own clock. A turn of several calls begins with one that is not kept, as
 others have used the caches since. Where the spread (interquartile range over median) of a part is above `WIDE_SPREAD`,
-something disturbed it: it is timed again, at most `ATTEMPTS` times in all, and the attempt of least spread is kept.
+something disturbed it: it is timed again, a few times at most, and the attempt of least spread is kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from hpe_bench.cost.latency import MAX_CALLS_PER_ROUND, ROUNDS, Warm, warm_up
 from hpe_bench.errors import sentence
 
 WIDE_SPREAD = 0.15  # on an idle machine it stays below 0.05; a neighbour that wakes up makes it 0.3 and more
-ATTEMPTS = 3
 STEADY_SECONDS = 10.0  # of work for a reading of the energy, whose counters advance slowly (M9)
 GOODBYE_SECONDS = 5.0  # for processes to end by themselves
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -99,9 +98,13 @@ class Performance:
 
 @dataclass(frozen=True)
 class Plan:
-    """How long things may take: timed calls of a part (about), building a player, and one turn of it."""
+    """How long things may take: timed calls of a part (about), building a player, and one turn of it.
+
+    `attempts` is how often a part of wide spread is timed in all.
+    """
 
     seconds: float = 2.0
+    attempts: int = 3
     limit_s: float = 180.0
     turn_limit_s: float = 180.0
     builders: int = 1  # players that build at a time
@@ -151,7 +154,7 @@ def _play(chairs: list[_Chair], plan: Plan, tick: Tick) -> None:
     for chair in chairs:
         chair.warm_up(plan.seconds)
     todo, attempt = chairs, 0
-    while attempt < ATTEMPTS and (todo := [c for c in todo if c.wide]):
+    while attempt < plan.attempts and (todo := [c for c in todo if c.wide]):
         attempt += 1
         for chair in todo:
             chair.begin()

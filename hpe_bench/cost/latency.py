@@ -21,7 +21,7 @@ MAX_CALLS_PER_ROUND = 20
 TICKS = 1 + ROUNDS  # stretches of work per network: its warm-up and its turns
 WARM_WINDOW = 3  # calls; warm-up ends when the medians of two successive windows agree ...
 WARM_TOLERANCE = 0.05  # ... to this fraction,
-WARM_LIMIT = 30  # or after this many calls
+WARM_LIMIT, WARM_SECONDS = 30, 5.0  # or after this many calls or seconds
 RESAMPLES = 2000
 
 
@@ -125,12 +125,14 @@ class Warm:
 def warm_up(timed: Callable[[], float]) -> Warm:
     """Call until the median of a few calls no longer changes; `timed` does one call and returns its ms."""
     times: list[float] = []
+    deadline = time.monotonic() + WARM_SECONDS
     while True:
         times += [timed() for _ in range(WARM_WINDOW)]
         now = float(np.median(times[-WARM_WINDOW:]))
         before = float(np.median(times[-2 * WARM_WINDOW : -WARM_WINDOW])) if len(times) > WARM_WINDOW else np.inf
         settled = abs(now - before) <= WARM_TOLERANCE * now
-        if settled or len(times) >= WARM_LIMIT:
+        late = len(times) >= WARM_LIMIT or (before < np.inf and time.monotonic() > deadline)
+        if settled or late:
             return Warm(len(times), now, settled)
 
 
