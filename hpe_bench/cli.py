@@ -205,8 +205,8 @@ def profile(
         typer.Option(
             "--all",
             help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
-            "HRNet, FasterPose) in every runtime and torch.compile, the others eager and in engines. What was finished "
-            "here is not measured again.",
+            "HRNet, FasterPose) in every runtime and scope, the others eager and in engines. What was finished here is "
+            "not measured again.",
         ),
     ] = False,
     runtime: Annotated[

@@ -222,9 +222,8 @@ def _conditions(
 
 
 def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
-    """Every runtime at one thread; at all cores those of `TOGETHER` in every runtime, the others eager and in engines.
-
-    Compiling, which takes half a minute a network, is for those that are timed together.
+    """Every runtime at one thread. At all cores those of `TOGETHER` in every runtime and scope, the others' networks
+    alone, eager and in engines; compiling, which takes half a minute a network, is for the former.
     """
     runs = []
     for name in loaded.paper.timed:
@@ -243,14 +242,14 @@ def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
 
 
 def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[Conditions]:
-    """Scopes other than the network's are timed eager, at all cores; so are CUDA's runtimes."""
+    """Scopes other than the network's are timed eager, at all cores."""
     *one, most = latencies.default_threads()
     for threads in one:
         yield from (Conditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
     for r in ALL:
         eager = type(r) is Eager
         if in_full or eager or r.reads_onnx or r not in ON_CPU:
-            yield Conditions(r.name, most, 1, input_hw, SCOPES if eager else ("network",))
+            yield Conditions(r.name, most, 1, input_hw, SCOPES if in_full and eager else ("network",))
 
 
 # ---------------------------------------------------------------------------------------------------- running
