@@ -86,7 +86,7 @@ class Scripted(Player):
     threads: int = 1
 
     def rehearse(self) -> Rehearsed:
-        return Rehearsed({"work": self._timed()}, facts={"threads": float(os.environ["OMP_NUM_THREADS"])})
+        return Rehearsed({"work": self._timed()}, facts={"threads": float(torch.get_num_threads())})
 
     def _timed(self) -> Callable[[], float]:
         calls = 0

@@ -477,6 +477,7 @@ def tiny_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "ALL", few)
     monkeypatch.setattr(profiling, "ON_CPU", few)
     monkeypatch.setattr(runtimes, "ALL", few)
+    monkeypatch.setattr(profiling, "TOGETHER", ("tiny",))
     monkeypatch.setattr(profiling, "ALL_SECONDS", 0.02)
 
 
@@ -498,6 +499,18 @@ def test_all_measures_what_is_not_finished_here(
     assert file.read_bytes() == first  # put back from runs/
     monkeypatch.setattr(fake_runtimes.AbsentRuntime, "missing", lambda self: "")
     assert not latencies.is_current(record)  # a runtime was installed since
+
+
+def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latencies, "default_threads", lambda: (1, 2))
+    papers, _ = catalog.load_all()
+    rows = {p.paper.slug: profiling._all_runs(p)[0].conditions for p in papers if p.paper.timed}
+    assert set(profiling.TOGETHER) < set(rows)
+    for slug, conditions in rows.items():
+        at_one, at_most = ({c.runtime for c in conditions if c.threads == n} for n in (1, 2))
+        assert {"eager", "channels_last", "folded", "bf16", "onnxruntime", "openvino", "openvino_bf16"} <= at_one
+        assert ("compile" in at_most) == (slug in profiling.TOGETHER)
+        assert {"eager", "onnxruntime", "openvino", "openvino_bf16", "cuda"} <= at_most
 
 
 def test_other_conditions_make_another_record() -> None:

@@ -1,8 +1,8 @@
 """The conductor: players in processes of their own, called in turns, so that whatever drifts hits all alike (M8).
 
-A player is something to be timed, such as a network in a runtime. Each gets a process that is started with its thread
-variables set, since libraries read them when they are loaded (M2), builds there, warms up, and then waits for its
-turns: one player at a time works, round by round. A player that raises, crashes or hangs fails alone, with the reason.
+A player is something to be timed, such as a network in a runtime. Each gets a process of its own with its number of
+threads set (M2), builds there, warms up, and then waits for its turns: one player at a time works, round by round. A
+player that raises, crashes or hangs fails alone, with the reason.
 
 Timed are single calls (M3), by the player's own clock. A turn of several calls begins with one that is not kept, as
 others have used the caches since. Where the spread (interquartile range over median) of a part is above `WIDE_SPREAD`,
@@ -18,14 +18,14 @@ import signal
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hpe_bench.cost.energy import RAPL, Meter, RaplMeter
 from hpe_bench.cost.latency import MAX_CALLS_PER_ROUND, ROUNDS, Warm, warm_up
@@ -33,7 +33,7 @@ from hpe_bench.errors import sentence
 
 WIDE_SPREAD = 0.15  # on an idle machine it stays below 0.05; a neighbour that wakes up makes it 0.3 and more
 STEADY_SECONDS = 10.0  # of work for a reading of the energy, whose counters advance slowly (M9)
-GOODBYE_SECONDS = 5.0  # for processes to end by themselves
+GOODBYE_SECONDS = 1.0  # for processes to end by themselves
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -206,12 +206,12 @@ class _Seat:
 
     def enter(self) -> None:
         """Start the process, which begins to build."""
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self.wire, theirs = context.Pipe()
         job = pickle.dumps(self.player)
-        self.process = context.Process(target=_perform, args=(job, theirs), daemon=True)
-        with _thread_variables(self.player.threads):
-            self.process.start()
+        arguments = (job, self.player.threads, dict(os.environ), theirs)
+        self.process = context.Process(target=_perform, args=arguments, daemon=True)
+        self.process.start()
         theirs.close()
         self.deadline = time.monotonic() + self.plan.limit_s
 
@@ -367,27 +367,24 @@ def _ended(code: int | None) -> str:
     return f"its process ended with code {code}"
 
 
-@contextmanager
-def _thread_variables(threads: int) -> Iterator[None]:
-    """The environment that a process started now inherits."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _context() -> Any:
+    """Processes that begin with PyTorch imported already: they fork from one that has done nothing but import it."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hpe_bench.cost.players"])
+    return context
 
 
 # ---------------------------------------------------------------------------------------------------- the player's side
 
 
-def _perform(job: bytes, wire: Connection) -> None:
+def _perform(job: bytes, threads: int, environment: dict[str, str], wire: Connection) -> None:
     """Entry of a player's process: build, then do as told until the conductor hangs up. Never prints."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the conductor ends us
+    os.environ.clear()  # it is that of the process we forked from
+    os.environ.update(environment | dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for libraries loaded from now on
+    torch.set_num_threads(threads)
     _silence()
     from hpe_bench import catalog  # which makes the user's folders importable before the job is unpickled
 
