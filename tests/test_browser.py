@@ -7,7 +7,6 @@ that leave the page.
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import re
 from collections.abc import Iterator
@@ -17,12 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hpe_bench.report import entries, site
+from hpe_bench import submissions
+from hpe_bench.report import entries, leaderboard, score_page, site
 from hpe_bench.report.entries import Entry
 from hpe_bench.report.leaderboard import Group, Leaderboard
+from hpe_bench.report.score_page import Rival
 from hpe_bench.report.tables import Cell, Column, Table
 from tests import browser
 from tests.browser import PHONE_PX, Visits, unfold, violations
+from tests.synthetic_latency import latency
+from tests.synthetic_paper import POCKET
+from tests.test_latency_board import ALL, LOADED
+from tests.test_submissions import BAD, GOOD, TRUTH, file_of, record_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -37,12 +42,14 @@ PAGES = {
     "costs": "costs/index.html",
     "without-a-gpu": "without-a-gpu/index.html",
 }
+TEXTS_ONLY = {"footguns": "footguns/index.html"}  # pages without tables
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
     "phone": {"width_px": PHONE_PX},
 }
 every_page = pytest.mark.parametrize("name", PAGES.values(), ids=PAGES.keys())
+page_or_text = pytest.mark.parametrize("name", (PAGES | TEXTS_ONLY).values(), ids=(PAGES | TEXTS_ONLY).keys())
 every_look = pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
 
 
@@ -272,6 +279,64 @@ def test_an_address_of_nonsense_shows_everything(visits: Visits, index: Page) ->
     assert strange.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
 
 
+TIMED = """(runtime) => {
+    const kept = document.querySelectorAll(".group:not([hidden]) tbody > tr[data-paper]:not([hidden])");
+    return Array.from(kept, (row) => row.dataset.runtime === runtime || row.querySelector(`[data-in="${runtime}"]`));
+}"""
+
+
+def test_the_filter_by_runtime_and_its_link(index: Page, visits: Visits) -> None:
+    index.locator("#filters [name=runtime]").select_option("OpenVINO")
+    index.locator("#filters [name=threads]").select_option("1")
+    shown = rows(index)
+    assert shown
+    assert len(shown) == index.locator("#latency tr[data-runtime=OpenVINO][data-threads='1']").count()
+    assert not index.locator("#measured").is_visible()  # its rows have no number of threads
+    other = visits(index.url)
+    assert rows(other) == shown
+    assert other.locator("#filters [name=runtime]").input_value() == "OpenVINO"
+    other.locator("#filters [name=threads]").select_option("")
+    assert all(other.evaluate(TIMED, "OpenVINO"))
+    other.locator("#filters [name=runtime]").select_option("PyTorch, eager")
+    assert other.locator("#measured tr[data-paper]:visible").count() > 0  # its latencies are eager PyTorch's
+
+
+def test_ranked_rows_show_the_latency_of_the_runtime_that_is_asked_for(visits: Visits, tmp_path: Path) -> None:
+    records = [*ALL, latency("tiny", POCKET, 4.0, 0.03, 0.03)]
+    board = leaderboard.build([LOADED], records, site.suite())
+    (tmp_path / "index.html").write_text(site.render("leaderboard.html.j2", board=board, root=""))
+    page = visits((tmp_path / "index.html").as_uri())
+    table = page.locator("#measured table").first
+    cell = table.locator("tr[data-paper=tiny] td").last
+    own = cell.inner_text()
+    assert own.startswith("2.1")
+    page.locator("#filters [name=runtime]").select_option("OpenVINO")
+    assert cell.inner_text().startswith("2.0")
+    assert "OpenVINO" in cell.inner_text()
+    assert table.locator("tr[data-paper=base]").is_hidden()  # not timed in it
+    assert float(cell.get_attribute("data-sort") or "") == pytest.approx(2, rel=0.05)
+    page.go_back()
+    assert cell.inner_text() == own
+    assert cell.get_attribute("data-sort") == "2.125"
+
+
+def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri())
+    shown = page.locator("#latency tbody tr:visible")
+    total = page.locator("#latency tbody tr").count()
+    assert total > 30
+    page.locator("#latency").scroll_into_view_if_needed()
+    assert shown.count() == 20
+    page.get_by_role("button", name=f"Show all {total} rows").click()
+    assert shown.count() == total
+    linked = visits(page.url + f"#latency-{total - 1}")
+    assert linked.locator(f"#latency-{total - 1}").is_visible()
+    filtered = visits(page.url + "#runtime=PyTorch%2C+eager")
+    assert (
+        filtered.locator("#costs tr[data-runtime]:visible").count() == page.locator("#costs tr[data-runtime]").count()
+    )
+
+
 def test_claims_of_a_paper_are_filtered_by_verdict_and_by_word(visits: Visits, built_site: Path) -> None:
     page = visits((built_site / PAGES["paper"]).as_uri())
     claims = page.locator("#claims-table > tbody:not([hidden])")
@@ -324,30 +389,9 @@ def test_marks_of_hidden_rows_are_dimmed(index: Page) -> None:
 # ---------------------------------------------------------------------------------------------------- links
 
 
-@functools.cache
-def ids(file: Path) -> frozenset[str]:
-    return frozenset(re.findall(r'\sid="([^"]+)"', file.read_text(encoding="utf-8")))
-
-
-def file_of(page: Page, href: str) -> Path:
+def file_of_link(page: Page, href: str) -> Path:
     """The file that a link of a page names."""
     return Path(page.evaluate("(href) => decodeURI(new URL(href, location).pathname)", href))
-
-
-@every_page
-def test_links_lead_to_an_element_of_a_page(visits: Visits, built_site: Path, name: str) -> None:
-    page = visits((built_site / name).as_uri())
-    hrefs = "all => all.map((a) => a.getAttribute('href'))"
-    found = set(page.locator("a:not([href^=http])").evaluate_all(hrefs))
-    assert found
-    for href in found:
-        file, _, fragment = href.partition("#")
-        target = file_of(page, file or page.url)
-        if target.is_relative_to(built_site):  # others lead to the repository's documents
-            assert target.is_file(), href
-            assert not fragment or fragment in ids(target), href
-        else:
-            assert (browser.ROOT / target.relative_to(built_site.parent)).is_file(), href
 
 
 def test_a_measured_number_leads_to_its_record(index: Page) -> None:
@@ -373,7 +417,7 @@ def test_tables_download_with_as_many_rows_as_they_show(visits: Visits, built_si
     for table in tables:
         href = table.locator("caption a.download").get_attribute("href")
         assert href is not None
-        with file_of(page, href).open(encoding="utf-8", newline="") as file:
+        with file_of_link(page, href).open(encoding="utf-8", newline="") as file:
             header, *downloaded = csv.reader(file)
         assert all(len(row) == len(header) for row in downloaded), href
         assert len(downloaded) == table.locator("tbody > tr").count(), href
@@ -384,7 +428,7 @@ def test_the_whole_board_downloads_as_csv_and_json(index: Page) -> None:
     found = {}
     for kind in ("csv", "json"):
         href = index.locator("#filters ~ .note a[download]", has_text=kind.upper()).get_attribute("href")
-        found[kind] = file_of(index, href or "").read_text(encoding="utf-8")
+        found[kind] = file_of_link(index, href or "").read_text(encoding="utf-8")
     listed, objects = list(csv.DictReader(found["csv"].splitlines())), json.loads(found["json"])
     assert len(listed) == len(objects) == shown
     assert [float(row["value_percent"]) for row in listed] == [o["value_percent"] for o in objects]
@@ -394,19 +438,42 @@ def test_the_whole_board_downloads_as_csv_and_json(index: Page) -> None:
 
 
 @every_look
-@every_page
+@page_or_text
 def test_axe_finds_nothing(visits: Visits, built_site: Path, name: str, look: dict[str, Any]) -> None:
     page = visits((built_site / name).as_uri(), **look)
     unfold(page)
     assert violations(page) == []
 
 
-@every_page
+@pytest.fixture(scope="module")
+def score(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a submission held against another one."""
+    found = submissions.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
+    page = score_page.build(record_of("somebody", GOOD), TRUTH, GOOD, Rival("other", BAD, found), None)
+    return site.write_score(page, tmp_path_factory.mktemp("score"))
+
+
+@every_look
+def test_a_score_page_works_and_can_be_read_by_everyone(visits: Visits, score: Path, look: dict[str, Any]) -> None:
+    page = visits(score.as_uri(), **look)
+    button = page.locator("table.sortable .sort").first
+    button.click()
+    assert button.locator("xpath=..").get_attribute("aria-sort") in ("ascending", "descending")
+    unfold(page)
+    assert violations(page) == []
+    scrolls_down_only(page)
+
+
+@page_or_text
 def test_a_phone_scrolls_down_only(visits: Visits, built_site: Path, name: str) -> None:
-    """Whatever is wider than the window scrolls inside its own box."""
     page = visits((built_site / name).as_uri(), PHONE_PX)
     unfold(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE_PX
+    scrolls_down_only(page)
+
+
+def scrolls_down_only(page: Page) -> None:
+    """Whatever is wider than the window scrolls inside its own box."""
+    assert page.evaluate("document.documentElement.scrollWidth === innerWidth")
     cut = """Array.from(document.querySelectorAll("main *")).filter((e) => {
         const box = e.getBoundingClientRect();
         return box.width > 1 && box.right > innerWidth + 1 && !e.closest(".table-box, .figure-box, pre, .sr");
@@ -429,7 +496,7 @@ CUT_OFF = """Array.from(document.querySelectorAll(".table-box, .figure-box, pre"
     .map((box) => `${box.scrollWidth} of ${box.clientWidth} px: ${box.textContent.trim().slice(0, 80)}`)"""
 
 
-@every_page
+@page_or_text
 def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site: Path, name: str) -> None:
     page = visits((built_site / name).as_uri(), color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
@@ -456,7 +523,21 @@ def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, bu
             break
     names = [r["name"] for r in reached]
     assert names[0] == "skip"
-    wanted = ["sort", "data", "protocol", "scale", "by", "paper", "q", "macs", "latency", "params", "reset"]
+    wanted = [
+        "sort",
+        "data",
+        "protocol",
+        "scale",
+        "by",
+        "paper",
+        "runtime",
+        "threads",
+        "q",
+        "macs",
+        "latency",
+        "params",
+        "reset",
+    ]
     assert [n for n in dict.fromkeys(names) if n in wanted] == wanted, "in the order of the page"
     assert [r for r in reached if not r["outlined"]] == [], "focus is seen"
     assert [r for r in reached if not r["inside"]] == [], "focus is never out of sight"

@@ -23,7 +23,7 @@ from hpe_bench.data.mannequins.body import JOINTS as MANNEQUIN_JOINTS
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Claim, Paper, replace
 from hpe_bench.records import RunRecord, Sample
-from hpe_bench.report import comparison, leaderboard, paper_page, pixels, plots, site, svgdraw, theme
+from hpe_bench.report import comparison, footguns_page, leaderboard, paper_page, pixels, plots, site, svgdraw, theme
 from hpe_bench.report.claims_view import ClaimView
 from hpe_bench.report.paper_page import PaperPage
 from hpe_bench.report.ranking import rank_ranges, rank_text
@@ -247,7 +247,9 @@ def test_an_arm_that_was_not_run_is_named_under_the_table(usual: PaperPage) -> N
 
 def test_every_code_that_pages_link_to_is_explained() -> None:
     root = Path(site.__file__).parents[2]
-    listed = set(re.findall(r"\*\*([FMR]\d+)\*\*", (root / "docs" / "footguns.md").read_text()))
+    listed = {code for section in footguns_page.sections() for code, _ in section.items}
+    shown = Page(site.render("footguns.html.j2", sections=footguns_page.sections(), root="../"))
+    assert listed == {attrs["id"] for attrs in shown.all("dt")}
     sources = [*(root / "hpe_bench").rglob("*.py"), root / "docs" / "costs.md"]
     cited = {code for p in sources for code in re.findall(r"\(([FMR]\d+)\)", p.read_text())}
     assert cited
@@ -282,7 +284,7 @@ def check_labels(tables: list[Table]) -> None:
         assert t.caption
         for c in t.columns:
             if c.numeric and c.name not in PLAIN_COUNTS and not t.id.startswith(("metrics-", "ratios-")):
-                assert re.search(r", (%|points|M\b|ms\b|h$|true count|[GM]MAC/2)", c.name), (t.id, c.name)
+                assert re.search(r", (%|points|M\b|MiB\b|ms\b|h$|true count|[GM]MAC/2)", c.name), (t.id, c.name)
         names = " ".join(c.name for c in t.columns)
         assert "MAC" not in names or "Latency, ms" in names, t.id
         assert all(len(row) == len(t.columns) for row in t.rows), t.id
@@ -387,7 +389,7 @@ def test_links_between_pages_and_downloads_are_relative(page: Page) -> None:
     outside = [link for link in links if link.startswith("http")]
     assert outside == [PAPER.url]
     assert "../index.html" in links
-    assert "../../docs/footguns.md" in links
+    assert "../footguns/index.html" in links
 
 
 def test_ids_are_unique_and_references_resolve(page: Page) -> None:

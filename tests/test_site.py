@@ -14,7 +14,8 @@ from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import JointGroups, Paper, replace
 from hpe_bench.records import RunRecord
 from hpe_bench.report import comparison, front_page, leaderboard, paper_page, site
-from tests.synthetic_paper import CONTROL, OLD_LOSS, PAPER, PROPOSAL, claim, macs, relation
+from tests.synthetic_latency import latency
+from tests.synthetic_paper import CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL, claim, macs, relation
 from tests.test_report import ALL, INJECTION, LSP, Page, runs
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,24 @@ def test_the_committed_pages_are_what_the_records_say(built_site: Path) -> None:
     remedy = "run `make leaderboard` and commit reports/"
     assert sorted(written) == sorted(committed), remedy
     assert [name for name in written if written[name] != committed[name]] == [], remedy
+
+
+@pytest.mark.slow
+def test_links_stay_within_the_site_and_resolve(built_site: Path) -> None:
+    """Only the folder of the pages is published: whatever is no web address is a file in it, with the anchor."""
+    pages = {p: Page(p.read_text(encoding="utf-8")) for p in built_site.rglob("*.html")}
+    anchors = {p: {attrs["id"] for _, attrs in page.elements if "id" in attrs} for p, page in pages.items()}
+    checked = 0
+    for page, content in pages.items():
+        found = {a[name] or "" for _, a in content.elements for name in ("href", "src") if name in a}
+        for href in (h for h in found if not h.startswith(("https://", "http://", "data:"))):
+            file, _, anchor = href.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            assert target.is_relative_to(built_site.resolve()), (page, href)
+            assert target.is_file(), (page, href)
+            assert not anchor or anchor in anchors.get(target, ()), (page, href)
+            checked += 1
+    assert checked > 1000
 
 
 def test_the_readme_says_what_the_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +121,13 @@ def hostile(record: RunRecord) -> RunRecord:
         for m in record.measurements
     )
     identity = record.identity.model_copy(update={"protocol": f"{record.identity.protocol} {INJECTION}"})
+    timings = tuple(
+        t.model_copy(update={"runtime": INJECTION, "version": INJECTION, "reason": t.reason and INJECTION})
+        for t in record.timings
+    )
+    absent = tuple(a.model_copy(update={"key": INJECTION, "reason": INJECTION}) for a in record.absent)
     changed = {"provenance": provenance, "measurements": measurements, "identity": identity}
+    changed |= {"timings": timings, "absent": absent}
     ids = {"id": f"{record.id}{INJECTION}", "predictions_sha256": INJECTION, "weights_sha256": INJECTION}
     return record.model_copy(update={**changed, **ids})
 
@@ -113,7 +138,8 @@ def pages() -> dict[str, str]:
     failed = runs(seeds=1)[0].model_copy(
         update={"id": "f", "status": "failed", "reason": INJECTION, "measurements": (), "tallies": ()}
     )
-    found = [hostile(r) for r in (*ALL, *runs(LSP), failed)]
+    timed = [latency("tiny", variant, 100.0, gmac=4.0, hrnet=3.8) for variant in (FULL, POCKET)]
+    found = [hostile(r) for r in (*ALL, *runs(LSP), *timed, failed)]
     loaded = LoadedPaper(hostile_paper(), CLAIMS, Path("tiny"))
     other = LoadedPaper(replace(hostile_paper(), slug="other"), (), Path("other"))
     own = paper_page.build(loaded.paper, CLAIMS, found, site.suite(), {})
@@ -124,6 +150,8 @@ def pages() -> dict[str, str]:
     assert own.joint_groups
     assert board.measured
     assert board.published
+    assert board.runtimes
+    assert INJECTION in board.runtimes.untimed[0]
     return {
         "paper": site.render("paper.html.j2", page=own, root="../"),
         "leaderboard": site.render("leaderboard.html.j2", board=board, root=""),
@@ -150,6 +178,7 @@ KNOWN_ATTRIBUTES = {
     *("scope", "colspan", "rowspan", "hidden", "open", "download", "aria-hidden", "aria-label", "aria-labelledby"),
     *("aria-pressed", "data-label", "data-sort", "data-filters", "data-search", "data-status", "data-statuses"),
     *("data-data", "data-protocol", "data-scale", "data-by", "data-paper", "data-kept", "data-row", "data-axis"),
+    *("data-runtime", "data-threads", "data-batch", "data-machine", "data-in"),
     *("viewbox", "width", "height", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "cx", "cy", "r", "d", "rx", "ry"),
     *("fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "text-anchor", "transform"),
     *("clip-path", "xmlns:xlink", "xlink:href", "preserveaspectratio", "points", "opacity", "fill-opacity"),

@@ -7,13 +7,21 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from hpe_bench.records import RunRecord
+from hpe_bench.report.latency_view import EAGER, RUNTIMES
 from hpe_bench.report.studies import latency
 
 Source = Literal["us", "the paper", "others", "submitted"]
 Interval = tuple[float, float]
+Flat = dict[str, str | float | int | None]
+
+
+class Row(Protocol):
+    """Anything that a download has a row for."""
+
+    def flat(self) -> Flat: ...
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,14 @@ class Entry:
     def facets(self) -> dict[str, str]:
         """What the page filters by, as HTML attributes."""
         named = {"data": self.data, "protocol": self.protocol, "scale": self.scale, "by": self.by, "paper": self.paper}
-        return {f"data-{name}": value for name, value in named.items()}
+        return {**{f"data-{name}": value for name, value in named.items()}, **in_runtime(self.cost)}
 
     def cost_value(self, key: str) -> float | None:
         """A cost in its own unit: MACs and parameters as counts, latency in ms."""
         found = None if self.cost is None else latency(self.cost) if key == "latency" else self.cost.get(key)
         return None if found is None else found.value
 
-    def flat(self) -> dict[str, str | float | int | None]:
+    def flat(self) -> Flat:
         """Every value at full precision under a name that says its unit."""
         timed = None if self.cost is None else latency(self.cost)
         low, high = self.interval or (None, None)
@@ -89,8 +97,14 @@ class Entry:
         }
 
 
-def as_csv(entries: Iterable[Entry]) -> str:
-    """The board, one entry a row; an empty cell where there is nothing."""
+def in_runtime(cost: RunRecord | None) -> dict[str, str]:
+    """The runtime of the latency that a row shows, as an HTML attribute; cost records time eager PyTorch."""
+    timed = None if cost is None else latency(cost)
+    return {"data-runtime": RUNTIMES[EAGER]} if timed is not None and ", eager" in timed.scope else {}
+
+
+def as_csv(entries: Iterable[Row]) -> str:
+    """A board, one entry a row; an empty cell where there is nothing."""
     rows = [e.flat() for e in entries]
     buffer = io.StringIO()
     if rows:
@@ -100,6 +114,6 @@ def as_csv(entries: Iterable[Entry]) -> str:
     return buffer.getvalue()
 
 
-def as_json(entries: Iterable[Entry]) -> str:
-    """The board as a list of objects; null where there is nothing."""
+def as_json(entries: Iterable[Row]) -> str:
+    """A board as a list of objects; null where there is nothing."""
     return json.dumps([e.flat() for e in entries], indent=1, ensure_ascii=False) + "\n"

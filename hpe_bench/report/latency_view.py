@@ -34,6 +34,10 @@ RUNTIMES = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
     "openvino_bf16": "OpenVINO, bfloat16",
+    "cuda": "CUDA",
+    "cuda_fp16": "CUDA, float16",
+    "cuda_bf16": "CUDA, bfloat16",
+    "cuda_graph": "CUDA graph",
 }
 
 

@@ -11,9 +11,19 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import RunRecord
-from hpe_bench.report import comparison, latency_view, pareto, submitted, svgdraw, tables, without_gpu_page
+from hpe_bench.report import (
+    comparison,
+    latency_board,
+    latency_view,
+    pareto,
+    submitted,
+    svgdraw,
+    tables,
+    without_gpu_page,
+)
 from hpe_bench.report.claims_view import ORIGIN
-from hpe_bench.report.entries import Entry
+from hpe_bench.report.entries import Entry, in_runtime
+from hpe_bench.report.latency_board import LatencyBoard, Timed
 from hpe_bench.report.paper_page import records_of
 from hpe_bench.report.pareto import Dot
 from hpe_bench.report.provenance_view import anchor
@@ -27,6 +37,7 @@ from hpe_bench.verdicts.evidence import Condition, Records
 
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
 FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
+TIMED_FACETS = (("runtime", "Runtime"), ("threads", "Threads"), ("batch", "Batch"), ("machine", "Machine"))
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,12 @@ class Leaderboard:
     has_ceilings: bool
     has_without_gpu: bool
     submitted: tuple[Group, ...] = ()
+    runtimes: LatencyBoard | None = None
 
     @property
     def tables(self) -> list[Table]:
         costs = [self.costs] if self.costs else []
+        costs += [self.runtimes.table] if self.runtimes else []
         return [*(g.table for g in (*self.measured, *self.submitted)), *costs, *(g.table for g in self.published)]
 
     @property
@@ -86,8 +99,18 @@ class Leaderboard:
 
     @property
     def facets(self) -> list[tuple[str, str, list[str]]]:
-        """What the page filters by: key, name and the values there are."""
-        return [(key, name, sorted({e.facets[f"data-{key}"] for e in self.entries})) for key, name in FACETS]
+        """What the page filters by: key, name and the values there are; by conditions of timing only if they vary."""
+        rows = [e.facets for e in self.entries] + list(self.runtimes.table.attributes if self.runtimes else ())
+        facets = [
+            (key, name, sorted({r[f"data-{key}"] for r in rows if f"data-{key}" in r}, key=_natural))
+            for key, name in (*FACETS, *TIMED_FACETS)
+        ]
+        return [facet for facet in facets if len(facet[2]) > 1 or facet[:2] in FACETS]
+
+
+def _natural(value: str) -> tuple[int, str]:
+    """Numbers by size, before words."""
+    return (int(value), "") if value.isdecimal() else (10**9, value)
 
 
 def build(
@@ -95,7 +118,10 @@ def build(
 ) -> Leaderboard:
     """The leaderboard over all papers and records; `score_pages` are the pages of submissions that there are."""
     current = _current(papers, records)
-    links = Links(_pages(papers, records), newest_costs(current))
+    variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
+    timed = latency_board.timed_rows(current, variants)
+    others = latency_board.in_other_runtimes(timed, variants)
+    links = Links(_pages(papers, records), newest_costs(current), others)
     return Leaderboard(
         papers=tuple(_line(p, papers, records) for p in papers),
         measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
@@ -104,6 +130,7 @@ def build(
         has_ceilings=any(r.identity.kind == "ceiling" for r in records),
         has_without_gpu=without_gpu_page.build(papers, records) is not None,
         submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
+        runtimes=latency_board.build(timed, links.to),
     )
 
 
@@ -160,16 +187,22 @@ def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Links:
-    """Where records are listed, and which cost record belongs to a variant."""
+    """Where records are listed, which cost record belongs to a variant, and in which other runtimes it was timed."""
 
     pages: Mapping[str, str]
     costs: Costs
+    runtimes: Mapping[tuple[str, str, str], Sequence[Timed]]
 
     def to(self, record: RunRecord | None) -> str:
         """Address of a record's row on a paper's page; empty if no page lists it."""
         if record is None or record.id not in self.pages:
             return ""
         return f"{self.pages[record.id]}/index.html#{anchor(record.id)}"
+
+    def in_runtimes(self, cost: RunRecord) -> tuple[tuple[str, Cell], ...]:
+        """A network's latency in other runtimes on the machine of its cost record, by the runtime's name."""
+        key = (cost.identity.paper, cost.identity.variant_hash, cost.provenance.device)
+        return tuple(latency_board.instead(row, self.to) for row in self.runtimes.get(key, ()))
 
 
 # ---------------------------------------------------------------------------------------------------- measured
@@ -336,7 +369,8 @@ def _cost_cells(cost: RunRecord | None, pocket: bool, links: Links) -> tuple[Cel
         amount(cost.get("params"), 1e6, 3 if pocket else 1),
         latency_cell(cost, latency(cost)),
     )
-    return tuple(cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in cells)
+    *counted, timed = (cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in cells)
+    return (*counted, timed if timed.sort is None else replace(timed, instead=links.in_runtimes(cost)))
 
 
 # ---------------------------------------------------------------------------------------------------- plots
@@ -357,7 +391,7 @@ def _group(
     table = replace(table, attributes=tuple({"id": i, **facets} for i, facets in zip(ids, attributes, strict=True)))
     axes = (
         ("macs", f"{prefix}MAC, true count", 1e6 if prefix == "M" else 1e9),
-        ("latency", "latency, ms", 1.0),
+        ("latency", _latency_axis(entries), 1.0),
         ("params", "parameters, M", 1e6),
     )
     plots = []
@@ -373,12 +407,19 @@ def _group(
     return Group(table, tuple(entries), tuple(plots))
 
 
+def _latency_axis(entries: Sequence[Entry]) -> str:
+    """Latency with the runtime and the conditions that all rows share; each row's own stands in its table."""
+    scopes = {scope_of(m) for e in entries if e.cost and (m := latency(e.cost))}
+    shared = [part for part in next(iter(scopes), "").split(", ") if all(part in s.split(", ") for s in scopes)]
+    return f"latency, ms ({', '.join(shared)})" if shared else "latency, ms"
+
+
 def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
     name = f"{e.paper} {e.variant}"
     measured = "" if e.by == "us" else f", as printed by {e.by}"
     told = (
         f"{name}{f', {e.recipe}' if e.recipe else ''}: {number(e.value, 1)} % {span(e.interval)}".rstrip()
-        + f"{measured} · {number(cost, 2)} {x_label}"
+        + f"{measured} · {number(cost, 2)} {x_label.partition(' (')[0]}"
     )
     return Dot(name, cost, e.value, e.interval, told, href, row)
 
@@ -406,8 +447,12 @@ def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Tab
         tuple(c if c.sort is None else replace(c, href=links.to(r)) for c in cells)
         for cells, r in zip(table.rows, rows, strict=True)
     )
-    facets = tuple({"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full"} for r in rows)
-    return latency_view.with_fastest(replace(table, rows=linked, attributes=facets), rows, records, full)
+    facets = tuple(
+        {"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full", **in_runtime(r)} for r in rows
+    )
+    table = replace(table, rows=linked, attributes=facets)
+    table = latency_board.with_memory(table, rows, records, full, links.to)
+    return latency_view.with_fastest(table, rows, records, full)
 
 
 def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:

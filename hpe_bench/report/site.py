@@ -2,8 +2,9 @@
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor. Beside each page lie its tables as
-CSV; beside the leaderboard the whole board as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor, `reports/footguns/index.html` what
+pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all latencies as
+CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from hpe_bench.report import (
     comparison,
     costs_page,
     entries,
+    footguns_page,
     front_page,
     leaderboard,
     paper_page,
@@ -68,12 +70,14 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     pages += [] if ceilings is None else [ceilings]
     pages += _write_costs(papers, found, reports)
     pages += _write_without_gpu(papers, found, reports)
+    pages.append(_write_footguns(reports))
     return [*pages, _write_board(papers, found, reports)]
 
 
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
     loaded = catalog.load(slug)
+    _write_footguns(reports)
     return _write_paper(loaded, catalog.load_all()[0], records.load_all(results), reports)[0]
 
 
@@ -113,6 +117,9 @@ def _write_board(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
     built = leaderboard.build(papers, found, suite(), scored)
     _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
     _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    if built.runtimes:
+        _write(reports / "latency.csv", entries.as_csv(built.runtimes.rows))
+        _write(reports / "latency.json", entries.as_json(built.runtimes.rows))
     _write_tables(reports, built.tables)
     return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
 
@@ -155,6 +162,12 @@ def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], re
     folder = reports / "without-a-gpu"
     _write_tables(folder, page.tables)
     return [_write(folder / "index.html", render("without_gpu.html.j2", page=page, root="../"))]
+
+
+def _write_footguns(reports: Path) -> Path:
+    """What the codes on the pages stand for."""
+    text = render("footguns.html.j2", sections=footguns_page.sections(), root="../")
+    return _write(reports / "footguns" / "index.html", text)
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:

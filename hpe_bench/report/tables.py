@@ -36,6 +36,7 @@ class Cell:
     mark: Markup = Markup("")
     before: Markup = Markup("")
     href: str = ""
+    instead: tuple[tuple[str, Cell], ...] = ()  # what stands here when the page is asked for a runtime, by its name
 
 
 @dataclass(frozen=True)

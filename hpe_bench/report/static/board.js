@@ -17,6 +17,10 @@
   const figures = Array.from(document.querySelectorAll("figure[data-axis]"));
   const shown = form.querySelector(".shown");
   const nothing = document.getElementById("nothing");
+  const runtime = form.elements.runtime; // missing where all latencies are of one
+  const timed = Array.from(document.querySelectorAll("td:has([data-in])"), function (cell) {
+    return { cell: cell, own: cell.dataset.sort, shown: cell.querySelector(".cell:not([data-in])") };
+  });
   let filtered = false;
   const texts = new Map(); // of rows, read when first searched
 
@@ -29,7 +33,26 @@
     return buttons.find(function (b) { return b.getAttribute("aria-pressed") === "true"; }).dataset.axis;
   }
 
+  function has(row, facet) {
+    return row.dataset[facet.name] === facet.value || facet === runtime && timedIn(row, facet.value) !== undefined;
+  }
+
+  function timedIn(box, name) {
+    return Array.from(box.querySelectorAll("[data-in]")).find(function (other) { return other.dataset.in === name; });
+  }
+
+  // The latency of a ranked row, in the runtime that is asked for.
+  function show(name) {
+    timed.forEach(function (t) {
+      const other = timedIn(t.cell, name);
+      t.cell.querySelectorAll("[data-in]").forEach(function (o) { o.hidden = o !== other; });
+      t.shown.hidden = other !== undefined;
+      t.cell.dataset.sort = other ? other.dataset.sort : t.own;
+    });
+  }
+
   function apply() {
+    if (runtime) show(runtime.value);
     const wanted = facets.filter(function (f) { return f.value; });
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const active = wanted.length + words.length > 0;
@@ -38,7 +61,7 @@
       let kept = 0;
       const hidden = new Set();
       group.rows.forEach(function (row) {
-        const keep = wanted.every(function (f) { return row.dataset[f.name] === f.value; }) &&
+        const keep = wanted.every(function (f) { return has(row, f); }) &&
           (!words.length || words.every(function (w) { return textOf(row).includes(w); }));
         row.hidden = !keep;
         kept += keep ? 1 : 0;
@@ -51,6 +74,7 @@
       total += group.rows.length;
     });
     filtered = active;
+    document.documentElement.classList.toggle("filtered", active); // shows every row that was asked for
     sections.forEach(function (section) { section.hidden = !section.querySelector(".group:not([hidden])"); });
     figures.forEach(function (figure) { figure.hidden = figure.dataset.axis !== axis(); });
     nothing.hidden = count > 0;

@@ -8,7 +8,7 @@
     // The label goes before its second line, which only tells equal labels apart.
     const parts = Array.from((cell.querySelector(".cell") || cell).childNodes, function (n) { return n.textContent; });
     const text = parts.join("\n").trim();
-    if (text === "" || text === "–") return null;
+    if (text === "" || parts[0].trim() === "–") return null;
     const span = /^\[([+−-]?[\d.]+),/.exec(text); // an interval goes by its lower end
     return span ? Number(span[1].replace("−", "-")) : text.toLowerCase();
   }
@@ -42,10 +42,26 @@
     });
   });
 
-  // A link to a row inside folded details unfolds them.
+  // Of a long table the first rows are shown until all are asked for; sorting brings others there.
+  const LONG = 30;
+  document.querySelectorAll("table.sortable").forEach(function (table) {
+    const count = table.tBodies[0].rows.length;
+    if (count <= LONG) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "unfold";
+    button.textContent = "Show all " + count.toLocaleString("en") + " rows";
+    button.addEventListener("click", function () { table.classList.remove("folded"); });
+    table.classList.add("folded");
+    table.parentElement.after(button);
+  });
+
+  // A link to a row inside folded details or of a folded table unfolds them.
   function reveal() {
     const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
+    const table = target.closest(".folded");
+    if (table) table.classList.remove("folded");
     for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
     target.scrollIntoView();
   }

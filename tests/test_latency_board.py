@@ -1,0 +1,182 @@
+"""Latency by runtime on the leaderboard: which rows, in what order, what is refused, unsettled, skipped and linked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.report import entries, leaderboard, paper_page, site
+from hpe_bench.report.latency_board import LatencyBoard
+from hpe_bench.report.leaderboard import Leaderboard
+from hpe_bench.report.tables import Cell
+from tests.synthetic_latency import latency, timing, without_times
+from tests.synthetic_paper import FULL, PAPER, POCKET
+from tests.synthetic_records import provenance
+from tests.test_report import ALL, Page
+
+LOADED = LoadedPaper(PAPER, (), Path("tiny"))
+WOBBLY = timing(30.0, runtime="channels_last", settled=False)
+PEAK = Measurement(
+    key="memory/activations_peak", value=12.0 * 2**20, unit="byte", scope="one image of 256x192, eager, fp32", n=1
+)
+ONE = latency("tiny", FULL, 100.0, 4.0, 3.8, (WOBBLY,))
+ONE = ONE.model_copy(update={"measurements": (*ONE.measurements, PEAK)})
+
+
+def board_of(*found: RunRecord) -> Leaderboard:
+    return leaderboard.build([LOADED], [*ALL, *found], site.suite())
+
+
+def section(*found: RunRecord) -> LatencyBoard:
+    runtimes = board_of(*found).runtimes
+    assert runtimes is not None
+    return runtimes
+
+
+def column(runtimes: LatencyBoard, name: str) -> list[Cell]:
+    k = [c.name for c in runtimes.table.columns].index(name)
+    return [row[k] for row in runtimes.table.rows]
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+# ---------------------------------------------------------------------------------------------------- rows
+
+
+def test_rows_are_by_threads_then_fastest_first_and_refused_ones_last() -> None:
+    found = section(ONE)
+    assert [c.text for c in column(found, "Threads")] == ["1"] * 5 + ["2"] * 4
+    names = [c.text for c in column(found, "Runtime")]
+    assert names[:5] == ["PyTorch, channels last", "OpenVINO", "ONNX Runtime", "PyTorch, eager", "PyTorch, bfloat16"]
+    assert [c.sort for c in column(found, "Median, ms")][:4] == pytest.approx([30, 50, 80, 100], rel=0.05)
+    assert [c.sort for c in column(found, "Of eager")][:4] == pytest.approx([0.3, 0.5, 0.8, 1], rel=0.001)
+    assert column(found, "GMAC/s")[1].sort == pytest.approx(80, rel=0.06)
+    assert {c.text for c in column(found, "Activations, MiB")} == {"12"}
+    assert {c.text for c in column(found, "Weights, MiB")} == {"–"}  # this record does not say
+
+
+def test_a_refused_row_tells_its_time_and_is_in_no_order() -> None:
+    (refused,) = [row for row in section(ONE).table.rows[:5] if row[1].text == "PyTorch, bfloat16"]
+    assert refused[3].text == "–"
+    assert plain(refused[3].note).startswith("refused: 40.")
+    assert [c.sort for c in refused[3:7]] == [None] * 4
+    assert refused[-1].text == "refused"
+    assert refused[-1].note == "5e-01 of 1e-03"
+    assert refused[7].sort is not None  # its memory is a fact
+
+
+def test_what_did_not_settle_says_so() -> None:
+    notes = [c.note for c in column(section(ONE), "Median, ms")]
+    assert ["not settled" in n for n in notes] == [True, *[False] * 8]
+
+
+def test_what_was_not_timed_is_said_once_with_its_reason() -> None:
+    assert section(ONE).untimed == (
+        "Failed on tiny small_256x192: torch.compile. The compiler <broke> after 180 s.",
+        "Skipped on tiny small_256x192: CUDA. This machine has no CUDA device.",
+    )
+    assert board_of().runtimes is None
+
+
+def test_several_batches_and_machines_are_told_apart() -> None:
+    assert "Batch" not in [c.name for c in section(ONE).table.columns]
+    wide = latency("tiny", FULL, 100.0, 4.0, 3.8, (timing(300.0, batch=4),), id="b")
+    elsewhere = ONE.model_copy(
+        update={"id": "c", "provenance": provenance().model_copy(update={"device": "Another CPU"})}
+    )
+    found = section(wide, elsewhere)
+    assert {c.text for c in column(found, "Batch")} == {"1", "4"}
+    assert {c.note.rpartition(" · ")[2] for c in column(found, "Network")} == {"Another CPU", "Example CPU"}
+    facets = {key: values for key, _, values in board_of(wide, elsewhere).facets}
+    assert facets["threads"] == ["1", "2"]
+    assert facets["batch"] == ["1", "4"]
+    assert facets["machine"] == ["Another CPU", "Example CPU"]
+    assert "OpenVINO" in facets["runtime"]
+    assert "machine" not in {key for key, _, _ in board_of(ONE).facets}
+
+
+def test_the_newest_row_stands_unless_it_was_only_skipped() -> None:
+    later = provenance("2026-02-01T00:00:00+00:00")
+    again = latency("tiny", FULL, 200.0, 4.0, 3.8, id="later", provenance=later)
+    rows = [t for t in again.timings if (t.runtime, t.threads) != ("openvino", 1)]
+    skipped = without_times("openvino", "skipped", "openvino is not installed")
+    again = again.model_copy(update={"timings": (*rows, skipped)})
+    found = {(r.timing.runtime, r.timing.threads): r for r in section(again, ONE).rows}
+    assert found["eager", 1].record.id == "later"
+    assert found["openvino", 1].record.id == ONE.id
+    assert found["openvino", 2].record.id == "later"
+    assert "openvino" not in " ".join(section(again, ONE).untimed)
+
+
+# ---------------------------------------------------------------------------------------------------- files, links
+
+
+def test_downloads_hold_every_row_refused_and_skipped_ones_too(tmp_path: Path) -> None:
+    found = section(ONE)
+    listed = list(csv.DictReader(io.StringIO(entries.as_csv(found.rows))))
+    objects = json.loads(entries.as_json(found.rows))
+    assert len(listed) == len(objects) == len(ONE.timings)
+    (refused,) = [o for o in objects if (o["runtime"], o["threads"]) == ("bf16", 1)]
+    assert (refused["counts"], refused["ratio_to_eager"]) == (False, None)
+    assert refused["median_ms"] == pytest.approx(40, rel=0.05)
+    (vino,) = [o for o in objects if (o["runtime"], o["threads"]) == ("openvino", 1)]
+    assert vino["interval95_low_ms"] <= vino["median_ms"] <= vino["interval95_high_ms"] <= 1.2 * vino["p90_ms"]
+    assert vino["images_per_second"] == pytest.approx(1000 / vino["median_ms"])
+    assert (vino["macs"], vino["activations_peak_bytes"], vino["record"]) == (4e9, 12 * 2**20, ONE.id)
+    assert {r["reason"] for r in listed if r["status"] == "skipped"} == {"this machine has no CUDA device"}
+
+
+def test_every_number_leads_to_its_record() -> None:
+    page = paper_page.build(PAPER, (), [ONE], site.suite(), {})
+    anchors = {a["id"] for _, a in Page(site.render("paper.html.j2", page=page, root="../")).elements if "id" in a}
+    for row in section(ONE).table.rows:
+        for cell in (c for c in row[3:-1] if c.sort is not None or c.note):
+            file, _, anchor = cell.href.partition("#")
+            assert file == "tiny/index.html"
+            assert anchor in anchors
+
+
+# ---------------------------------------------------------------------------------------------------- other tables
+
+
+def test_memory_stands_beside_the_cost_of_full_size_models() -> None:
+    costs = board_of(ONE).costs
+    assert costs is not None
+    names = [c.name for c in costs.columns]
+    by_name = {row[0].text: row for row in costs.rows}
+    weights, peak = (names.index(n) for n in ("Weights, MiB", "Peak activations, MiB"))
+    assert float(by_name["small_256x192"][weights].text) == pytest.approx(4 * 24_311_000 / 2**20, abs=0.5)
+    assert by_name["small_256x192"][peak].text == "12"
+    assert (by_name["printed_256x192"][peak].text, by_name["printed_256x192"][peak].title) == ("–", "not measured")
+    without = board_of().costs
+    assert without is not None
+    assert "Peak activations, MiB" not in [c.name for c in without.columns]
+
+
+def test_ranked_rows_carry_their_latency_in_other_runtimes_that_count() -> None:
+    """Not in the refused one, and not what was timed on another machine."""
+    timed = latency("tiny", POCKET, 4.0, 0.03, 0.03)
+    for device, expected in (("Example CPU", {"OpenVINO", "ONNX Runtime"}), ("Another CPU", set())):
+        moved = timed.model_copy(update={"provenance": provenance().model_copy(update={"device": device})})
+        (group, *_) = board_of(moved).measured
+        for entry, row in zip(group.entries, group.table.rows, strict=False):
+            assert entry.facets["data-runtime"] == "PyTorch, eager"
+            assert {name for name, _ in row[-1].instead} == (expected if entry.paper == "tiny" else set())
+            for name, cell in row[-1].instead:
+                assert plain(cell.note).startswith(f"{name} · 1 thread · [")
+                assert cell.sort == pytest.approx({"OpenVINO": 2.0, "ONNX Runtime": 3.2}[name], rel=0.05)
+
+
+def test_the_axis_of_latency_names_its_runtime() -> None:
+    (group, *_) = board_of().measured
+    plot = Page(str(dict(group.plots)["latency"]))
+    assert "latency, ms (network only, batch 1, eager fp32, 1 thread)" in plot.words
+    assert all((a["aria-label"] or "").endswith(" latency, ms") for a in plot.all("a"))
