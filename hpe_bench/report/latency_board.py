@@ -17,7 +17,7 @@ from hpe_bench.cost.timings import (
 from hpe_bench.declare import Variant
 from hpe_bench.records import Measurement, RunRecord, Timing
 from hpe_bench.report.entries import Flat
-from hpe_bench.report.latency_view import EAGER, alike, label, median_ms, ratio_cell, scope_of, verdict
+from hpe_bench.report.latency_view import EAGER, alike, label, median_ms, ratio_cell, scope_of, standing, verdict
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span
 from hpe_bench.report.text import NO_BREAK, exact, number, plural, size, span
 
@@ -126,19 +126,19 @@ def build(rows: Sequence[Timed], to: Link) -> LatencyBoard | None:
 
 
 def timed_rows(records: Iterable[RunRecord], variants: Mapping[str, Variant]) -> list[Timed]:
-    """One row for each network, machine, runtime and conditions: the newest that was not skipped, if there is one.
+    """One row for each network, machine, runtime and conditions: of the record to quote, unless it skipped it there.
 
     `variants` are the networks by hash. Flip test and decoding are on the papers' pages.
     """
     found = [r for r in records if r.identity.kind == "latency" and r.identity.variant_hash in variants]
-    newest: dict[tuple[object, ...], Timed] = {}
-    for r in sorted(found, key=lambda r: (r.provenance.started, r.id)):
+    quoted: dict[tuple[object, ...], Timed] = {}
+    for r in sorted(found, key=standing):
         i = r.identity
         for t in r.timings:
             key = (i.paper, i.variant_hash, r.provenance.device, t.runtime, t.input_hw, t.batch, t.threads)
-            if t.scope == "network" and (t.status != "skipped" or key not in newest):
-                newest[key] = Timed(r, t, variants[i.variant_hash].scale)
-    return list(newest.values())
+            if t.scope == "network" and (t.status != "skipped" or key not in quoted):
+                quoted[key] = Timed(r, t, variants[i.variant_hash].scale)
+    return list(quoted.values())
 
 
 def _order(row: Timed) -> tuple[object, ...]:
