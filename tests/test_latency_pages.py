@@ -9,7 +9,7 @@ import pytest
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant
-from hpe_bench.records import RunRecord
+from hpe_bench.records import Measurement, RunRecord
 from hpe_bench.report import latency_view, leaderboard, paper_page, site, without_gpu_page
 from hpe_bench.report.tables import Table
 from tests.synthetic_latency import latency, timing
@@ -64,6 +64,32 @@ def test_a_papers_page_carries_its_latency_and_escapes_reasons() -> None:
     assert [t.id for t in page.tables].count(page.latency[0].table.id) == 1
     empty = site.render("paper.html.j2", page=paper_page.build(PAPER, (), [], site.suite(), {}), root="../")
     assert "hpe-bench profile tiny" in empty
+
+
+def test_accuracy_in_every_runtime_beside_eagers() -> None:
+    def scored(value: float, runtime: str, key: str = "pck@0.2", unit: str = "percent") -> Measurement:
+        interval = (value - 0.5, value + 0.5)
+        scope = f"lsp-pc-v1-dark, {runtime}"
+        return Measurement(key=key, value=value, unit=unit, scope=scope, n=14_000, interval=interval)
+
+    more = (
+        scored(50.25, "eager"),
+        scored(50.0, "openvino"),
+        scored(-0.25, "openvino", "pck@0.2/less_eager", "points"),
+    )
+    trained = ONE.model_copy(update={"measurements": (*ONE.measurements, *more)})
+    (view,) = latency_view.views(PAPER, [trained])
+    assert view.scores is not None
+    assert view.scores.emphasised == (0,)
+    assert [[plain(c.text) for c in row] for row in view.scores.rows] == [
+        ["PyTorch, eager", "50.25", "–"],
+        ["OpenVINO", "50.00", "−0.25"],
+    ]
+    assert [plain(row[2].note) for row in view.scores.rows] == ["", "[−0.75, +0.25]"]
+    page = paper_page.build(PAPER, (), [trained], site.suite(), {})
+    assert view.scores.id in {t.id for t in page.tables}
+    assert "under lsp-pc-v1-dark" in site.render("paper.html.j2", page=page, root="../")
+    assert latency_view.views(PAPER, [ONE])[0].scores is None
 
 
 def test_curves_where_conditions_vary() -> None:

@@ -16,14 +16,15 @@ from hpe_bench.cost.timings import (
     spread_of,
 )
 from hpe_bench.declare import Paper, Variant, fingerprint
-from hpe_bench.records import RunRecord, Timing
+from hpe_bench.records import Measurement, RunRecord, Timing
 from hpe_bench.report import plots, svgdraw
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span
-from hpe_bench.report.text import NO_BREAK, exact, identifier, number, plural, size, span
+from hpe_bench.report.text import NO_BREAK, exact, identifier, metric, number, plural, signed, size, span
 from hpe_bench.report.theme import Style
 
 EAGER = "eager"  # what others are held against
+LESS_EAGER = f"/less_{EAGER}"  # ends the key of a difference to its accuracy
 SCOPES = ("network", "flip", "processed", "end-to-end")
 RUNTIMES = {
     "eager": "PyTorch, eager",
@@ -43,10 +44,15 @@ RUNTIMES = {
 
 @dataclass(frozen=True)
 class LatencyView:
-    """The latency of one network: every row, and curves over what was varied."""
+    """The latency of one network: every row, curves over what was varied, and accuracies where they were taken."""
 
     table: Table
     figures: tuple[Figure, ...]
+    scores: Table | None
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.table, *([self.scores] if self.scores else [])]
 
 
 def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -63,7 +69,7 @@ def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
 
 def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]:
     """One view a record: rows of different records were not timed in turns."""
-    return tuple(LatencyView(table_of(r), _curves(r)) for r in current(paper, records))
+    return tuple(LatencyView(table_of(r), _curves(r), scores_of(r)) for r in current(paper, records))
 
 
 def label(timing: Timing) -> str:
@@ -205,6 +211,49 @@ def _against_cell(record: RunRecord, t: Timing) -> Cell:
 def ratio_cell(value: float, interval: tuple[float, float]) -> Cell:
     """A ratio of medians, its interval below."""
     return Cell(number(value, 2), f"{value!r}, {exact_span(interval)}", value, note=span(interval, 2))
+
+
+# ---------------------------------------------------------------------------------------------------- accuracy
+
+
+def scores_of(record: RunRecord) -> Table | None:
+    """The protocol's first metric with every runtime's own predictions, if a trained network was scored again."""
+    losses = {m.scope: m for m in record.measurements if m.key.endswith(LESS_EAGER)}
+    scores = [m for m in record.measurements if m.key + LESS_EAGER in {loss.key for loss in losses.values()}]
+    if not scores:
+        return None
+    protocol = scores[0].scope.rpartition(", ")[0]
+    columns = (
+        Column("Runtime"),
+        Column(f"{metric(scores[0].key)}, %", numeric=True),
+        Column("Less eager's, points", numeric=True),
+    )
+    rows = tuple((_runtime_cell(m), _percent_cell(m), _points_cell(losses.get(m.scope))) for m in scores)
+    i = record.identity
+    caption = f"What each runtime costs in accuracy: {i.variant} with trained weights under {protocol}."
+    note = (
+        f"Every runtime predicts the same persons itself ({scores[0].n:,} joints); the difference to eager float32 is "
+        "paired over test images, with its 95 % interval."
+    )
+    control = tuple(k for k, m in enumerate(scores) if m.scope not in losses)
+    return Table(f"runtime-scores-{identifier(i.variant)}-{record.id[:6]}", caption, columns, rows, note, control)
+
+
+def _runtime_cell(m: Measurement) -> Cell:
+    runtime = m.scope.rpartition(", ")[2]
+    return Cell(RUNTIMES.get(runtime, runtime))
+
+
+def _percent_cell(m: Measurement) -> Cell:
+    return Cell(number(m.value, 2), f"{exact(m.value, '%')}, {exact_span(m.interval)}", m.value, span(m.interval, 2))
+
+
+def _points_cell(m: Measurement | None) -> Cell:
+    """A difference; none for eager itself."""
+    if m is None:
+        return Cell(EMPTY)
+    told = span(m.interval, 2, sign=True)
+    return Cell(signed(m.value, 2), f"{exact(m.value, 'points')}, {exact_span(m.interval)}", m.value, told)
 
 
 # ---------------------------------------------------------------------------------------------------- curves

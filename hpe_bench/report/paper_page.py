@@ -130,7 +130,7 @@ class PaperPage:
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
         found += [a.stages for a in self.architectures]
-        found += [*self.costs, *(v.table for v in self.latency), self.protocols]
+        found += [*self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
         return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
