@@ -514,7 +514,7 @@ def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site:
 
 
 def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, built_site: Path) -> None:
-    index = visits((built_site / "index.html").as_uri(), reduced_motion="reduce")  # no half-scrolled states
+    index = visits((built_site / "index.html").as_uri())
     reached = []
     for _ in range(60):
         index.keyboard.press("Tab")
@@ -565,8 +565,21 @@ def test_enter_and_space_sort(index: Page) -> None:
     assert index.evaluate("document.activeElement.textContent") == button.inner_text()
 
 
-def test_nothing_moves_where_motion_is_unwanted(visits: Visits, built_site: Path) -> None:
-    page = visits((built_site / "index.html").as_uri(), reduced_motion="reduce")
+@pytest.mark.parametrize("width_px", [1280, PHONE_PX])
+def test_an_address_or_the_contents_lead_to_a_section(visits: Visits, built_site: Path, width_px: int) -> None:
+    """Also past tables that have not been laid out yet."""
+    top = "name => document.getElementById(name).getBoundingClientRect().top"
+    page = visits((built_site / "index.html").as_uri() + "#runtimes", width_px)
+    assert 0 <= page.evaluate(top, "runtimes") < 40
+    links = page.locator(".toc a")
+    for k in range(links.count() if links.first.is_visible() else 0):
+        links.nth(k).click()
+        page.wait_for_timeout(100)
+        assert 0 <= page.evaluate(top, (links.nth(k).get_attribute("href") or "")[1:]) < 40
+
+
+def test_nothing_moves(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri())
     moving = """Array.from(document.querySelectorAll("*")).filter((e) => {
         const s = getComputedStyle(e);
         return s.scrollBehavior === "smooth" || s.animationName !== "none" || parseFloat(s.transitionDuration) > 0;

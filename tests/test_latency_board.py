@@ -103,9 +103,13 @@ def test_several_batches_and_machines_are_told_apart() -> None:
     assert "machine" not in {key for key, _, _ in board_of(ONE).facets}
 
 
-def test_the_newest_row_stands_unless_it_was_only_skipped() -> None:
+def test_the_record_of_most_runtimes_stands_then_the_newest_unless_it_skipped() -> None:
     later = provenance("2026-02-01T00:00:00+00:00")
-    again = latency("tiny", FULL, 200.0, 4.0, 3.8, id="later", provenance=later)
+    few = latency("tiny", FULL, 200.0, 4.0, 3.8, id="few", provenance=later)
+    few = few.model_copy(update={"timings": tuple(t for t in few.timings if t.runtime == "eager")})
+    assert {r.record.id for r in section(few, ONE).rows} == {ONE.id}
+    channels_last = timing(150.0, runtime="channels_last")
+    again = latency("tiny", FULL, 200.0, 4.0, 3.8, (channels_last,), id="later", provenance=later)
     rows = [t for t in again.timings if (t.runtime, t.threads) != ("openvino", 1)]
     skipped = without_times("openvino", "skipped", "openvino is not installed")
     again = again.model_copy(update={"timings": (*rows, skipped)})
