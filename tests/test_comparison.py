@@ -117,6 +117,7 @@ def test_recipes_are_compared_field_by_field(two: Comparison) -> None:
 
 def timing(ms: float, **changes: object) -> Timing:
     fields: dict[str, object] = {"runtime": "onnx", "input_hw": (256, 192), "batch": 1, "threads": 1}
+    fields |= {"deviation": 1e-6, "tolerance": 1e-3}
     return Timing(**(fields | {"rounds_ms": ((ms, ms), (ms, 9 * ms))} | changes))  # type: ignore[arg-type]
 
 
@@ -139,7 +140,7 @@ def test_latencies_by_runtime_are_paired_where_both_count() -> None:
     found = comparison_costs.ratios(entrants, [ours, theirs])
     by_runtime = [r for r in found if "onnx" in r.what or "openvino" in r.what]
     assert [(r.what, r.values) for r in by_runtime] == [
-        ("Latency, median; onnx fp32, network, 256×192, batch 1, 1 thread", (20.0, 30.0))
+        ("Latency, median; onnx (fp32), network, 256×192, batch 1, 1\N{NO-BREAK SPACE}thread", (20.0, 30.0))
     ]
 
 

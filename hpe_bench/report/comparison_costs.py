@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost.timings import counts
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records import RunRecord, Timing
+from hpe_bench.report.latency_view import label, median_ms, newest
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table
-from hpe_bench.report.text import NO_BREAK, exact, number, size
+from hpe_bench.report.text import NO_BREAK, exact, number, plural, size
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Records
 
@@ -95,38 +97,20 @@ def ratios(entrants: Sequence[Entrant], records: Records) -> list[Ratio]:
 
 def _by_runtime(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
     """Rows of latency records that every entrant has, in the order of the first one's."""
-    newest = [_latency_record(e, records) for e in entrants]
-    there = [r for r in newest if r is not None]
+    quoted = [newest(records, e.slug, fingerprint(e.variant)) for e in entrants]
+    there = [r for r in quoted if r is not None]
     if len(there) < len(entrants) or len({r.provenance.device for r in there}) > 1:
         return
-    timed = [{_conditions(t): t for t in r.timings if _counts(t)} for r in there]
+    timed = [{_conditions(t): t for t in r.timings if counts(t)} for r in there]
     for conditions in timed[0]:
         if all(conditions in t for t in timed):
-            medians = tuple(float(np.median(np.concatenate(t[conditions].rounds_ms))) for t in timed)
+            medians = tuple(median_ms(t[conditions]) for t in timed)
             yield Ratio(f"Latency, median; {conditions}", "ms", medians, 1)
 
 
-def _latency_record(e: Entrant, records: Records) -> RunRecord | None:
-    own = [
-        r
-        for r in records
-        if r.identity.kind == "latency"
-        and r.status == "done"
-        and (r.identity.paper, r.identity.variant_hash) == (e.slug, fingerprint(e.variant))
-    ]
-    return max(own, key=lambda r: (r.provenance.started, r.id), default=None)
-
-
 def _conditions(t: Timing) -> str:
-    version = f" {t.version}" if t.version else ""
-    threads = f"{t.threads} thread{'' if t.threads == 1 else 's'}"
-    return f"{t.runtime}{version} {t.precision}, {t.scope}, {size(t.input_hw)}, batch {t.batch}, {threads}"
-
-
-def _counts(t: Timing) -> bool:
-    """Done, and close enough to eager float32 where that was checked."""
-    near = t.deviation is None or t.tolerance is None or t.deviation <= t.tolerance
-    return t.status == "done" and near
+    runtime = f"{label(t)} ({' '.join(filter(None, (t.version, t.precision)))})"
+    return f"{runtime}, {t.scope}, {size(t.input_hw)}, batch {t.batch}, {plural(t.threads, 'thread')}"
 
 
 # ---------------------------------------------------------------------------------------------------- tables, words
