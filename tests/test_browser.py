@@ -516,7 +516,7 @@ def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site:
 def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, built_site: Path) -> None:
     index = visits((built_site / "index.html").as_uri())
     reached = []
-    for _ in range(60):
+    for _ in range(90):
         index.keyboard.press("Tab")
         reached.append(index.evaluate(FOCUSED))
         if reached[-1]["name"] == "reset":
@@ -532,6 +532,7 @@ def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, bu
         "paper",
         "runtime",
         "threads",
+        "batch",
         "q",
         "macs",
         "latency",
