@@ -222,7 +222,7 @@ class _Stage:
     def _look(self, input_hw: tuple[int, int]) -> None:
         """Reference maps, counts and memory at one input size."""
         subject = self.run.subject
-        scope = f"one image of {input_hw[0]}x{input_hw[1]}"
+        scope = macs.one_image(input_hw)
         if self.module is None:
             file = subject.onnx
             assert file is not None

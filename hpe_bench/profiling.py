@@ -17,12 +17,14 @@ from hpe_bench import catalog, latencies
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.codehash import code_digest
 from hpe_bench.cost.conductor import Plan
+from hpe_bench.cost.macs import one_image
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.cost.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.cost.runtimes.eager import Compiled, Eager
 from hpe_bench.cost.sources import OfCode, OfVariant
 from hpe_bench.cost.timings import (
     CALLS_FOR_P99,
+    alike,
     counts,
     gmacs_per_second,
     images_per_second,
@@ -307,8 +309,8 @@ def _cells(record: RunRecord, timing: Timing) -> list[str]:
     times = latency_of(timing)
     low, high = times.interval_ms
     size = "x".join(map(str, timing.input_hw))
-    macs = record.get("macs", f"one image of {size}")
-    base = next((t for t in record.timings if t.runtime == Eager.name and _alike(t, timing)), None)
+    macs = record.get("macs", one_image(timing.input_hw))
+    base = next((t for t in record.timings if t.runtime == Eager.name and alike(t, timing)), None)
     share = speed = against = ""
     if macs is not None and timing.scope == "network":
         achieved = gmacs_per_second(timing, macs.value)
@@ -336,12 +338,6 @@ def _cells(record: RunRecord, timing: Timing) -> list[str]:
         "" if timing.peak_rss_bytes is None else f"{timing.peak_rss_bytes / 2**20:.0f}",
         against,
     ]
-
-
-def _alike(a: Timing, b: Timing) -> bool:
-    """Done under the same conditions but for the runtime."""
-    conditions = [(t.status, t.scope, t.input_hw, t.batch, t.threads) for t in (a, b)]
-    return conditions[0] == conditions[1]
 
 
 def notes(record: RunRecord) -> Iterable[str]:

@@ -279,7 +279,7 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
 
 def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
     """A count as a record keeps it."""
-    scope = f"one image of {cost.input_hw[0]}x{cost.input_hw[1]}"
+    scope = macs.one_image(cost.input_hw)
     for key, value, unit in (
         ("params", cost.params, "count"),
         ("macs", cost.macs, "MAC"),

@@ -89,6 +89,11 @@ class Cost:
     kinds: tuple[KindCost, ...]  # dearest first
 
 
+def one_image(input_hw: tuple[int, int]) -> str:
+    """The scope of counts of an input size, as records write it."""
+    return f"one image of {input_hw[0]}x{input_hw[1]}"
+
+
 def count(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
     """Count a network on the device its parameters are on, in eval mode; its own mode is restored.
 

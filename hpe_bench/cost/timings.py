@@ -28,6 +28,12 @@ def counts(timing: Timing) -> bool:
     return timing.deviation <= timing.tolerance
 
 
+def alike(a: Timing, b: Timing) -> bool:
+    """Both done, under the same conditions but for the runtime."""
+    conditions = [(t.status, t.scope, t.input_hw, t.batch, t.threads) for t in (a, b)]
+    return conditions[0] == conditions[1] and a.status == "done"
+
+
 def images_per_second(timing: Timing) -> float:
     """At the median."""
     return 1e3 * timing.batch / latency_of(timing).median_ms

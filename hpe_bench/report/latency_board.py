@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpe_bench.cost.latency import Latency
+from hpe_bench.cost.macs import one_image
 from hpe_bench.cost.timings import (
     CALLS_FOR_P99,
+    alike,
     counts,
     gmacs_per_second,
     images_per_second,
@@ -17,11 +19,10 @@ from hpe_bench.cost.timings import (
 from hpe_bench.declare import Variant
 from hpe_bench.records import Measurement, RunRecord, Timing
 from hpe_bench.report.entries import Flat
-from hpe_bench.report.latency_view import EAGER, alike, label, median_ms, ratio_cell, scope_of, standing, verdict
-from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span
+from hpe_bench.report.latency_view import EAGER, label, median_ms, ratio_cell, standing, verdict
+from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span, mib_cell
 from hpe_bench.report.text import NO_BREAK, exact, number, plural, size, span
 
-MIB = 2**20
 PEAK = "memory/activations_peak"
 NAMED = 3  # networks that a sentence names; of more it says how many
 Link = Callable[[RunRecord], str]
@@ -49,7 +50,7 @@ class Timed:
 
     def count(self, key: str) -> Measurement | None:
         """A count of one image of this input size."""
-        return self.record.get(key, scope_of(self.timing.input_hw))
+        return self.record.get(key, one_image(self.timing.input_hw))
 
     @property
     def facets(self) -> dict[str, str]:
@@ -189,9 +190,9 @@ def _cells(row: Timed, href: str, name_batch: bool, name_machine: bool) -> tuple
     machine = row.record.provenance.device if name_machine else ""
     cells = (
         *_time_cells(row),
-        _mib(t.peak_rss_bytes),
-        _mib(None if (m := activations_peak(row.record, t.input_hw)) is None else m.value),
-        _mib(None if (m := row.count("weight_bytes")) is None else m.value),
+        mib_cell(t.peak_rss_bytes),
+        mib_cell(None if (m := activations_peak(row.record, t.input_hw)) is None else m.value),
+        mib_cell(None if (m := row.count("weight_bytes")) is None else m.value),
     )
     return (
         Cell(
@@ -237,14 +238,6 @@ def _against_cell(row: Timed) -> Cell:
     return Cell("1", sort=1.0) if eager is row.timing else ratio_cell(*ratio(row.timing, eager))
 
 
-def _mib(count_bytes: float | None) -> Cell:
-    if count_bytes is None:
-        return Cell(EMPTY, "not measured")
-    return Cell(
-        number(count_bytes / MIB, 0 if count_bytes >= 10 * MIB else 1), exact(count_bytes, "byte"), count_bytes / MIB
-    )
-
-
 def _gate_cell(t: Timing) -> Cell:
     if t.deviation is None or t.tolerance is None:
         return Cell("refused", note="its maps were not checked")
@@ -277,7 +270,7 @@ def _named(names: Sequence[str]) -> str:
 
 def activations_peak(record: RunRecord, input_hw: tuple[int, int]) -> Measurement | None:
     """The peak of activations of one image, in eager float32."""
-    return record.get(PEAK, f"{scope_of(input_hw)}, eager, fp32")
+    return record.get(PEAK, f"{one_image(input_hw)}, eager, fp32")
 
 
 def in_other_runtimes(
@@ -337,5 +330,5 @@ def with_memory(
 
 
 def _linked(count_bytes: float | None, href: str) -> Cell:
-    cell = _mib(count_bytes)
+    cell = mib_cell(count_bytes)
     return cell if cell.sort is None else replace(cell, href=href)

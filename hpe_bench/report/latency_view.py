@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hpe_bench.cost.macs import one_image
 from hpe_bench.cost.timings import (
     CALLS_FOR_P99,
+    alike,
     counts,
     gmacs_per_second,
     images_per_second,
@@ -19,7 +21,7 @@ from hpe_bench.declare import Paper, Variant, fingerprint
 from hpe_bench.records import Measurement, RunRecord, Timing
 from hpe_bench.report import plots, svgdraw
 from hpe_bench.report.figures import Figure
-from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span
+from hpe_bench.report.tables import EMPTY, Cell, Column, Table, exact_span, mib_cell
 from hpe_bench.report.text import NO_BREAK, exact, identifier, metric, number, plural, signed, size, span
 from hpe_bench.report.theme import Style
 
@@ -75,17 +77,6 @@ def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]
 def label(timing: Timing) -> str:
     """A runtime as readers know it."""
     return RUNTIMES.get(timing.runtime, timing.runtime)
-
-
-def alike(a: Timing, b: Timing) -> bool:
-    """Both done, under the same conditions but for the runtime."""
-    conditions = [(t.status, t.scope, t.input_hw, t.batch, t.threads) for t in (a, b)]
-    return conditions[0] == conditions[1] and a.status == "done"
-
-
-def scope_of(input_hw: tuple[int, int]) -> str:
-    """The scope of counts of an input size."""
-    return f"one image of {input_hw[0]}x{input_hw[1]}"
 
 
 def fastest(record: RunRecord, input_hw: tuple[int, int], threads: int | None = None) -> Timing | None:
@@ -162,9 +153,7 @@ def _row(record: RunRecord, t: Timing) -> tuple[Cell, ...]:
         _speed_cell(record, t),
         _against_cell(record, t),
         Cell(EMPTY) if t.deviation is None else Cell(f"{t.deviation:.0e}", repr(t.deviation), t.deviation),
-        Cell(EMPTY)
-        if t.peak_rss_bytes is None
-        else Cell(number(t.peak_rss_bytes / 2**20, 0), exact(t.peak_rss_bytes, "byte"), t.peak_rss_bytes / 2**20),
+        Cell(EMPTY) if t.peak_rss_bytes is None else mib_cell(t.peak_rss_bytes),
     )
 
 
@@ -192,7 +181,7 @@ def median_cell(t: Timing) -> Cell:
 
 
 def _speed_cell(record: RunRecord, t: Timing) -> Cell:
-    macs = record.get("macs", scope_of(t.input_hw))
+    macs = record.get("macs", one_image(t.input_hw))
     if macs is None or t.scope != "network":
         return Cell(EMPTY)
     speed, peak = gmacs_per_second(t, macs.value), peak_of(record, t.threads)

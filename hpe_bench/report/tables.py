@@ -21,6 +21,7 @@ from hpe_bench.report.text import NO_BREAK, arm_label, change, exact, metric, nu
 from hpe_bench.verdicts import evidence
 
 HRNET_UNIT = 2**30
+MIB = 2**20
 EMPTY = "–"
 LATENCY = "Latency: median, below it its 95 % interval, the 90th percentile (p90) and the calls (n)"
 
@@ -169,6 +170,15 @@ def _mean_pose_row(record: RunRecord, key: str) -> tuple[Cell, ...]:
 def exact_span(interval: tuple[float, float] | None) -> str:
     """An interval at full precision."""
     return "no interval" if interval is None else f"[{interval[0]!r}, {interval[1]!r}]"
+
+
+def mib_cell(count_bytes: float | None) -> Cell:
+    """Memory, bytes in full in the title."""
+    if count_bytes is None:
+        return Cell(EMPTY, "not measured")
+    return Cell(
+        number(count_bytes / MIB, 0 if count_bytes >= 10 * MIB else 1), exact(count_bytes, "byte"), count_bytes / MIB
+    )
 
 
 def _costs(record: RunRecord | None) -> tuple[Cell, Cell]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.cost.timings import counts, images_per_second, latency_of, ratio
+from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.timings import alike, counts, images_per_second, latency_of, ratio
 from hpe_bench.declare import Claim, Variant, fingerprint
 from hpe_bench.records import RunRecord, Timing
 from hpe_bench.report import plots, provenance_view, svgdraw
@@ -14,13 +15,11 @@ from hpe_bench.report.claims_view import ORIGIN, published
 from hpe_bench.report.figures import Figure
 from hpe_bench.report.latency_view import (
     EAGER,
-    alike,
     fastest,
     label,
     median_cell,
     newest,
     ratio_cell,
-    scope_of,
     verdict,
 )
 from hpe_bench.report.tables import EMPTY, Cell, Column, Table
@@ -87,7 +86,7 @@ def _side(loaded: LoadedPaper, name: str, records: Records) -> Side | None:
     record = None if variant is None else newest(records, loaded.paper.slug, fingerprint(variant))
     if variant is None or record is None:
         return None
-    macs, hrnet = (record.get(key, scope_of(variant.input_hw)) for key in ("macs", "macs/hrnet_counter"))
+    macs, hrnet = (record.get(key, one_image(variant.input_hw)) for key in ("macs", "macs/hrnet_counter"))
     if macs is None or hrnet is None:
         return None
     return Side(NAMES[loaded.paper.slug], variant, record, macs.value, hrnet.value)
