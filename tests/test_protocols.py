@@ -11,7 +11,7 @@ from rich.console import Console
 from hpe_bench import catalog, protocols
 from hpe_bench.codecs.udp import UDP
 from hpe_bench.commands import protocols as protocol_commands
-from hpe_bench.data.lsp import LSP, ObserverLSP, observer_centric
+from hpe_bench.data.lsp import LSP, ObserverLSPBySide, observer_centric
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import LSP_14
 from hpe_bench.declare import fingerprint, replace
@@ -39,11 +39,11 @@ def test_no_protocol_was_edited() -> None:
 
 
 def test_names_resolve_and_near_misses_are_offered() -> None:
-    assert all(protocols.named(name).name == name for name in FINGERPRINTS)
+    assert all(catalog.find_protocol(name).name == name for name in FINGERPRINTS)
     with pytest.raises(ValueError, match=r"no protocol 'coco-val'; close are: .*coco-val2017-gtbox"):
-        protocols.named("coco-val")
+        catalog.find_protocol("coco-val")
     with pytest.raises(ValueError, match=r"no protocol 'qqq'; known are: .*mannequins-v1"):
-        protocols.named("qqq")
+        catalog.find_protocol("qqq")
 
 
 def test_boxes_are_part_of_the_identity() -> None:
@@ -181,10 +181,10 @@ def test_frontal_persons_stay_and_a_second_conversion_changes_nothing() -> None:
 
 def test_both_readings_of_the_real_set(shared_data: object) -> None:
     """F3: another data source with another identity, and every limb's right end on the left of the image."""
-    pc, oc = LSP().truth("test", str(shared_data)), ObserverLSP().truth("test", str(shared_data))
+    pc, oc = LSP().truth("test", str(shared_data)), ObserverLSPBySide().truth("test", str(shared_data))
     for root in ("hip", "shoulder"):
         right, left = LSP_14.index(f"right_{root}"), LSP_14.index(f"left_{root}")
         assert (oc.joints[:, right, 0] <= oc.joints[:, left, 0]).all()
         assert (pc.joints[:, right, 0] > pc.joints[:, left, 0]).mean() > 0.2
     np.testing.assert_array_equal(oc.box, pc.box)
-    assert fingerprint(LSP()) != fingerprint(ObserverLSP())
+    assert fingerprint(LSP()) != fingerprint(ObserverLSPBySide())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.show import plain_table
 from hpe_bench.data import prediction_files
 from hpe_bench.data.prediction_files import Origin, PredictionFile
@@ -17,7 +18,6 @@ from hpe_bench.files import write_atomically
 from hpe_bench.inference import networks, overlays
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.onnx_model import read_convention
-from hpe_bench.protocols import named
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.schema import RunRecord
@@ -57,7 +57,7 @@ def predict(
     console: Console,
 ) -> None:
     """Boxes of a protocol's data, or of one's own images (folder, CSV of boxes), through a network into a file."""
-    protocol = named(protocol_name)
+    protocol = find_protocol(protocol_name)
     if to.suffix != ".npz":
         raise ValueError(f"{to}: predictions are written as .npz; give --to a name that ends so")
     network = load(model, protocol.data.skeleton, settings)
@@ -87,7 +87,7 @@ def score(
     """A file of predictions under a protocol: table, record, page."""
     started = datetime.now(UTC)
     name = checked_name(name or path.stem)
-    truth = truth_of(named(protocol_name), truth_file, settings, console)
+    truth = truth_of(find_protocol(protocol_name), truth_file, settings, console)
     file = prediction_files.read(path, truth.persons, origin)
     rival = None if against is None else (against, prediction_files.read(against, truth.persons, origin))
     conclude(name, path, truth, file, rival, settings, reports, console, started)
@@ -104,7 +104,7 @@ def evaluate(
 ) -> None:
     """Predict and score in one: the predictions go to `runs/predictions`."""
     started = datetime.now(UTC)
-    protocol = named(protocol_name)
+    protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
     name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
     task = prepared(protocol, settings, console)
