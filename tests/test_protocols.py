@@ -24,13 +24,19 @@ FINGERPRINTS = {
     "lsp-pc-v1-dark": "389dbc0ede8134d6",
     "lsp-pc-v1-quarter": "f4417a5f7045f22a",
     "coco-val2017-gtbox": "ab43eddb1df22b04",
-    "coco-val2017-det": "8be7af78ee7ca834",
     "coco-mini-gtbox": "2b2a949f9d732d5c",
     "crowdpose-test-gtbox": "ae138977e68227b5",
     "mpii-val": "0f76584bc1a36285",
     "lsp-pc": "b75a6afd7c272d4f",
-    "lsp-oc": "18f83d58cd67e0e4",
+    "lsp-oc": "c16fc0500c9adc22",
     "mannequins-v1": "0fc1f02647e9f018",
+    "coco-val2017-det56": "5a393b39db6c5b86",
+    "coco-val2017-det56-argmax": "34e715bd71a66c1f",
+    "coco-val2017-det56-dark": "d55667fb104549ae",
+    "mpii-val-dark": "236404c0ae2a9606",
+    "lsp-pc-mpii-trained": "caaf69cdc434faf9",
+    "lsp-oc-by-side": "22dc2c78df186e6f",
+    "flic-test-oc": "62ae3ca22db2734e",
 }
 
 
@@ -123,7 +129,9 @@ def test_printed_pages(capsys: pytest.CaptureFixture[str]) -> None:
     protocol_commands.print_list(console)
     listed = capsys.readouterr().out.splitlines()
     assert len(listed) == len(FINGERPRINTS)
-    assert all(value in line for value, line in zip(map(fingerprint, protocols.every().values()), listed, strict=True))
+    assert all(
+        value in line for value, line in zip(map(fingerprint, catalog.all_protocols().values()), listed, strict=True)
+    )
     protocol_commands.print_protocol(console, "coco-val2017-det")
     shown = capsys.readouterr().out
     assert "  nms_oks: 0.9" in shown

@@ -1,9 +1,9 @@
-"""Released weights under a paper's own protocols: one file, one variant, a record for each protocol that claims name."""
+"""Released weights under a paper's own protocols: a record for each protocol that claims about them name."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -125,7 +125,7 @@ def network_of(weights: Weights, protocol: Protocol) -> Network:
 
 
 class Bgr(nn.Module):
-    """A network that was trained on blue, green, red, each normalised with the mean of the channel in its place (F9)."""
+    """A network trained on blue, green, red, each normalised with the mean of the colour whose place it takes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -177,8 +177,3 @@ def evaluate(
         weights_sha256=network.weights_sha256,
         release=weights.release,
     )
-
-
-def released(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The finished records of released weights."""
-    return [r for r in records if r.release is not None and r.status == "done"]

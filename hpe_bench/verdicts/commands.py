@@ -31,7 +31,7 @@ def pair(paper: Paper, arms: Pair, protocol: str = "") -> str:
 
 
 def full(claim: Claim, paper: Paper) -> tuple[str, str]:
-    """What judging a published score of a variant takes, in a sentence, and the command; without one if out of reach."""
+    """What judging a published score of a variant takes, in a sentence, and the command; no command if out of reach."""
     from hpe_bench import protocols
 
     out_of_reach = {u.name: u for u in (*protocols.UNREACHABLE, *paper.unreachable)}

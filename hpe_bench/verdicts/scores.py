@@ -1,9 +1,10 @@
-"""Verdicts on published scores: held against full-scale runs under the claim's own protocol, never against a miniature.
+"""Verdicts on published scores: full-scale runs under the claim's own protocol decide them, never a miniature.
 
-Two kinds of run speak. **Released weights** give one number that the paper's own must equal: both share the test images,
-so nothing but the printed rounding and what decoding and arithmetic can move (`MOVED_POINTS`) may lie between them; an
-interval over images has no part in it. **A training of ours** by a recipe that the paper declares, of its whole budget,
-is one draw among the seeds, as the paper's own training was: the printed figure must lie where a further seed would.
+Two kinds of run speak. **Released weights** give one number that the paper's own must equal: both share the test
+images, so nothing but the printed rounding and what decoding and arithmetic can move (`MOVED_POINTS`) may lie between
+them; an interval over images has no part in it. **A training of ours** by a recipe that the paper declares, of its
+whole budget, is one draw among the seeds, as the paper's own training was: the printed figure must lie where a further
+seed would.
 """
 
 from __future__ import annotations
@@ -178,11 +179,5 @@ def _verdict(
     )
     if measured is None:
         return verdict
-    return replace(
-        verdict,
-        value=measured.value,
-        unit=measured.unit,
-        interval=measured.interval,
-        n=measured.n,
-        over="persons or joints",
-    )
+    m = measured
+    return replace(verdict, value=m.value, unit=m.unit, interval=m.interval, n=m.n, over="persons or joints")
