@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hpe_bench.data.crops import CropSet
 from hpe_bench.declare import Optimiser, Recipe
-from hpe_bench.records import CurvePoint
+from hpe_bench.records.schema import CurvePoint
 from hpe_bench.training import checkpoints
 from hpe_bench.training.execution import PLAIN, Execution
 from hpe_bench.training.feeding import feed
