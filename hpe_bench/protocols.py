@@ -215,15 +215,13 @@ TRAINED = {
 
 def for_training(data: str, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
     """The protocols of a data set for models of an input size; ValueError for a size whose aspect none of them has."""
-    reasons = []
+    height, width = input_hw
     for group in TRAINED[data]:
-        try:
-            group[0].check_input(input_hw)
-        except ValueError as error:
-            reasons.append(str(error))
-        else:
+        across, down = group[0].aspect_wh
+        if width * down == height * across:
             return group
-    raise ValueError("; ".join(reasons))
+    shapes = " or ".join(f"{group[0].aspect_wh[0]}:{group[0].aspect_wh[1]}" for group in TRAINED[data])
+    raise ValueError(f"input {height}x{width} (height x width): protocols on {data} crop {shapes} (width : height)")
 
 
 def every() -> dict[str, Protocol]:
