@@ -66,8 +66,8 @@ def test_seeds_and_executions_are_trainings_of_their_own() -> None:
 
 
 def test_another_input_size_is_the_papers_variant_if_it_has_one_and_else_ours() -> None:
-    (other,) = full.planned("hrnet", replace(LSP_50K, input_hw=(128, 96)))
-    assert (other.variant.name, other.variant.input_hw, other.variant.reading) == ("w32_128x96", (128, 96), "ours")
+    (other,) = full.planned("cpn", replace(LSP_50K, input_hw=(128, 96)))
+    assert (other.variant.name, other.variant.input_hw, other.variant.reading) == ("r50_128x96", (128, 96), "ours")
     (run,) = full.planned("simple_baseline", replace(LSP_50K, input_hw=(384, 288)))
     assert run.variant in simple_baseline.FULL
 
