@@ -192,6 +192,15 @@ LSP_PC_MPII = replace(
     name="lsp-pc-mpii-trained",
     note="As lsp-pc, for networks trained on MPII as well: what is trained here on LSP alone has the name lsp-pc.",
 )
+LSP_PC_PORTRAIT = replace(
+    LSP_PC,
+    name="lsp-pc-3x4",
+    aspect_wh=(3, 4),
+    note="As lsp-pc, for the inputs of COCO's tables. No published number is held against it.",
+)
+LSP_PC_PORTRAIT_DARK = replace(
+    LSP_PC_PORTRAIT, name="lsp-pc-3x4-dark", codec=replace(HRNET_CODEC, centre="exact", decoder="dark")
+)
 LSP_OC = replace(
     LSP_PC,
     name="lsp-oc",
@@ -221,9 +230,28 @@ MANNEQUINS_V1 = FullProtocol(
 )
 
 FULL = (
-    *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_MINI, CROWDPOSE_GTBOX),
-    *(MPII_VAL, MPII_VAL_DARK, LSP_PC, LSP_PC_MPII, LSP_OC, LSP_OC_BY_SIDE, FLIC_OC, MANNEQUINS_V1),
+    *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, MPII_VAL_DARK),
+    *(LSP_PC, LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK, LSP_PC_MPII, LSP_OC, LSP_OC_BY_SIDE, FLIC_OC, MANNEQUINS_V1),
 )
+
+TRAINED = {
+    "lsp": ((LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK), (LSP_PC,)),
+    "mannequins": ((MANNEQUINS_V1,),),
+    "mpii": ((MPII_VAL,),),
+    "coco": ((COCO_GTBOX,),),
+}
+"""By data set, the protocols that full-size trainings are scored under, in groups of one aspect."""
+
+
+def for_training(data: str, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
+    """The protocols of a data set for models of an input size; ValueError for a size whose aspect none of them has."""
+    height, width = input_hw
+    for group in TRAINED[data]:
+        across, down = group[0].aspect_wh
+        if width * down == height * across:
+            return group
+    shapes = " or ".join(f"{group[0].aspect_wh[0]}:{group[0].aspect_wh[1]}" for group in TRAINED[data])
+    raise ValueError(f"input {height}x{width} (height x width): protocols on {data} crop {shapes} (width : height)")
 
 
 # ---------------------------------------------------------------------------------------------------- out of reach
@@ -232,12 +260,8 @@ FULL = (
 SERVER = "Its annotations are not public: only the benchmark's server scores it."
 INSTEAD = "coco-val2017-det56 is the public split; for the server, `predict --to results.json` writes its format."
 UNREACHABLE = (
-    Unreachable(
-        "coco-test-dev2017-det61", SERVER, "Predict in the detections and hand the results file to the server."
-    ),
-    Unreachable(
-        "coco-test-dev2017-det65", SERVER, "Predict in the detections and hand the results file to the server."
-    ),
+    Unreachable("coco-test-dev2017-det61", SERVER, INSTEAD),
+    Unreachable("coco-test-dev2017-det65", SERVER, INSTEAD),
     Unreachable(
         "coco-val2017-det56-udp",
         "UDP crops in units between pixel centres, which the crops of this version do not.",

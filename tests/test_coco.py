@@ -273,7 +273,7 @@ def test_readiness_is_what_loading_says(shared_data: Path, tmp_path: Path) -> No
     found = {(r.protocol, r.use): r.missing for r in readiness.readiness("coco", str(tmp_path))}
     assert found["coco-mini-gtbox", "score a file"] == found["coco-mini-gtbox", "run a model"] == ""
     assert "person_keypoints_train2017.json" in found["coco-mini-gtbox", "train a model"]
-    for name in ("coco-val2017-gtbox", "coco-val2017-det"):
+    for name in ("coco-val2017-gtbox", "coco-val2017-det56"):
         assert "this is not val2017" in found[name, "score a file"]
         assert "this is not val2017" in found[name, "run a model"]
 

@@ -128,15 +128,15 @@ def test_printed_pages(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(width=200)
     protocol_commands.print_list(console)
     listed = capsys.readouterr().out.splitlines()
-    assert len(listed) == len(FINGERPRINTS)
+    assert len(listed) == len(catalog.all_protocols())
     assert all(
         value in line for value, line in zip(map(fingerprint, catalog.all_protocols().values()), listed, strict=True)
     )
-    protocol_commands.print_protocol(console, "coco-val2017-det")
+    protocol_commands.print_protocol(console, "coco-val2017-det56")
     shown = capsys.readouterr().out
     assert "  nms_oks: 0.9" in shown
     assert "    boxes: 104125" in shown
-    protocol_commands.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det")
+    protocol_commands.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det56")
     assert "boxes: ground truth in coco-val2017-gtbox, detector in coco-val2017-det" in capsys.readouterr().out
     protocol_commands.print_diff(console, "mpii-val", "mpii-val")
     assert "do not differ" in capsys.readouterr().out

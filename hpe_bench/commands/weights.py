@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -88,7 +89,7 @@ def _fetched(console: Console, checkpoint: Checkpoint, to: Path, mirror: str | N
 
 
 def evaluate(
-    loaded: LoadedPaper, pairs: list[str], data: str, colours: str | None, settings: Settings, console: Console
+    loaded: LoadedPaper, pairs: Sequence[str], data: str, colours: str | None, settings: Settings, console: Console
 ) -> list[RunRecord]:
     """The records of released weights under every protocol that claims about them name on a data set.
 
