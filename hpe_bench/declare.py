@@ -433,7 +433,7 @@ class Claim:
     source: str
     status: Status
     note: str = field(default="", metadata=PROSE)
-    recipe: str = ""  # where only one of the paper's recipes is meant: its name; released weights speak for any
+    recipe: str = ""  # where another recipe than that of the released weights is meant: its name
     checkpoint: str = ""  # where only one release is meant: the name of its `Checkpoint`
 
     def __post_init__(self) -> None:

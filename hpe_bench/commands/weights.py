@@ -38,8 +38,9 @@ def print_list(console: Console, slug: str | None = None) -> None:
 def decides(loaded: LoadedPaper, checkpoint: Checkpoint) -> str:
     """Which claims scores of a checkpoint decide, in words."""
     if checkpoint.by_authors:
-        own = [c for c in loaded.claims if c.variant == checkpoint.variant and c.kind == "value" and not c.checkpoint]
-        names = dict.fromkeys(c.protocol for c in own if c.protocol)
+        about = [c for c in loaded.claims if c.variant == checkpoint.variant and c.kind == "value" and c.protocol]
+        own = [c for c in about if not c.checkpoint and not c.recipe]
+        names = dict.fromkeys(c.protocol for c in own)
     else:
         own = [c for c in loaded.claims if c.checkpoint == checkpoint.name]
         names = dict.fromkeys(c.protocol for c in own)

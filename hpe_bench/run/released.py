@@ -110,7 +110,7 @@ def speaks_of(claim: Claim, weights: Weights) -> bool:
     checkpoint = weights.checkpoint
     if claim.checkpoint:
         return checkpoint is not None and claim.checkpoint == checkpoint.name
-    return checkpoint is None or checkpoint.by_authors
+    return not claim.recipe and (checkpoint is None or checkpoint.by_authors)
 
 
 # ---------------------------------------------------------------------------------------------------- running

@@ -61,7 +61,7 @@ def _speaks(record: RunRecord, claim: Claim, paper: Paper, elsewhere: Collection
     if record.release is not None:
         if claim.checkpoint:
             return record.release.checkpoint == claim.checkpoint
-        return not record.release.checkpoint or record.release.trained_by == AUTHORS
+        return not claim.recipe and (not record.release.checkpoint or record.release.trained_by == AUTHORS)
     if claim.checkpoint:
         return False
     recipes = [r for r in paper.recipes if (r.name == claim.recipe if claim.recipe else r.name not in elsewhere)]
