@@ -46,8 +46,8 @@ def make(**changes: object) -> RunRecord:
         "identity": identity,
         "status": "done",
         "provenance": provenance,
-        "measurements": (Measurement(key="pckh@0.5", value=1 / 3, unit="percent", n=9, interval=(0.1, 0.9)),),
-        "tallies": (Tally(key="pckh@0.5", hits=(1, 0, 2), counts=(3, 0, 3)),),
+        "measurements": (Measurement(key="pckh@0.5", value=100 / 3, unit="percent", n=9, interval=(10.1, 60.9)),),
+        "tallies": (Tally(key="pckh@0.5", hits=(1, 0, 2), counts=(6, 0, 3)),),
     }
     return RunRecord(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -57,14 +57,14 @@ def test_round_trip_keeps_every_digit(tmp_path: Path) -> None:
     path = store.save(record, tmp_path)
     assert path == tmp_path / "some_paper" / "v__r__p-v1__seed0__abc.json"
     assert store.load(path) == record
-    assert json.loads(path.read_text())["measurements"][0]["value"] == 1 / 3
+    assert json.loads(path.read_text())["measurements"][0]["value"] == 100 / 3
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("surprise", 1, "surprise"),
-        ("schema_version", 2, "schema_version"),
+        ("schema_version", 3, "schema_version"),
         ("status", "fine", "status"),
         ("reason", "but it is done", "reason"),
         ("id", 7, "id"),
