@@ -36,13 +36,17 @@ class Condition(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What was trained, by names and hashes; a changed variant or recipe has another hash."""
+    """What was trained, by names and hashes; a changed variant or recipe has another hash.
+
+    `execution` is empty for strict float32, the only one that an arm of a study means.
+    """
 
     paper: str
     variant: str
     variant_hash: str
     recipe: str
     recipe_hash: str
+    execution: str = ""
 
 
 # ---------------------------------------------------------------------------------------------------- one record
@@ -57,7 +61,7 @@ def condition(record: RunRecord) -> Condition:
 def training(record: RunRecord) -> Training:
     """What an accuracy record's run trained, whatever its seed."""
     i = record.identity
-    return Training(i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash)
+    return Training(i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash, i.execution)
 
 
 def is_mean_pose(record: RunRecord) -> bool:
