@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpe_bench.declare import Claim, Paper
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair
 from hpe_bench.verdicts.printed import figure
 from hpe_bench.verdicts.readings import hedged
-from hpe_bench.verdicts.scores import full_runs, not_attempted
+from hpe_bench.verdicts.scores import not_attempted
 from hpe_bench.verdicts.verdict import Status, Verdict
 
 # ---------------------------------------------------------------------------------------------------- relations
@@ -28,7 +30,7 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     if pair is None:
         return []
     verdicts = []
-    for where in evidence.conditions(records):
+    for where in query.of(records).conditions():
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
@@ -39,14 +41,13 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
 
 def _full_size(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     slug, _, name = claim.baseline.partition("/")
-    ours, theirs = full_runs(records, paper.slug, claim.variant), full_runs(records, slug, name)
+    asked = query.of(records)
+    ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
     variant = evidence.declared_variant(paper, paper.slug, claim.variant)
     label = f"{claim.variant} against {claim.baseline}"
     verdicts = []
-    for where in evidence.conditions(ours):
-        subject, control = (
-            evidence.by_seed(r for r in runs if evidence.condition(r) == where) for runs in (ours, theirs)
-        )
+    for where in query.of(ours).conditions():
+        subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
         if subject and control:
             verdicts.append(hedged(_relation(claim, where, subject, control, label), variant))
     return verdicts
@@ -63,7 +64,7 @@ def _relation(
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
     if unequal := evidence.unequal_budgets(subject, control):
         return replace(base, reason=unequal)
-    key = evidence.headline_key(runs[0])
+    key = query.headline_key(runs[0])
     if where.scale == "full" and subject[min(subject)].get(claim.metric) is not None:
         key = claim.metric
     estimate = evidence.difference(subject, control, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from hpe_bench.declare import Claim, Paper
+from hpe_bench.records import query
 from hpe_bench.verdicts.accuracy import judge_relation
 from hpe_bench.verdicts.convergence import judge_convergence
 from hpe_bench.verdicts.costs import judge_cost
@@ -33,9 +34,9 @@ def judge(claim: Claim, paper: Paper, records: Records, elsewhere: Collection[st
 
 def judge_all(claims: Iterable[Claim], paper: Paper, records: Records) -> list[Verdict]:
     """The verdicts on all claims of a paper, in the order of the claims."""
-    claims = list(claims)
+    claims, asked = list(claims), query.of(records)
     recipes = {claim.recipe for claim in claims if claim.recipe}
-    return [v for claim in claims for v in judge(claim, paper, records, recipes)]
+    return [v for claim in claims for v in judge(claim, paper, asked, recipes)]
 
 
 def _nothing_printed(claim: Claim) -> Verdict:

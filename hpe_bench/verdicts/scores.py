@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from hpe_bench.declare import AUTHORS, Claim, Paper, fingerprint
 from hpe_bench.metrics import bootstrap
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Records
@@ -27,7 +28,7 @@ docs/full_scale.md has what was measured."""
 
 def judge_score(claim: Claim, paper: Paper, records: Records, elsewhere: Collection[str] = ()) -> list[Verdict]:
     """The verdict on a published score. `elsewhere` names the recipes that other claims of the paper are about."""
-    runs = [r for r in full_runs(records, paper.slug, claim.variant) if _speaks(r, claim, paper, elsewhere)]
+    runs = [r for r in query.of(records).full_runs(paper.slug, claim.variant) if _speaks(r, claim, paper, elsewhere)]
     if not runs:
         return [not_attempted(claim, paper)]
     same = [r for r in runs if r.identity.protocol == claim.protocol]
@@ -38,16 +39,6 @@ def judge_score(claim: Claim, paper: Paper, records: Records, elsewhere: Collect
         return [replace(not_attempted(claim, paper), reason=reason)]
     released = [r for r in measured if r.release is not None]
     return [_by_release(claim, _best(released))] if released else [_by_training(claim, measured)]
-
-
-def full_runs(records: Records, slug: str, variant: str) -> list[RunRecord]:
-    """The finished full-scale accuracy records of a variant."""
-    return [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.scale, r.status) == ("accuracy", "full", "done")
-        and (r.identity.paper, r.identity.variant) == (slug, variant)
-    ]
 
 
 def _speaks(record: RunRecord, claim: Claim, paper: Paper, elsewhere: Collection[str]) -> bool:
@@ -73,7 +64,7 @@ def _speaks(record: RunRecord, claim: Claim, paper: Paper, elsewhere: Collection
 
 def _best(released: list[RunRecord]) -> RunRecord:
     """The record to hold against the claim: verified weights before others, then the newest."""
-    return max(released, key=lambda r: (bool(r.release and r.release.checkpoint), r.provenance.started, r.id))
+    return max(released, key=lambda r: (bool(r.release and r.release.checkpoint), *query.age(r)))
 
 
 # ---------------------------------------------------------------------------------------------------- released weights
@@ -101,7 +92,7 @@ def _by_release(claim: Claim, record: RunRecord) -> Verdict:
 
 
 def _by_training(claim: Claim, runs: list[RunRecord]) -> Verdict:
-    by_seed = list(evidence.by_seed(runs).values())
+    by_seed = list(query.by_seed(runs).values())
     found = [m for r in by_seed if (m := r.get(claim.metric)) is not None]
     mean = sum(m.value for m in found) / len(found)
     verdict = _verdict(claim, "inconclusive", "-", by_seed, claim.protocol, found[0])
@@ -128,7 +119,7 @@ RESOLUTION_POINTS = 1.0
 
 
 def _one_per_condition(runs: Iterable[RunRecord]) -> list[RunRecord]:
-    return list({evidence.condition(r): r for r in runs}.values())
+    return list({query.condition(r): r for r in query.oldest_first(runs)}.values())
 
 
 def _other_protocol(claim: Claim, paper: Paper, run: RunRecord) -> Verdict:
@@ -139,7 +130,7 @@ def _other_protocol(claim: Claim, paper: Paper, run: RunRecord) -> Verdict:
         sizes = ["x".join(map(str, hw)) for hw in (claim.input_hw, declared.input_hw)]
         differing.append(f"input {sizes[0]} in the paper, {sizes[1]} here")
     if run.get(claim.metric) is None:
-        differing.append(f"metric {claim.metric} in the paper, {evidence.headline_key(run)} here")
+        differing.append(f"metric {claim.metric} in the paper, {query.headline_key(run)} here")
     reason = f"Differing fields: {'; '.join(differing)}."
     return _verdict(claim, "not comparable", reason, [run], run.identity.protocol, run.get(claim.metric))
 
