@@ -10,14 +10,14 @@ from __future__ import annotations
 import gc
 import json
 import operator
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hpe_bench.files import write_atomically
 
 
 class Strict(BaseModel):
@@ -238,22 +238,6 @@ class RunRecord(Strict):
 
 class RecordError(ValueError):
     """A record file that cannot be read: names the file and what is wrong."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: temporary file in the same folder, fsync, rename. OSError if the disk is full."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def save(record: RunRecord, results: Path) -> Path:
