@@ -1,7 +1,7 @@
 """What a file is, told from how its content begins and never from its name.
 
-Downloads go wrong in a few common ways (a web page, a Git LFS pointer, an archive that nobody unpacked): whoever expects
-another kind of file says which it is, and what to do about it.
+Downloads go wrong in a few common ways (a web page, a Git LFS pointer, an archive that nobody unpacked): whoever
+expects another kind of file says which it is, and what to do about it.
 """
 
 from __future__ import annotations
@@ -99,5 +99,3 @@ def content(path: Path, wanted: str, remedy: str = "put the file there") -> byte
         raise ValueError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except MemoryError:
         raise ValueError(f"{path}: larger than the memory that is free; free some, or give a smaller file") from None
-
-

@@ -60,7 +60,7 @@ def _listed(folder: Path) -> dict[str, str]:
 
 
 def require_files(paths: Sequence[Path], looked_in: Iterable[Path] = ()) -> None:
-    """ValueError naming the first image that is not there, how many are missing, and where else they were looked for."""
+    """ValueError naming the first missing image, how many are missing, and where else they were looked for."""
     present = {path for folder in {p.parent for p in paths} for path in _files(folder)}
     missing = [path for path in paths if path not in present]
     if missing:

@@ -71,7 +71,9 @@ def _rows(table: Path) -> list[tuple[str, list[float]]]:
             raise ValueError(f"{table}: no column {missing[0]!r}; it needs {', '.join(COLUMNS)}, and may have score")
         rows = [_row(line, f"{table}:{reader.line_num}") for line in reader]
     except csv.Error as error:
-        raise ValueError(f"{table}: no readable CSV file ({error}); write {', '.join(COLUMNS)}, one box a line") from None
+        raise ValueError(
+            f"{table}: no readable CSV file ({error}); write {', '.join(COLUMNS)}, one box a line"
+        ) from None
     if not rows:
         raise ValueError(f"{table}: no boxes; write one a line")
     return rows
