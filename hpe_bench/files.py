@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -47,6 +47,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         partial.replace(path)
+
+
+def require_free(targets: Iterable[Path], inputs: Iterable[Path], force: bool) -> None:
+    """ValueError, while nothing is written yet, for a target that is an input or a folder, or that exists already.
+
+    With `force`, what exists is replaced; an input never is.
+    """
+    read = {identity for path in inputs if (identity := _identity(path))}
+    taken: list[Path] = []
+    for target in targets:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder; name a file in it")
+        identity = _identity(target)
+        if identity is not None and identity in read:
+            raise ValueError(f"{target} is one of the inputs and would be overwritten; name another target")
+        if identity is not None:
+            taken.append(target)
+    if taken and not force:
+        more = f" (and {len(taken) - 1} more files)" if len(taken) > 1 else ""
+        raise ValueError(f"{taken[0]}{more} exists already; name another target, or replace it with --force")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells files apart whatever their names (links included); None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
