@@ -9,7 +9,7 @@ import traceback
 import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -713,7 +713,14 @@ def main() -> None:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
 
 
-def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning of ours as a sentence; others as Python has them."""
     if category.__module__.startswith("hpe_bench."):
         print(f"hpe-bench: {message}", file=sys.stderr)
