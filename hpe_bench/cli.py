@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Published claims about 2D human pose estimation meet measurement.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -133,6 +132,21 @@ INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
 PAPERS = Path("papers")
 WEIGHTS = Path("weights")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hpe_bench import __version__
+
+        print(f"hpe-bench {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Published claims about 2D human pose estimation meet measurement."""
 
 
 @app.command("list")
