@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from hpe_bench.nn.resnet import projection
+from hpe_bench.nn.resnet import BasicBlock, projection
+from hpe_bench.nn.resnet import Layout as ResNetLayout
 
+from ..simple_baseline.model import SimpleBaseline
 
 REDUCTION = 16  # of the channels, inside a context block
 SMALLEST_HIDDEN = 16  # channels that a context block keeps at least
@@ -63,7 +65,7 @@ class LPN(nn.Module):
 
 
 class LightBottleneck(nn.Module):
-    """1x1, BN, ReLU, depthwise 3x3 (stride here), BN, ReLU, 1x1, BN, context, plus shortcut, ReLU; one width throughout."""
+    """1x1, BN, ReLU, depthwise 3x3 (stride here), BN, ReLU, 1x1, BN, context, plus shortcut, ReLU; of one width."""
 
     def __init__(self, channels_in: int, width: int, stride: int, context: Context | None) -> None:
         super().__init__()
@@ -88,10 +90,11 @@ class LightBottleneck(nn.Module):
 
 
 class GlobalContext(nn.Module):
-    """Adds to every position what one attention map over all of them reads (Cao et al., GCNet, 2019): [N,C,H,W] to same.
+    """Adds to every position what one attention map over all of them reads (Cao et al., GCNet, 2019).
 
-    A 1x1 convolution scores the positions; their softmax weighs the features to one vector, which goes through a small
-    bottleneck (1x1, layer norm, ReLU, 1x1). That weighted mean is elementwise arithmetic, which counts no multiply-adds.
+    [N,C,H,W] to the same shape. A 1x1 convolution scores the positions; their softmax weighs the features to one
+    vector, which goes through a small bottleneck (1x1, layer norm, ReLU, 1x1). The weighted mean is elementwise
+    arithmetic and a sum, which count no multiply-adds.
     """
 
     def __init__(self, channels: int) -> None:
@@ -192,3 +195,30 @@ def lpn50_no_context(joints: int) -> LPN:
 
 def lpn50_se(joints: int) -> LPN:
     return LPN(replace(LPN50, context=SqueezeExcitation), joints)
+
+
+# ----------------------------------------------------------------------------------------- in miniature
+
+# About half of LPN-50's blocks, a quarter of its widths, an eighth of its stem: at a quarter its 7x7 convolution would
+# be half of the network.
+POCKET = Layout((1, 2, 3, 1), widths=(16, 32, 64, 128), stem=8, head=32, context=GlobalContext)
+PLAIN = ResNetLayout(BasicBlock, blocks=(1, 1, 1, 1), widths=(10, 20, 40, 80), stem=8)
+PLAIN_HEAD = 20
+
+
+def pocket(joints: int) -> LPN:
+    """The same network in miniature: 10.1 MMAC at 128x96, 23 % of SimpleBaseline's miniature (in the paper 20 %)."""
+    return LPN(POCKET, joints)
+
+
+def pocket_no_context(joints: int) -> LPN:
+    return LPN(replace(POCKET, context=None), joints)
+
+
+def pocket_se(joints: int) -> LPN:
+    return LPN(replace(POCKET, context=SqueezeExcitation), joints)
+
+
+def pocket_plain(joints: int) -> SimpleBaseline:
+    """SimpleBaseline's miniature, narrowed to the multiply-adds of LPN's: 10.2 MMAC."""
+    return SimpleBaseline(PLAIN, joints, width=PLAIN_HEAD)
