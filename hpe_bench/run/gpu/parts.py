@@ -51,7 +51,8 @@ def run(name: str, setting: Setting) -> int:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(3)
+    sys.stdout.flush()
+    os._exit(3)
 
 
 # ---------------------------------------------------------------------------------------------------- small parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,9 +21,9 @@ from hpe_bench.run.gpu.budget import NETWORKS, budget_of
 from hpe_bench.run.gpu.setting import Setting, report_file, reported
 
 PACKING_SECONDS = 12.0  # kept free at the end
-CHECK_SECONDS, ROWS_SECONDS, SPEED_SECONDS = 75.0, 105.0, 90.0  # at most
+CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.14, 0.2, 0.17  # of the limit, at most
 TRAINING_SHARE = 0.4  # of the limit that parts before the trainings may not take
-QUIET_BY = 120.0  # seconds after which latency is measured beside whatever still runs
+QUIET_SHARE = 0.22  # of the limit, after which latency is measured beside whatever still runs
 POLL_SECONDS = 0.25
 
 
@@ -125,24 +126,12 @@ class Session:
         now = time.monotonic()
         for child in list(self.children):
             code = child.process.poll()
-            if code is None and now >= child.deadline:
-                self.end(child)
-                self._keep(child, f"stopped at its limit of {child.deadline - child.began:.0f} s")
-            elif code is not None:
+            if code is not None:
                 self._keep(child, "done" if code == 0 else f"failed with code {code}; see log.txt")
-
-    def end(self, child: Child) -> None:
-        """End a part and whatever it started; it gets a moment to put things down."""
-        for kind, seconds in ((signal.SIGTERM, 1.5), (signal.SIGKILL, 5.0)):
-            try:
-                os.killpg(child.process.pid, kind)  # its group has its number
-            except ProcessLookupError:
-                break
-            try:
-                child.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-        child.process.poll()
+        late = [child for child in self.children if now >= child.deadline]
+        end(late)
+        for child in late:
+            self._keep(child, f"stopped at its limit of {child.deadline - child.began:.0f} s")
 
     def _keep(self, child: Child, state: str) -> None:
         self.children.remove(child)
@@ -157,8 +146,9 @@ class Session:
 
     def end_all(self) -> None:
         """End what still runs, keeping what it reported."""
-        for child in list(self.children):
-            self.end(child)
+        running = list(self.children)
+        end(running)
+        for child in running:
             self._keep(child, "stopped at the end of the session")
 
     # ------------------------------------------------------------------------------------------------ keeping
@@ -177,6 +167,17 @@ class Session:
         records = len(list(self.setting.results.glob("*/*.json")))
         self.say(f"{records} records in {self.out / 'records.tar.gz'}")
         return int(any(part["state"] != "done" for part in self.figures["parts"].values()))
+
+
+def end(children: list[Child]) -> None:
+    """End parts and whatever they started, all at once; they get a moment to put things down."""
+    for kind, seconds in ((signal.SIGTERM, 1.5), (signal.SIGKILL, 3.0)):
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.process.pid, kind)  # a part's group has its number
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(child.process.poll() is None for child in children):
+            time.sleep(0.05)
 
 
 def pack(folder: Path, path: Path) -> None:
@@ -209,21 +210,22 @@ def conduct(session: Session) -> int:
 
 def _parts(session: Session) -> None:
     """Checks beside the preparation of data; then, in quiet, latency; then speeds and trainings beside miniatures."""
-    most = session.limit * (1 - TRAINING_SHARE)
-    session.start("machine", 60)
+    limit = session.limit
+    most = limit * (1 - TRAINING_SHARE)
+    session.start("machine", CHECK_SHARE * limit)
     session.start("prepare", most)
     if session.setting.pocket:
         session.start("prepare-pocket", most)
-    session.start("checks", CHECK_SECONDS)
-    session.start("compile", CHECK_SECONDS)
+    session.start("checks", CHECK_SHARE * limit)
+    session.start("compile", CHECK_SHARE * limit)
     session.wait("machine", "checks", "compile", "prepare")
-    session.wait("prepare-pocket", until=QUIET_BY)
-    session.start("rows", min(ROWS_SECONDS, most - session.elapsed))
+    session.wait("prepare-pocket", until=QUIET_SHARE * limit)
+    session.start("rows", min(ROWS_SHARE * limit, most - session.elapsed))
     session.wait("rows")
     if session.setting.pocket:
         session.wait("prepare-pocket")
         session.start("pocket", session.left)
-    session.start("speeds", min(SPEED_SECONDS, max(most - session.elapsed, 20.0)))
+    session.start("speeds", min(SPEED_SHARE * limit, max(most - session.elapsed, 20.0)))
     session.wait("speeds")
     _train(session)
     session.wait("pocket", *(f"train-{network.paper}" for network in NETWORKS))
@@ -236,7 +238,7 @@ def _train(session: Session) -> None:
     checks = figures["parts"].get("checks", {}).get("figures", {})
     if "budget" not in figures:
         graphs = checks.get("graphs", {}).get("state") == "passed"
-        figures["budget"] = budget_of(speeds, session.left, graphs, session.setting.rehearse)
+        figures["budget"] = budget_of(speeds, session.left, graphs, session.setting)
         session.save()
     chosen = figures["budget"]
     session.say(f"trainings of {chosen['samples']:,} samples each: {chosen['why']}")

@@ -20,19 +20,22 @@ from hpe_bench.plan import TrainingRun
 from hpe_bench.run import training
 from hpe_bench.run.gpu.setting import Reporter
 from hpe_bench.training import engine, loop
-from hpe_bench.training.execution import Execution
+from hpe_bench.training.execution import Execution, Precision
 from hpe_bench.training.feeding import Feed
 from hpe_bench.training.steps import gradients
 
-WARM_UP_STEPS = 8  # cuDNN's choice of kernels, and the capture of a graph
-SECONDS = 2.5
+WARM_UP_STEPS, SECONDS = 8, 2.5  # cuDNN's choice of kernels and the capture of a graph come before what is timed
+REHEARSED_STEPS, REHEARSED_SECONDS = 1, 0.2
 PERSONS = 1024  # crops that are copied to the GPU for a measurement
 
 # What is measured, the most needed first: a budget is chosen from the first ones, which are the trainings to come.
-ORDER = (
-    *((paper, "bf16", way) for way in ("graphed", "eager") for paper in ("simple_baseline", "fasterpose", "hrnet")),
-    *((paper, "bf16", "bare") for paper in ("simple_baseline", "hrnet")),
-    *((paper, "fp32", way) for way in ("eager", "bare") for paper in ("simple_baseline", "hrnet")),
+TRAINED, BOTH = ("simple_baseline", "fasterpose", "hrnet"), ("simple_baseline", "hrnet")
+ORDER: tuple[tuple[str, Precision, str], ...] = (
+    *((paper, "bf16", "graphed") for paper in TRAINED),
+    *((paper, "bf16", "eager") for paper in TRAINED),
+    *((paper, "bf16", "bare") for paper in BOTH),
+    *((paper, "fp32", "eager") for paper in BOTH),
+    *((paper, "fp32", "bare") for paper in BOTH),
 )
 
 
@@ -55,9 +58,9 @@ def measure(runs: dict[str, TrainingRun], data: training.Data, device: str, rehe
     meter = NvmlMeter.open() if device.startswith("cuda") else "no GPU"
     for paper, precision, way in ORDER:
         try:
-            found = _measured(
-                runs[paper], crops, data, Execution(precision, graphed=way == "graphed"), way, device, meter
-            )
+            clock = Clock(device, runs[paper].recipe.batch, meter, rehearse)
+            execution = Execution(precision, graphed=way == "graphed")
+            found = _measured(runs[paper], crops, data, execution, way, device, clock)
         except Exception as error:  # an entry fails alone
             found = {"fault": sentence(error)}
         report(f"{paper}/{precision}/{way}", found)
@@ -72,9 +75,8 @@ def _measured(
     execution: Execution,
     way: str,
     device: str,
-    meter: Meter | str,
+    clock: Clock,
 ) -> dict[str, Any]:
-    clock = Clock(device, run.recipe.batch, meter)
     model = training.build(run.variant, len(data.truth.skeleton.joints), 0)
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
@@ -122,10 +124,11 @@ def _bare(
 
 
 class Clock:
-    """Counts steps and stops after `SECONDS`; waits for the device only at the two ends (M6)."""
+    """Counts steps and stops after some seconds; waits for the device only at the two ends (M6)."""
 
-    def __init__(self, device: str, batch: int, meter: Meter | str) -> None:
+    def __init__(self, device: str, batch: int, meter: Meter | str, rehearse: bool) -> None:
         self.device, self.batch, self.meter = device, batch, meter
+        self.warm_up, self.seconds = (REHEARSED_STEPS, REHEARSED_SECONDS) if rehearse else (WARM_UP_STEPS, SECONDS)
         self.steps = 0
         self.began = self.ended = 0.0
         self.joules: float | None = None
@@ -133,11 +136,11 @@ class Clock:
     def step(self) -> None:
         """A step was started; EnoughError once the time is up."""
         self.steps += 1
-        if self.steps == WARM_UP_STEPS:
+        if self.steps == self.warm_up:
             self._synchronise()
             self.joules_before = self._read()
             self.began = time.monotonic()
-        elif self.steps > WARM_UP_STEPS and time.monotonic() - self.began > SECONDS:
+        elif self.steps > self.warm_up and time.monotonic() - self.began > self.seconds:
             self._synchronise()
             self.ended = time.monotonic()
             after = self._read()
@@ -156,7 +159,7 @@ class Clock:
         """Samples a second and what belongs to it; ValueError if the training ended before the time was up."""
         if not self.ended:
             raise ValueError(f"the training ended after {self.steps} steps, before it could be timed")
-        timed, seconds = self.steps - WARM_UP_STEPS, self.ended - self.began
+        timed, seconds = self.steps - self.warm_up, self.ended - self.began
         found: dict[str, Any] = {
             "samples_per_second": round(timed * self.batch / seconds, 1),
             "ms_per_step": round(1e3 * seconds / timed, 2),
