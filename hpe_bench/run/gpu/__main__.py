@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from hpe_bench.run.gpu.session import Session, conduct
@@ -12,6 +13,7 @@ from hpe_bench.run.gpu.setting import Setting
 
 def main() -> int:
     """Run the session, or one part of it in this process; the exit code is 1 if a part failed."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m hpe_bench.run.gpu", description=__doc__)
     parser.add_argument("--data", help="folder that holds lsp/ and lspet_crops/")
     parser.add_argument("--out", type=Path, help="folder for figures.json, log.txt and records.tar.gz")
@@ -43,7 +45,7 @@ def main() -> int:
     work = (given.work or out.with_name(out.name + "-work")).absolute()
     data = None if given.data is None else str(Path(given.data).absolute())
     setting = Setting(data, str(work), given.device, given.pocket, given.cores, given.rehearse)
-    return conduct(Session(setting, out, work, given.limit))
+    return conduct(Session(setting, out, work, given.limit, began))
 
 
 def _no_cuda() -> str:

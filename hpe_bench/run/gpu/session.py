@@ -40,9 +40,9 @@ class Child:
 class Session:
     """Where a session lies and what is known so far."""
 
-    def __init__(self, setting: Setting, out: Path, work: Path, limit: float) -> None:
+    def __init__(self, setting: Setting, out: Path, work: Path, limit: float, began: float | None = None) -> None:
         self.setting, self.out, self.work, self.limit = setting, out, work, limit
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self.children: list[Child] = []
         for folder in (out, work, setting.results, setting.runs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -94,10 +94,9 @@ class Session:
             return
         report_file(self.work, name).unlink(missing_ok=True)
         setting = self.setting.with_extra(report=name, seconds=seconds, **extra)
-        command = [sys.executable, "-m", "hpe_bench.run.gpu", "--part", part or name, "--setting", setting.to_text()]
         with (self.out / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                command,
+                self.command(part or name, setting),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -107,6 +106,10 @@ class Session:
         now = time.monotonic()
         self.children.append(Child(name, process, now + seconds, now))
         self.say(f"{name}: started, {seconds:.0f} s at most")
+
+    def command(self, part: str, setting: Setting) -> list[str]:
+        """What runs a part."""
+        return [sys.executable, "-m", "hpe_bench.run.gpu", "--part", part, "--setting", setting.to_text()]
 
     def _environment(self) -> dict[str, str]:
         """That of the parts: this source tree, a cache in the work folder, one thread unless a part says otherwise."""
