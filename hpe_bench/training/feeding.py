@@ -150,6 +150,8 @@ class ResidentFeed(Feed):
     def _prepared(self, step: int) -> tuple[int, Batch, ReadyTargets]:
         with torch.cuda.stream(self.side), torch.no_grad():
             batch = self.make(step)
+            images = batch.images_B3HW.contiguous(memory_format=torch.channels_last)
+            batch = dataclasses.replace(batch, images_B3HW=images)
             codec = ReadyTargets(self.recipe.codec, batch, self.sizes)
         return step, batch, codec
 

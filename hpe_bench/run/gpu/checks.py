@@ -173,7 +173,7 @@ def predictions(device: str) -> dict[str, Any]:
     found = []
     for where in ("cpu", device):
         module.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        codec, activate = mannequins("dark").codec, recipe.loss.activate
+        codec, activate = mannequins("quarter").codec, recipe.loss.activate
         found.append(predict(module, data.test, codec, activate, flip_pairs=pairs, device=where)[0])
     away = np.linalg.norm(found[0] - found[1], axis=-1)
     share = float((away > JOINT_TOLERANCE_PX).mean())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hpe_bench import catalog
 from hpe_bench.codehash import code_digest
-from hpe_bench.declare import Variant, fingerprint, replace
+from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.run.gpu.budget import NETWORKS
 from hpe_bench.run.latency import Conditions, LatencyRun, Subject, measure
@@ -17,24 +17,33 @@ from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ON_CUDA
 from hpe_bench.timing.sources import OfVariant
 
-SECONDS, ATTEMPTS, BUILDERS = 1.0, 2, 6
-ENERGY_RUNTIME, ENERGY_BATCH = "cuda_bf16", 32
-BATCHES = (1, 32)
+SECONDS, ATTEMPTS, BUILDERS = 0.6, 2, 8
+LARGE_BATCH = 32
+AT_LARGE_BATCH = ("cuda", "cuda_bf16")
+WITH_ENERGY = ("cuda_bf16",)
+STEADY_SECONDS = 10.0  # of work for a reading of the energy (M9)
 
 
 def measured(device: str, rehearse: bool) -> Iterator[RunRecord]:
-    """Records at batch 1 and 32 in every runtime, without energy; then one runtime at 32 with it."""
-    variants = _variants(rehearse)
-    plan = Plan(SECONDS, ATTEMPTS, limit_s=60, turn_limit_s=30, builders=BUILDERS, steady_seconds=0)
+    """A record a network: every runtime at batch 1, the plain ones at batch 32; without energy."""
+    names = [runtime.name for runtime in ON_CUDA] if device.startswith("cuda") else ["eager"]
+    large = AT_LARGE_BATCH if device.startswith("cuda") else ()
+    asked = (*((name, 1) for name in names), *((name, LARGE_BATCH) for name in large))
+    yield from measure([_run(slug, v, asked) for slug, v in _variants(rehearse)], _plan(rehearse, 0.0))
+
+
+def with_energy(device: str, rehearse: bool) -> Iterator[RunRecord]:
+    """A record a network: one runtime at batch 32, with the joules of an image."""
+    names = WITH_ENERGY if device.startswith("cuda") else ("eager",)
+    asked = tuple((name, LARGE_BATCH) for name in names)
+    steady = 0.1 if rehearse else STEADY_SECONDS
+    yield from measure([_run(slug, v, asked) for slug, v in _variants(rehearse)], _plan(rehearse, steady))
+
+
+def _plan(rehearse: bool, steady: float) -> Plan:
     if rehearse:
-        plan = replace(plan, seconds=0.1, attempts=1, builders=2)
-    names = [runtime.name for runtime in ON_CUDA] if device.startswith("cuda") else ["eager", "bf16"]
-    for batch in BATCHES[: 1 if rehearse else None]:
-        yield from measure([_run(slug, v, names, batch) for slug, v in variants], plan)
-    if device.startswith("cuda"):
-        with_energy = replace(plan, steady_seconds=10.0)
-        runs = [_run(slug, v, [ENERGY_RUNTIME], ENERGY_BATCH) for slug, v in variants]
-        yield from measure(runs, with_energy)
+        return Plan(0.1, 1, limit_s=120, turn_limit_s=60, builders=2, steady_seconds=steady)
+    return Plan(SECONDS, ATTEMPTS, limit_s=60, turn_limit_s=30, builders=BUILDERS, steady_seconds=steady)
 
 
 def _variants(rehearse: bool) -> list[tuple[str, Variant]]:
@@ -46,7 +55,8 @@ def _variants(rehearse: bool) -> list[tuple[str, Variant]]:
     return found
 
 
-def _run(slug: str, variant: Variant, runtimes: list[str], batch: int) -> LatencyRun:
+def _run(slug: str, variant: Variant, asked: Sequence[tuple[str, int]]) -> LatencyRun:
+    """A network under pairs of runtime and batch, at one thread."""
     subject = Subject(
         paper=slug,
         name=variant.name,
@@ -55,7 +65,7 @@ def _run(slug: str, variant: Variant, runtimes: list[str], batch: int) -> Latenc
         code=code_digest([variant.builder]),
         source=OfVariant(variant, variant.joints),
     )
-    return LatencyRun(subject, tuple(Conditions(name, 1, batch, variant.input_hw) for name in runtimes))
+    return LatencyRun(subject, tuple(Conditions(name, 1, batch, variant.input_hw) for name, batch in asked))
 
 
 def medians(record: RunRecord) -> dict[str, Any]:

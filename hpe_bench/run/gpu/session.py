@@ -231,7 +231,9 @@ def _parts(session: Session) -> None:
     session.start("speeds", min(SPEED_SHARE * limit, max(most - session.elapsed, 20.0)))
     session.wait("speeds")
     _train(session)
-    session.wait("pocket", *(f"train-{network.paper}" for network in NETWORKS))
+    session.wait(*(f"train-{network.paper}" for network in NETWORKS))
+    session.start("rows-energy", session.left)  # of the GPU alone, whatever the processor is doing
+    session.wait("rows-energy", "pocket")
 
 
 def _train(session: Session) -> None:
