@@ -38,6 +38,7 @@ from hpe_bench.run.exporting import to_onnx
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import Performance, Plan, Player, Tick, Times, conduct
 from hpe_bench.timing.runtimes import Call, Runtime, Score, named
+from hpe_bench.timing.runtimes.cuda import Cuda
 from hpe_bench.timing.runtimes.eager import Eager
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.scopes import Decoding
@@ -358,7 +359,7 @@ class _Stage:
             id=run.id,
             identity=run.identity,
             status="done",
-            provenance=provenance.collect(started, "cpu", threads),
+            provenance=provenance.collect(started, _device_of(run.conditions), threads),
             measurements=(*self.measurements, *self._scores()),
             timings=tuple(self.timings),
             absent=tuple(self.absent),
@@ -383,6 +384,12 @@ class _Stage:
                 interval = (found.low, found.high)
                 key = f"{scored.key}/less_{Eager.name}"
                 yield Measurement(key=key, value=found.value, unit="points", scope=scope, n=scored.n, interval=interval)
+
+
+def _device_of(conditions: Sequence[Conditions]) -> str:
+    """The GPU where every row was timed on it, else the processor, which takes part in every one of them."""
+    on_gpu = all(isinstance(runtime, Cuda) for runtime in named([c.runtime for c in conditions]))
+    return "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
 
 
 def _row(runtime: Runtime, c: Conditions, scope: RuntimeScope, **more: Any) -> Timing:

@@ -108,6 +108,7 @@ class Plan:
     limit_s: float = 180.0
     turn_limit_s: float = 180.0
     builders: int = 1  # players that build at a time
+    steady_seconds: float = STEADY_SECONDS  # of work for a reading of the energy; 0 reads none
 
 
 Tick = Callable[[int, int], None]
@@ -268,11 +269,13 @@ class _Seat:
 
     def measure_energy(self) -> None:
         """Joules a call of every part that was timed, the idle machine's share included; where there is a meter."""
+        if not self.plan.steady_seconds:
+            return
         meter = self.player.meter()
         for part, times in self.performance.parts.items():
             if isinstance(meter, Meter) and isinstance(times, Times) and self.process is not None:
                 before = meter.joules()
-                calls = self._quietly("steady", part, STEADY_SECONDS)
+                calls = self._quietly("steady", part, self.plan.steady_seconds)
                 if calls:
                     self.performance.joules[part] = (meter.joules() - before) / calls
 
