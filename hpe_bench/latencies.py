@@ -23,18 +23,20 @@ from torch import nn
 
 from hpe_bench import predict as predicting
 from hpe_bench import provenance
-from hpe_bench.cost import macs
+from hpe_bench.cost import counts
 from hpe_bench.cost.conductor import Performance, Plan, Player, Tick, Times, conduct
+from hpe_bench.cost.count_cache import cached_count
 from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.gate import InBatches, Reference
 from hpe_bench.cost.memory import activations_peak
-from hpe_bench.cost.onnx_macs import count_onnx
+from hpe_bench.cost.model_cost import Cost, one_image
+from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.cost.players import MACS, NetworkPlayer, PeakPlayer
 from hpe_bench.cost.runtimes import Call, Runtime, Score, named
 from hpe_bench.cost.runtimes.eager import Eager
 from hpe_bench.cost.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.cost.scopes import Decoding
-from hpe_bench.cost.sources import Source, calibrate, checked_maps
+from hpe_bench.cost.sources import OfVariant, Source, calibrate, checked_maps
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
@@ -43,7 +45,7 @@ from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.paired import paired_rates
 from hpe_bench.records import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.training.checkpoints import weights_digest
-from hpe_bench.worker import cost_measurements
+from hpe_bench.worker import cost_absences, cost_measurements
 
 PROTOCOL = "latency-v1"
 OWN = "own"  # in the place of a paper's slug
@@ -222,20 +224,20 @@ class _Stage:
     def _look(self, input_hw: tuple[int, int]) -> None:
         """Reference maps, counts and memory at one input size."""
         subject = self.run.subject
-        scope = macs.one_image(input_hw)
+        scope = one_image(input_hw)
         if self.module is None:
             file = subject.onnx
             assert file is not None
             batch = self.run.conditions[0].batch
             answer = OnnxRuntime().build(Score(None, None, file, "", input_hw, batch), torch.get_num_threads())
             call: Call = lambda images: InBatches(answer, batch)(images)[0]  # noqa: E731
-            self._count(lambda: count_onnx(file, input_hw), scope)
+            self._keep(count_onnx(file, input_hw))
         else:
             module = self.module
             image = torch.zeros(1, 3, *input_hw)
             checked_maps(module, image, subject.label)
             call = lambda images: checked_maps(module, images, subject.label)  # noqa: E731
-            self._count(lambda: macs.count(module, input_hw), scope)
+            self._keep(_counted(subject.source, module, input_hw))
             peak = activations_peak(module, image)
             self._say("memory/activations_peak", peak, "byte", f"{scope}, eager, fp32")
         self.references[input_hw] = self._reference(call, input_hw)
@@ -247,11 +249,9 @@ class _Stage:
         except ValueError as error:
             raise ValueError(f"{self.run.subject.label}: {error}") from error
 
-    def _count(self, count: Callable[[], macs.Cost], scope: str) -> None:
-        try:
-            self.measurements += cost_measurements(count())
-        except ValueError as error:  # an operator of unknown cost; the times stand without it
-            self.absent.append(Absent(key="macs", reason=f"{scope}: {error}"))
+    def _keep(self, cost: Cost) -> None:
+        self.measurements += cost_measurements(cost)
+        self.absent += cost_absences(cost)
 
     def _say(self, key: str, value: float, unit: str, scope: str, **more: Any) -> None:
         self.measurements.append(Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1, **more))
@@ -383,6 +383,13 @@ class _Stage:
                 interval = (found.low, found.high)
                 key = f"{scored.key}/less_{Eager.name}"
                 yield Measurement(key=key, value=found.value, unit="points", scope=scope, n=scored.n, interval=interval)
+
+
+def _counted(source: Source | None, module: nn.Module, input_hw: tuple[int, int]) -> Cost:
+    """A paper's network is counted once, until its code changes; somebody's own every time."""
+    if isinstance(source, OfVariant):
+        return cached_count(source.variant.builder, source.joints, input_hw, module)
+    return counts.count(module, input_hw)
 
 
 def _row(runtime: Runtime, c: Conditions, scope: RuntimeScope, **more: Any) -> Timing:

@@ -17,7 +17,7 @@ from hpe_bench import catalog, latencies
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.codehash import code_digest
 from hpe_bench.cost.conductor import Plan
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.cost.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.cost.runtimes.eager import Compiled, Eager

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench import provenance, scoring
-from hpe_bench.cost import latency, macs
+from hpe_bench.cost import latency
+from hpe_bench.cost.count_cache import cached_count
+from hpe_bench.cost.model_cost import Cost, one_image
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
@@ -24,7 +26,7 @@ from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference.mean_pose import predict_mean_pose
 from hpe_bench.inference.predictor import largest_maps, predict
 from hpe_bench.plan import COST_PROTOCOL, MEAN_POSE, CostRun, MeanPoseRun, TrainingRun
-from hpe_bench.records import CurvePoint, Identity, Measurement, RunRecord, write_atomically
+from hpe_bench.records import Absent, CurvePoint, Identity, Measurement, RunRecord, write_atomically
 from hpe_bench.training import checkpoints
 from hpe_bench.training.loop import Report, Teacher, seeded, steps_of, train
 
@@ -250,7 +252,10 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
     total = len(runs) * latency.TICKS * len(thread_counts)
     networks = {(v.builder, v.joints): v.builder(joints=v.joints) for v in (run.variant for run in runs)}
     models = {run.id: networks[run.variant.builder, run.variant.joints] for run in runs}
-    costs = {run.id: macs.count(models[run.id], run.variant.input_hw) for run in runs}
+    costs = {
+        run.id: cached_count(run.variant.builder, run.variant.joints, run.variant.input_hw, models[run.id])
+        for run in runs
+    }
     subjects = {run.id: (models[run.id], run.variant.input_hw) for run in runs}
     timed = [
         latency.measure_interleaved(subjects, threads, LATENCY_SECONDS, lambda: progress(next(ticks), total))
@@ -274,20 +279,32 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
             status="done",
             provenance=provenance.collect(started, "cpu", max(thread_counts)),
             measurements=(*counted, *latencies),
+            absent=tuple(cost_absences(costs[run.id])),
         )
 
 
-def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
-    """A count as a record keeps it."""
-    scope = macs.one_image(cost.input_hw)
-    for key, value, unit in (
-        ("params", cost.params, "count"),
-        ("macs", cost.macs, "MAC"),
-        ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC"),
-        ("activations", cost.activations, "count"),
-        ("weight_bytes", cost.weight_bytes, "byte"),
-    ):
-        yield Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1)
+def cost_measurements(cost: Cost) -> Iterator[Measurement]:
+    """A count as a record keeps it; a lower bound has a key of its own, so that nothing takes it for the count."""
+    found = [("params", cost.params, "count")]
+    if cost.is_lower_bound:
+        found.append(("macs/lower_bound", cost.macs, "MAC"))
+    else:
+        found += [("macs", cost.macs, "MAC"), ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC")]
+    if cost.macs_fvcore_default is not None:
+        found.append(("macs/fvcore_default", cost.macs_fvcore_default, "flop"))
+    found += [("activations", cost.activations, "count"), ("weight_bytes", cost.weight_bytes, "byte")]
+    for key, value, unit in found:
+        yield Measurement(key=key, value=float(value), unit=unit, scope=one_image(cost.input_hw), n=1)
+
+
+def cost_absences(cost: Cost) -> Iterator[Absent]:
+    """What a count could not say, in words."""
+    scope = one_image(cost.input_hw)
+    if cost.is_lower_bound:
+        reason = f"no known cost for {', '.join(cost.uncounted)}; without it at least {cost.macs:,} multiply-adds"
+        yield Absent(key="macs", reason=f"{scope}: {reason}")
+    if cost.disagreement:
+        yield Absent(key="agreement of the counters", reason=f"{scope}: {cost.disagreement}")
 
 
 def _latency_measurements(timed: latency.Latency) -> Iterator[Measurement]:

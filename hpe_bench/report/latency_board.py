@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpe_bench.cost.latency import Latency
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.cost.timings import (
     CALLS_FOR_P99,
     alike,
