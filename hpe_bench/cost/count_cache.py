@@ -17,7 +17,7 @@ from hpe_bench.cost import counts, dispatched, einsum, free_operators, model_cos
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Variant, fingerprint
-from hpe_bench.records import write_atomically
+from hpe_bench.files import write_atomically
 
 COST = TypeAdapter(Cost)
 COUNTERS = (counts.count, dispatched.count_dispatched, einsum.contraction, free_operators.is_free, model_cost.by_kind)
