@@ -403,7 +403,7 @@ class Protocol:
 
 ClaimKind = Literal["value", "percent change", "difference", "direction"]
 Status = Literal["published", "secondary", "measured", "inferred", "unknown"]
-Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "unknown"]
+Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "fvcore_default", "unknown"]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,8 +1,8 @@
 """The count: fvcore's analysis of a traced network, with a set of handlers for each convention (see docs/costs.md).
 
 fvcore is what the field's tables are made with. It traces a network and hands every operator to a handler; which
-handlers it is given decides what is counted. One trace serves all conventions here. It needs real weights: nothing can be
-traced on the meta device. What torch really dispatches (`dispatched.py`) is counted as well, and the two must agree.
+handlers it is given decides what is counted. One trace serves all conventions here. It needs real weights: nothing can
+be traced on the meta device. What torch really dispatches (`dispatched.py`) is counted as well, and the two must agree.
 """
 
 from __future__ import annotations
