@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from hpe_bench import catalog
-from hpe_bench.commands.show import plain_table, print_kinds
 from hpe_bench.cost import counts
 from hpe_bench.cost.count_cache import cached_count
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.errors import sentence
+from hpe_bench.terminal import plain_table
 from hpe_bench.timing.sources import OfCode
 
 Size = tuple[int, int]
@@ -23,18 +23,16 @@ Size = tuple[int, int]
 def print_counts(subject: str, variant: str | None, inputs: tuple[Size, ...], console: Console) -> None:
     """Count a paper's networks, or somebody's own, at one or several input sizes; a table, and what it leaves out."""
     found = list(_counted(subject, variant, inputs))
-    table = plain_table(
-        *(
-            "network",
-            " input",
-            " parameters",
-            " MMAC",
-            " HRNet counter, MMAC/2^20",
-            " fvcore, MFLOP",
-            " activations",
-            " MiB",
-        )
+    columns = (
+        "network",
+        " input",
+        " parameters",
+        " MMAC",
+        " HRNet counter, MMAC/2^20",
+        " fvcore, MFLOP",
+        " activations",
     )
+    table = plain_table(*columns, " MiB")
     for name, cost in found:
         table.add_row(escape(name), *_cells(cost))
     console.print(table)
@@ -43,6 +41,15 @@ def print_counts(subject: str, variant: str | None, inputs: tuple[Size, ...], co
     for name, cost in found:
         for text in _notes(cost):
             console.print(f"{name}: {text}", highlight=False, markup=False)
+
+
+def print_kinds(console: Console, name: str, cost: Cost) -> None:
+    """Which kinds of layers the multiply-adds of a network are in, under two counters."""
+    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
+    for k in cost.kinds:
+        share = f"{100 * k.macs / cost.macs:.1f}"
+        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
+    console.print(table)
 
 
 def _counted(subject: str, variant: str | None, inputs: tuple[Size, ...]) -> Iterator[tuple[str, Cost]]:

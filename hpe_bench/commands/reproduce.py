@@ -55,7 +55,8 @@ def ablate(
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
     """Costs of one paper's variants, as records and as a table."""
-    from hpe_bench.commands.show import print_costs, print_kinds
+    from hpe_bench.commands.counts import print_kinds
+    from hpe_bench.commands.show import print_costs
 
     loaded = catalog.load(slug)
     runs = costs_of(loaded)

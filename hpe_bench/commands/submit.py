@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpe_bench.commands.show import plain_table
 from hpe_bench.data import prediction_files
 from hpe_bench.data.prediction_files import Origin, PredictionFile
 from hpe_bench.data.predictions import Predictions
@@ -29,7 +28,7 @@ from hpe_bench.run import submission, truths
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.run.truths import Truth
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
