@@ -32,7 +32,7 @@ def print_counts(subject: str, variant: str | None, inputs: tuple[Size, ...], co
         " fvcore, MFLOP",
         " activations",
     )
-    table = plain_table(*columns, " MiB")
+    table = plain_table(*columns, " activations", " MiB")
     for name, cost in found:
         table.add_row(escape(name), *_cells(cost))
     console.print(table)

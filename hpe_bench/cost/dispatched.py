@@ -108,6 +108,11 @@ class _Watch(TorchDispatchMode):
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._running.pop()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would otherwise load its compiler, which takes longer than counting."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
