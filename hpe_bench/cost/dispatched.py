@@ -7,7 +7,7 @@ that one sees composed operators, this one what they come down to.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -158,7 +158,7 @@ def attention_layer(query: tuple[int, ...], key: tuple[int, ...], value: tuple[i
     return Layer(ATTENTION, macs, macs, scores + mixed)
 
 
-def recurrent_layer(steps: int, weights: list[tuple[int, ...]]) -> Layer:
+def recurrent_layer(steps: int, weights: Sequence[tuple[int, ...]]) -> Layer:
     """An LSTM, GRU or plain recurrent layer: every weight matrix once a step of every sequence."""
     macs = steps * sum(prod(w) for w in weights)
     return Layer(RECURRENT, macs, macs, steps * sum(w[0] for w in weights))
