@@ -68,8 +68,10 @@ def test_fvcores_default_explains_where_a_record_has_it() -> None:
     assert built is not None
     columns = [c.name for c in built.figures_table.columns]
     assert built.figures_table.rows[0][columns.index("fvcore's default, GFLOP")].text == "5.10"
+    assert "explains 1 of the figures" in " ".join(built.summary)
     older = page(printed)
     assert older is not None
+    assert "fvcore" not in " ".join(older.summary)
     assert "fvcore's default, GFLOP" not in [c.name for c in older.figures_table.columns]
 
 

@@ -48,8 +48,14 @@ def count(model: nn.Module, input_hw: tuple[int, int], dispatched: Cost | None =
     that it does not know and that torch takes apart, that count stands in its place. Errors of the network itself are
     passed on.
     """
-    dispatched = count_dispatched(model, input_hw) if dispatched is None else dispatched
     traced = _traced(model, input_hw)
+    if dispatched is None:
+        try:
+            dispatched = count_dispatched(model, input_hw)
+        except Exception:  # it is somebody's code, which may not bear being watched
+            if traced is None:
+                raise
+            return traced
     return dispatched if traced is None else reconciled(traced, dispatched)
 
 

@@ -198,8 +198,13 @@ def _summary(rows: Sequence[Figured]) -> list[str]:
         told.append(
             f"Of the {len(true)} explained figures, {plain} {'is' if plain == 1 else 'are'} what they all seem to be: "
             "billions of multiply-adds. The others divide by 2³⁰ (7.4 % less), charge transposed convolutions by their "
-            "output (four times too much at stride 2), count the addition apart (2×), or add normalisation, resizing "
-            "and pooling, as fvcore does by itself and with it mmpose since version 1 (about 1 % more)."
+            "output (four times too much at stride 2), or count the addition apart (2×)."
+        )
+    if any(_count(r, FVCORE) is not None for r in rows):
+        by_default = sum(any(c.convention == "fvcore_default" for c in r.found.counters) for r in true)
+        told.append(
+            "fvcore by itself, and with it mmpose since version 1, also counts normalisation, resizing and pooling: "
+            f"that explains {by_default or 'none'} of the figures."
         )
     return told
 
