@@ -347,7 +347,7 @@ class Unwatchable(Own):
         return super().forward(x)
 
 
-class Twice(Own):
+class Uncountable(Own):
     """Fails whoever counts it."""
 
     def forward(self, x: Tensor) -> list[Any]:
@@ -357,8 +357,8 @@ class Twice(Own):
 def test_one_counter_is_enough_and_without_any_the_sizes_are_left() -> None:
     assert count(Unwatchable(torch.relu), (12, 12)).macs == Own.MACS
     with pytest.raises(RuntimeError, match="not like this"):
-        count(Twice(torch.relu), (12, 12))
-    cost = count_of(None, Twice(torch.relu), (12, 12))
+        count(Uncountable(torch.relu), (12, 12))
+    cost = count_of(None, Uncountable(torch.relu), (12, 12))
     assert (cost.params, cost.weight_bytes, cost.is_lower_bound) == (224, 896, True)
     assert "not like this" in cost.uncounted[0]
 
