@@ -60,7 +60,11 @@ def count(model: nn.Module, input_hw: tuple[int, int], dispatched: Cost | None =
 
 
 def reconciled(traced: Cost, dispatched: Cost) -> Cost:
-    """fvcore's count, unless only the other one is whole; of two lower bounds the higher. Says where they differ."""
+    """fvcore's count, unless only the other one is whole; of two lower bounds the higher. Says where they differ.
+
+    What torchstat makes of the modules comes from the other one in any case.
+    """
+    traced = replace(traced, torchstat=dispatched.torchstat)
     if traced.uncounted:
         better = not dispatched.uncounted or dispatched.macs > traced.macs
         return replace(dispatched, macs_fvcore_default=traced.macs_fvcore_default) if better else traced

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpe_bench.cost.free_operators import is_free
 from hpe_bench.cost.model_cost import Cost, Layer, by_kind, convolution_kind, module_rows, sizes
+from hpe_bench.cost.torchstat import operations
 
 ATTENTION = "attention"
 RECURRENT = "recurrent layer"
@@ -44,6 +45,7 @@ def count_dispatched(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
         activations=total["activations"],
         modules=tuple(module_rows(model, watch.by_module)),
         kinds=by_kind(watch.layers),
+        torchstat=sum(watch.torchstat.values()),
         uncounted=tuple(sorted(watch.unknown)),
     )
 
@@ -87,6 +89,7 @@ class _Watch(TorchDispatchMode):
         self.by_module: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.layers: list[Layer] = []
         self.unknown: set[str] = set()
+        self.torchstat: dict[str, int] = {}  # by module without children, of its last call
         self._running = [""]
 
     @contextmanager
@@ -106,7 +109,9 @@ class _Watch(TorchDispatchMode):
         self._running.append(name)
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._running.pop()
+        name = self._running.pop()
+        if not any(True for _ in module.children()):
+            self.torchstat[name] = operations(module, inputs, output)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

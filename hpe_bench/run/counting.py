@@ -37,6 +37,8 @@ def cost_measurements(cost: Cost) -> Iterator[Measurement]:
         found += [("macs", cost.macs, "MAC"), ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC")]
     if cost.macs_fvcore_default is not None:
         found.append(("macs/fvcore_default", cost.macs_fvcore_default, "flop"))
+    if cost.torchstat is not None:
+        found.append(("macs/torchstat", cost.torchstat, "operation"))
     found += [("activations", cost.activations, "count"), ("weight_bytes", cost.weight_bytes, "byte")]
     for key, value, unit in found:
         yield Measurement(key=key, value=float(value), unit=unit, scope=one_image(cost.input_hw), n=1)
