@@ -308,6 +308,9 @@ def profile(
             "not measured again.",
         ),
     ] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Parameters and MACs alone, of any size with --inputs; nothing is timed.")
+    ] = False,
     runtime: Annotated[
         str | None, typer.Option("--runtime", help="eager,onnxruntime,...; all of the processor's by default.")
     ] = None,
@@ -331,8 +334,15 @@ def profile(
 ) -> None:
     """Cost of a paper's networks; with runtime options, or for a network of your own, latency in every runtime.
 
-    Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
+    Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if counts:
+        if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
+            raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")
+        from hpe_bench.commands.counts import print_counts
+
+        print_counts(subject, variant, _sizes(inputs), _console())
+        return
     from hpe_bench.commands import profile as profiling
     from hpe_bench.commands import reproduce as story
 

@@ -406,7 +406,7 @@ class Protocol:
 
 ClaimKind = Literal["value", "percent change", "difference", "direction"]
 Status = Literal["published", "secondary", "measured", "inferred", "unknown"]
-Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "torchstat", "unknown"]
+Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "fvcore_default", "torchstat", "unknown"]
 
 
 @dataclass(frozen=True, config=STRICT)

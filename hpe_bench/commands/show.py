@@ -7,25 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
-from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
-
-
-def plain_table(*columns: str) -> Table:
-    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(" ")
-        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
-    return table
-
+from hpe_bench.terminal import plain_table
 
 # ---------------------------------------------------------------------------------------------------- papers
 
@@ -103,12 +92,12 @@ def measured(v: verdicts.Verdict) -> str:
 
 
 def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
-    """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
+    """Cost records as a table: MACs under every convention, latency beside them (F20)."""
     wanted = set(ids)
     found = [r for r in store.load_all(results) if r.id in wanted]
     scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
     table = plain_table(
-        "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
+        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"), *(f" ms, {s}" for s in scopes)
     )
     for record in found:
         i = record.identity
@@ -116,6 +105,7 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
             amount(record.get("params"), 1e6, 3),
             amount(record.get("macs"), 1e9, 3),
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
+            amount(record.get("macs/fvcore_default"), 1e9, 3),
             amount(record.get("activations"), 1e6, 2),
             *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
         ]
@@ -123,18 +113,10 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
-        "transposed convolutions at output resolution. Latency: median.",
+        "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
+        "median.",
         highlight=False,
     )
-
-
-def print_kinds(console: Console, name: str, cost: Cost) -> None:
-    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
-    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
-    for k in cost.kinds:
-        share = f"{100 * k.macs / cost.macs:.1f}"
-        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
-    console.print(table)
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:

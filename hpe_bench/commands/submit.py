@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpe_bench.catalog import find_protocol
-from hpe_bench.commands.show import plain_table
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.prediction_files import Origin, PredictionFile
@@ -31,7 +30,7 @@ from hpe_bench.run import submission, truths
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.run.truths import Truth
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from hpe_bench.cost import macs
+from hpe_bench.cost.count_cache import cached_count
 from hpe_bench.declare import fingerprint
 from hpe_bench.plan import COST_PROTOCOL, CostRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, Measurement, RunRecord
+from hpe_bench.run.counting import cost_absences, cost_measurements
 from hpe_bench.timing import latency
 
 Progress = Callable[[int, int], None]
@@ -29,7 +30,10 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
     total = len(runs) * latency.TICKS * len(thread_counts)
     networks = {(v.builder, v.joints): v.builder(joints=v.joints) for v in (run.variant for run in runs)}
     models = {run.id: networks[run.variant.builder, run.variant.joints] for run in runs}
-    costs = {run.id: macs.count(models[run.id], run.variant.input_hw) for run in runs}
+    costs = {
+        run.id: cached_count(run.variant.builder, run.variant.joints, run.variant.input_hw, models[run.id])
+        for run in runs
+    }
     subjects = {run.id: (models[run.id], run.variant.input_hw) for run in runs}
     timed = [
         latency.measure_interleaved(subjects, threads, LATENCY_SECONDS, lambda: progress(next(ticks), total))
@@ -53,22 +57,8 @@ def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
             status="done",
             provenance=provenance.collect(started, "cpu", max(thread_counts)),
             measurements=(*counted, *latencies),
+            absent=tuple(cost_absences(costs[run.id])),
         )
-
-
-def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
-    """A count as a record keeps it."""
-    scope = macs.one_image(cost.input_hw)
-    for key, value, unit in (
-        ("params", cost.params, "count"),
-        ("macs", cost.macs, "MAC"),
-        ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC"),
-        ("macs/torchstat", cost.torchstat, "operation"),
-        ("activations", cost.activations, "count"),
-        ("weight_bytes", cost.weight_bytes, "byte"),
-    ):
-        if value is not None:
-            yield Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1)
 
 
 def _latency_measurements(timed: latency.Latency) -> Iterator[Measurement]:
