@@ -141,9 +141,10 @@ def _read_pickle(path: Path, pickled: Callable[[], bytes] | None = None) -> Any:
     if refused is not None:
         raise ValueError(f"{path}: refused, because it holds more than tensors: {_what(refused)}; {PLAIN}")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+        # Through an open file, as torch.load would judge a path by its suffix.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"Unsupported operand (\d+)", str(error)):
             reason = f"a pickle of a later protocol (operation {found[1]})"
