@@ -21,6 +21,7 @@ from hpe_bench.inference.onnx_model import read_convention
 from hpe_bench.protocols import named
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device
+from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
@@ -171,10 +172,10 @@ def load(model: Model, skeleton: Skeleton, settings: Settings) -> Network:
     return networks.of_paper(model.paper, model.variant, model.recipe, model.weights, skeleton)
 
 
-def run_records(settings: Settings) -> list[RunRecord]:
+def run_records(settings: Settings) -> Records:
     """The records of this checkout's runs and those under `results/`."""
-    own = [store.load(path) for path in sorted((settings.runs / "records").glob("*.json"))]
-    return own + store.load_all(settings.results)
+    own = store.load_files(sorted((settings.runs / "records").glob("*.json")))
+    return Records((*own, *store.load_all(settings.results)))
 
 
 def prepared(protocol: Protocol, settings: Settings, console: Console) -> Task:
