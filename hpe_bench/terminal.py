@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from hpe_bench.data.names import printable
 
 LOG_SECONDS = 15.0
 
@@ -15,6 +19,14 @@ def minutes(seconds: float) -> str:
     """'3:07' from 187 seconds."""
     whole = max(0, round(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+class PlainConsole(Console):
+    """A console on which names from files cannot act: their control characters are printed as what they are."""
+
+    def render_str(self, text: str, *args: Any, **options: Any) -> Text:
+        """Text and cells of tables alike come through here."""
+        return super().render_str(printable(text), *args, **options)
 
 
 class Board:

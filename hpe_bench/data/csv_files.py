@@ -26,9 +26,11 @@ def harmless(cell: object) -> object:
     """A cell that no spreadsheet runs: text that looks like a formula gets an apostrophe in front."""
     if isinstance(cell, float):
         return repr(cell)
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _is_number(cell):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    line = cell.replace("\r", " ")  # which csv does not quote, and which would begin a row
+    formula = cell.startswith(FORMULA_STARTS) or line.lstrip().startswith(FORMULA_STARTS)
+    return f"'{line}" if formula and not _is_number(cell) else line
 
 
 def _is_number(cell: str) -> bool:

@@ -46,11 +46,11 @@ def read(path: Path) -> dict[Any, Any]:
     try:
         head = head_of(path)
         content = _opener(path, head)(path)
-    except ValueError:
-        raise
     except MemoryError:
         raise ValueError(f"{path}: asks for more memory than is free; download it again") from None
     except Exception as error:  # what readers raise over damaged bytes has no common base
+        if type(error) is ValueError and str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: not a readable file of weights ({_first_line(error)}); download it again") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict; save `model.state_dict()`")
