@@ -163,6 +163,7 @@ class Identity(Strict):
     test_digest: str = ""
     seed: int | None = None
     samples_seen: int = 0
+    execution: str = ""  # what of it is part of a training's identity, such as "bf16"; strict float32 if empty
     code: str = ""  # digest of the model's, loss's and codec's code; empty in records older than it
 
     @property
