@@ -23,7 +23,6 @@ from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
-from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
 from hpe_bench.protocols import named as protocol_named
 from hpe_bench.records.schema import RunRecord, RuntimeScope, Timing
@@ -46,7 +45,6 @@ from hpe_bench.timing.statistics import (
     ratio,
     spread_of,
 )
-from hpe_bench.training.checkpoints import weights_digest
 
 SCOPES: tuple[RuntimeScope, ...] = ("network", "flip", "processed", "end-to-end")
 TOGETHER = ("simple_baseline", "hrnet", "fasterpose")  # ratios between these are claimed, so they take turns
@@ -157,8 +155,7 @@ def _trained(
     file = asked.weights
     assert file is not None
     there = run_records(settings)
-    digest = weights_digest(read(file))
-    owner = next((r for r in there if r.weights_sha256 == digest), None)
+    owner = networks.training_of(file, there)
     if owner is not None and asked.recipe is None:
         if owner.identity.variant_hash != fingerprint(variant):
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,20 +44,25 @@ def of_paper(slug: str, variant: str, recipe: str | None, file: Path, skeleton: 
 
 def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Network:
     """A trained run by its weights file; ValueError unless a record says what these weights belong to."""
-    digest = weights_digest(weights.read(file))
-    record = next((r for r in records if r.weights_sha256 == digest), None)
+    record = training_of(file, records)
     if record is None:
-        raise ValueError(f"{file}: no record of a run has these weights; name --paper and --variant")
+        raise ValueError(f"{file}: no record of a training has these weights; name --paper and --variant")
     i = record.identity
-    loaded = catalog.load(i.paper)
-    variant = next((v for v in _variants(loaded) if fingerprint(v) == i.variant_hash), None)
-    recipe = next((r for r in _recipes(loaded) if fingerprint(r) == i.recipe_hash), None)
+    declared = list(_declared_for(i.paper))
+    variant = next((v for v, _ in declared if v is not None and fingerprint(v) == i.variant_hash), None)
+    recipe = next((r for _, r in declared if r is not None and fingerprint(r) == i.recipe_hash), None)
     if variant is None or recipe is None:
         raise ValueError(
-            f"{file}: the folder of {i.paper} no longer declares what this run trained ({i.variant}, {i.recipe}); name "
+            f"{file}: no paper declares any longer what this run trained ({i.paper}, {i.variant}, {i.recipe}); name "
             "--paper, --variant and --recipe"
         )
-    return _filled(loaded, variant, recipe, file, skeleton)
+    return _filled(catalog.load(i.paper), variant, recipe, file, skeleton)
+
+
+def training_of(file: Path, records: Iterable[RunRecord]) -> RunRecord | None:
+    """The record of the training that left these weights: no other kind of record says what they are."""
+    digest = weights_digest(weights.read(file))
+    return next((r for r in records if r.identity.kind == "accuracy" and r.weights_sha256 == digest), None)
 
 
 def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
@@ -84,10 +89,19 @@ def _as_it_is(maps: Tensor) -> Tensor:
     return maps
 
 
-def _variants(loaded: LoadedPaper) -> list[Variant]:
-    """Every variant of a paper: its own list and the arms of its studies."""
-    paper = loaded.paper
-    return [*paper.variants, *(a.variant for s in paper.studies for a in s.arms if a.paper == paper.slug)]
+def _declared_for(slug: str) -> Iterator[tuple[Variant | None, Recipe | None]]:
+    """Every variant and recipe that a training under a paper's name may have: the paper's own, and those of arms and
+    teachers of that name in the studies of any paper, since a control is trained in the study that asks for it.
+    """
+    own = catalog.load(slug).paper
+    yield from ((variant, None) for variant in own.variants)
+    yield from ((None, recipe) for recipe in own.recipes)
+    for arm in (a for loaded in catalog.load_all()[0] for study in loaded.paper.studies for a in study.arms):
+        if arm.paper == slug:
+            yield arm.variant, arm.recipe
+        teacher = arm.recipe.teacher if isinstance(arm.recipe, Curriculum) else None
+        if teacher is not None and teacher.paper == slug:
+            yield teacher.variant, teacher.recipe
 
 
 def _recipes(loaded: LoadedPaper) -> list[Recipe]:

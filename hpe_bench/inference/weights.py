@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from hpe_bench.files import refuse_damaged
+
 SHOWN = 3  # names listed of each kind of misfit
 PICKLED = (".pth", ".pt", ".tar")  # .pth.tar is common, too
 
@@ -40,6 +42,7 @@ def read(path: Path) -> dict[str, Any]:
     """The dictionary in a .safetensors, .pth, .pt or .pth.tar file. Pickles are opened without executing anything."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a .safetensors, .pth or .pt file")
+    refuse_damaged(path, "make the file again")
     if path.suffix == ".safetensors":
         try:
             return dict(load_file(path))
