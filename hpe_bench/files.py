@@ -54,6 +54,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
 
 
+def require_free(targets: Iterable[Path], inputs: Iterable[Path], force: bool) -> None:
+    """ValueError, while nothing is written yet, for a target that is an input or a folder, or that exists already.
+
+    With `force`, what exists is replaced; an input never is.
+    """
+    read = {identity for path in inputs if (identity := _identity(path))}
+    taken: list[Path] = []
+    for target in targets:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder; name a file in it")
+        identity = _identity(target)
+        if identity is not None and identity in read:
+            raise ValueError(f"{target} is one of the inputs and would be overwritten; name another target")
+        if identity is not None:
+            taken.append(target)
+    if taken and not force:
+        more = f" (and {len(taken) - 1} more files)" if len(taken) > 1 else ""
+        raise ValueError(f"{taken[0]}{more} exists already; name another target, or replace it with --force")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells files apart whatever their names (links included); None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def claimed(path: Path) -> Iterator[Path]:
     """The partial name of a target, with nothing there, for this process alone; what lies there afterwards is removed.

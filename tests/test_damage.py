@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from rich.console import Console
 from hpe_bench import files
 from hpe_bench.data.crops import build_crops
 from hpe_bench.data.mannequins import Mannequins, source
-from hpe_bench.declare import replace
 from hpe_bench.errors import Notice, notice, notices_to
 from hpe_bench.inference import weights
 from hpe_bench.records import store

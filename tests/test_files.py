@@ -37,9 +37,14 @@ def test_files_and_folders_follow_the_umask(tmp_path: Path, umask: int) -> None:
 def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
-        file.write(b"new")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with whole_file(path) as file:
+            file.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -109,8 +114,12 @@ def test_a_full_disk_is_named_by_place(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_write_to_a_full_device_names_the_target(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught, naming(tmp_path / "x"):  # noqa: PT011
-        with Path("/dev/full").open("wb") as file:
+
+    def write() -> None:
+        with naming(tmp_path / "x"), Path("/dev/full").open("wb") as file:
             file.write(b"x" * 100_000)
             file.flush()
+
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        write()
     assert "disk is full at" in sentence(caught.value)

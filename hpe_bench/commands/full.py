@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
 
 from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
@@ -30,7 +29,10 @@ class Asked:
     budget: int | None = None
     init: str | None = None
     input_hw: tuple[int, int] | None = None
+    weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
+    colours: str | None = None  # of the images that the weights were trained on; as declared if None
     seeds: int = 1
+    workers: int = 1  # trainings at a time, each of which has the whole machine
     execution: Execution = PLAIN
 
 
@@ -40,7 +42,7 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     variant = variant_of(loaded, asked.variant)
     recipe = begun(shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
     if asked.input_hw is not None:
-        variant = resized(variant, asked.input_hw)
+        variant = resized(loaded.paper, variant, asked.input_hw)
     scored = protocols.for_training(asked.data, variant.input_hw)
     return [TrainingRun(slug, variant, recipe, scored, seed, asked.execution) for seed in range(asked.seeds)]
 
@@ -58,10 +60,11 @@ def variant_of(loaded: LoadedPaper, name: str | None) -> Variant:
     return variant
 
 
-def resized(variant: Variant, input_hw: tuple[int, int]) -> Variant:
-    """A variant at another input size: a variant of ours, named after both."""
-    if input_hw == variant.input_hw:
-        return variant
+def resized(paper: Paper, variant: Variant, input_hw: tuple[int, int]) -> Variant:
+    """A variant at another input size: the paper's if it has one (by builder), else one of ours, named after both."""
+    for known in (variant, *paper.variants):
+        if (known.builder, known.input_hw) == (variant.builder, input_hw):
+            return known
     if any(side % 32 for side in input_hw):
         raise ValueError(
             f"input {_size(input_hw)}: give multiples of 32, as these networks halve their input five times"
@@ -98,6 +101,8 @@ def shortened(recipe: Recipe, budget: int | None) -> Recipe:
     """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
     if budget is None:
         return recipe
+    if budget < recipe.batch:
+        raise ValueError(f"a budget of {budget:,} samples is less than a batch of {recipe.name!r} ({recipe.batch})")
     if budget > recipe.samples:
         raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
     note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
@@ -111,6 +116,8 @@ def begun(recipe: Recipe, asked: Asked) -> Recipe:
     if asked.init == RANDOM and asked.budget is not None:
         note = f"{recipe.note}; starts from random weights, not from ImageNet's"
         return replace(recipe, name=f"{recipe.name}-random", init="random", note=note)
+    if asked.init not in (None, RANDOM):
+        raise ValueError(f"--init {asked.init}: only 'random' is known; leave it out for the recipe's own start")
     instead = (
         "--init random starts from random weights, and the record says so"
         if asked.budget is not None
@@ -122,7 +129,6 @@ def begun(recipe: Recipe, asked: Asked) -> Recipe:
 def announce(loaded: LoadedPaper, runs: list[TrainingRun], asked: Asked, console: Console) -> None:
     """What will be trained and what it can decide, before any compute is spent."""
     run = runs[0]
-    console.print(f"[bold]{escape(loaded.paper.title)}[/bold] ({loaded.paper.venue} {loaded.paper.year})")
     console.print(
         f"{run.variant.name}, input {_size(run.variant.input_hw)}, by recipe {run.recipe.name}: "
         f"{run.recipe.samples:,} samples of {asked.data}, batch {run.recipe.batch}, start {run.recipe.init}, "

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
 from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
@@ -23,8 +24,8 @@ from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
+from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
-from hpe_bench.protocols import named as protocol_named
 from hpe_bench.records.schema import RunRecord, RuntimeScope, Timing
 from hpe_bench.run import latency
 from hpe_bench.run.latency import OWN, Conditions, LatencyRun, Subject
@@ -45,6 +46,7 @@ from hpe_bench.timing.statistics import (
     ratio,
     spread_of,
 )
+from hpe_bench.training.checkpoints import weights_digest
 
 SCOPES: tuple[RuntimeScope, ...] = ("network", "flip", "processed", "end-to-end")
 TOGETHER = ("simple_baseline", "hrnet", "fasterpose")  # ratios between these are claimed, so they take turns
@@ -155,7 +157,8 @@ def _trained(
     file = asked.weights
     assert file is not None
     there = run_records(settings)
-    owner = networks.training_of(file, there)
+    digest = weights_digest(read(file))
+    owner = there.trained(digest)
     if owner is not None and asked.recipe is None:
         if owner.identity.variant_hash != fingerprint(variant):
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import Skeleton
-from hpe_bench.declare import Curriculum, Recipe, Variant, fingerprint
+from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerprint
 from hpe_bench.inference import weights
 from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.training.checkpoints import weights_digest
 
@@ -43,26 +44,29 @@ def of_paper(slug: str, variant: str, recipe: str | None, file: Path, skeleton: 
 
 
 def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Network:
-    """A trained run by its weights file; ValueError unless a record says what these weights belong to."""
-    record = training_of(file, records)
+    """A trained run by its weights file; ValueError unless a training's record says what these weights belong to.
+
+    Variant and recipe may be declared by any paper: a control is trained in the study of the paper it is held against,
+    and so is a teacher.
+    """
+    record = query.of(records).trained(weights_digest(weights.read(file)))
     if record is None:
         raise ValueError(f"{file}: no record of a training has these weights; name --paper and --variant")
     i = record.identity
-    declared = list(_declared_for(i.paper))
-    variant = next((v for v, _ in declared if v is not None and fingerprint(v) == i.variant_hash), None)
-    recipe = next((r for _, r in declared if r is not None and fingerprint(r) == i.recipe_hash), None)
+    loaded = catalog.load(i.paper)
+    arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in s.arms]
+    teachers = [a.recipe.teacher for a in arms if isinstance(a.recipe, Curriculum) and a.recipe.teacher is not None]
+    trained: list[Arm | Trained] = [t for t in (*arms, *teachers) if t.paper == i.paper]
+    variants = [*loaded.paper.variants, *(t.variant for t in trained)]
+    recipes = [*_recipes(loaded), *(t.recipe for t in trained)]
+    variant = next((v for v in variants if fingerprint(v) == i.variant_hash), None)
+    recipe = next((r for r in recipes if fingerprint(r) == i.recipe_hash), None)
     if variant is None or recipe is None:
         raise ValueError(
             f"{file}: no paper declares any longer what this run trained ({i.paper}, {i.variant}, {i.recipe}); name "
             "--paper, --variant and --recipe"
         )
-    return _filled(catalog.load(i.paper), variant, recipe, file, skeleton)
-
-
-def training_of(file: Path, records: Iterable[RunRecord]) -> RunRecord | None:
-    """The record of the training that left these weights: no other kind of record says what they are."""
-    digest = weights_digest(weights.read(file))
-    return next((r for r in records if r.identity.kind == "accuracy" and r.weights_sha256 == digest), None)
+    return _filled(loaded, variant, recipe, file, skeleton)
 
 
 def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
@@ -87,21 +91,6 @@ def activation(loaded: LoadedPaper, recipe: str | None) -> Callable[[Tensor], Te
 
 def _as_it_is(maps: Tensor) -> Tensor:
     return maps
-
-
-def _declared_for(slug: str) -> Iterator[tuple[Variant | None, Recipe | None]]:
-    """Every variant and recipe that a training under a paper's name may have: the paper's own, and those of arms and
-    teachers of that name in the studies of any paper, since a control is trained in the study that asks for it.
-    """
-    own = catalog.load(slug).paper
-    yield from ((variant, None) for variant in own.variants)
-    yield from ((None, recipe) for recipe in own.recipes)
-    for arm in (a for loaded in catalog.load_all()[0] for study in loaded.paper.studies for a in study.arms):
-        if arm.paper == slug:
-            yield arm.variant, arm.recipe
-        teacher = arm.recipe.teacher if isinstance(arm.recipe, Curriculum) else None
-        if teacher is not None and teacher.paper == slug:
-            yield teacher.variant, teacher.recipe
 
 
 def _recipes(loaded: LoadedPaper) -> list[Recipe]:

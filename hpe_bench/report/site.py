@@ -31,6 +31,7 @@ from hpe_bench.declare import Curriculum, Protocol
 from hpe_bench.files import write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import store
+from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pixels
 from hpe_bench.report.kit.tables import Table
@@ -69,7 +70,7 @@ class Sources:
     """What pages are made from: the papers that load and the records of some folders."""
 
     papers: tuple[LoadedPaper, ...]
-    records: list[RunRecord]
+    records: Records
     files: RecordFiles
 
     @classmethod
@@ -77,9 +78,9 @@ class Sources:
         """All papers, and the records of the folders, read once."""
         return cls(tuple(catalog.load_all()[0]), store.load_folders(folders), RecordFiles(folders))
 
-    def about(self, slugs: Collection[str] | None) -> list[RunRecord]:
+    def about(self, slugs: Collection[str] | None) -> Records:
         """The records of some papers; all of them for None."""
-        return [r for r in self.records if slugs is None or r.identity.paper in slugs]
+        return self.records if slugs is None else Records(r for r in self.records if r.identity.paper in slugs)
 
     def digest(self, slugs: Collection[str] | None) -> str:
         """What a page about some papers carries."""
