@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from hpe_bench import files
 from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.model_cost import Cost, one_image
@@ -135,8 +135,8 @@ def measure(runs: Sequence[LatencyRun], plan: Plan, tick: Tick = lambda done, to
     """
     started = datetime.now(UTC)
     provenance.code_version()
-    with TemporaryDirectory(prefix="hpe-bench-") as folder:
-        stages = [_Stage(run, Path(folder) / str(i)) for i, run in enumerate(runs)]
+    with files.workspace(cache_folder("work")) as folder:
+        stages = [_Stage(run, folder / str(i)) for i, run in enumerate(runs)]
         entries = [(stage, c) for stage in stages for c in stage.run.conditions]
         heats = [list(heat) for _, heat in itertools.groupby(sorted(entries, key=_heat), key=_heat)]
         seen: set[int] = set()
@@ -280,10 +280,21 @@ class _Stage:
         if key not in self.files:
             path = self._export_path(input_hw, batch)
             try:
-                self.files[key] = (path if path.exists() else to_onnx(self.module, input_hw, path, batch), "")
+                self.files[key] = (self._exported(path, input_hw, batch), "")
             except Exception as error:  # an exporter may raise anything, and the reason is a row of the table
                 self.files[key] = (None, f"could not be exported: {sentence(error)}")
         return self.files[key]
+
+    def _exported(self, path: Path, input_hw: tuple[int, int], batch: int) -> Path:
+        """The file at a path, unless it is there and sound; what is damaged is said and set aside."""
+        assert self.module is not None
+        if (there := files.state(path)) != "sound":
+            if there == "damaged":
+                files.set_aside(path, "and exported again")
+            files.sweep(path.parent)
+            to_onnx(self.module, input_hw, path, batch)
+            files.seal(path)
+        return path
 
     def _export_path(self, input_hw: tuple[int, int], batch: int) -> Path:
         """In the cache for a paper's network, whose code has a digest; exports take a quarter of a minute."""

@@ -29,6 +29,7 @@ import torch
 
 from hpe_bench.cost.energy import RAPL, Meter, RaplMeter
 from hpe_bench.errors import sentence
+from hpe_bench.processes import belong_to_parent
 from hpe_bench.timing.latency import MAX_CALLS_PER_ROUND, ROUNDS, Warm, warm_up
 
 WIDE_SPREAD = 0.15  # on an idle machine it stays below 0.05; a neighbour that wakes up makes it 0.3 and more
@@ -384,7 +385,7 @@ def _context() -> Any:
 
 def _perform(job: bytes, threads: int, environment: dict[str, str], wire: Connection) -> None:
     """Entry of a player's process: build, then do as told until the conductor hangs up. Never prints."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the conductor ends us
+    belong_to_parent()
     os.environ.clear()  # it is that of the process we forked from
     os.environ.update(environment | dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for libraries loaded from now on
     torch.set_num_threads(threads)
