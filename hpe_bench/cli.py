@@ -258,6 +258,36 @@ def leaderboard(
 
 
 @app.command()
+def results(
+    paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
+    variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="Only under this protocol.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only cost, accuracy, latency, ceiling or submission.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Only this measurement; * and ? as in file names: 'pckh@0.5/*'.")
+    ] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only in this runtime.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File to write; - for the standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="File to write.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File to write; - for the standard output.")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Option("--results", help="Folder of records; repeatable, for several as one.")
+    ] = None,
+) -> None:
+    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON.
+
+    Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv
+    """
+    from hpe_bench.commands import results as rows
+
+    filters = {"paper": paper, "variant": variant, "protocol": protocol, "kind": kind, "key": key, "runtime": runtime}
+    files = {name: file for name, file in (("csv", csv), ("parquet", parquet), ("json", json)) if file is not None}
+    rows.results(folders or [RESULTS], filters, files, _console())
+
+
+@app.command()
 def profile(
     subject: Annotated[
         str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
@@ -668,7 +698,7 @@ def main() -> None:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
 
 
-def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """A warning of ours as a sentence; others as Python has them."""
     if category.__module__.startswith("hpe_bench."):
         print(f"hpe-bench: {message}", file=sys.stderr)

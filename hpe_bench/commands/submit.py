@@ -26,7 +26,7 @@ from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
 from hpe_bench.report.pages.score_page import Rival
 from hpe_bench.run import prediction as predicting
-from hpe_bench.run import submission, truths
+from hpe_bench.run import scoring, submission, truths
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.run.truths import Truth
@@ -182,7 +182,7 @@ def conclude(
     weights_sha256: str = "",
 ) -> None:
     """Score, and only then write: predictions, record, page; print the table."""
-    found = submission.scores(truth, file, str(path))
+    found = scoring.scores(truth.protocol, truth.persons, file.predictions, f"{path} ({file.layout})")
     record = submission.record(name, path, truth, file, found, started, weights_sha256)
     there = store.load_all(settings.results)
     submission.refuse_other_names(record, there)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,7 +27,7 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.files import write_atomically
-from hpe_bench.records import store
+from hpe_bench.records import frame, store
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pixels
@@ -49,6 +49,9 @@ from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATIC = Path(__file__).parent / "static"
 
@@ -116,11 +119,9 @@ def write_leaderboard(results: Path, reports: Path) -> Path:
 def _write_board(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> Path:
     scored = {path.name for path in (reports / "scores").glob("*.html")}
     built = leaderboard.build(papers, found, suite(), scored)
-    _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
-    _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    _write_frame(reports / "leaderboard", entries.frame_of(built.entries))
     if built.runtimes:
-        _write(reports / "latency.csv", entries.as_csv(built.runtimes.rows))
-        _write(reports / "latency.json", entries.as_json(built.runtimes.rows))
+        _write_frame(reports / "latency", entries.frame_of(built.runtimes.rows))
     _write_tables(reports, built.tables)
     return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
 
@@ -229,6 +230,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _write_frame(stem: Path, found: pd.DataFrame) -> None:
+    """A frame as CSV and as JSON."""
+    _write(stem.with_suffix(".csv"), frame.as_csv(found))
+    _write(stem.with_suffix(".json"), frame.as_json(found))
+
+
 def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
     """The tables as CSV under `tables/`; those of an earlier build that the page no longer has are removed."""
     written = {_write(folder / "tables" / f"{t.id}.csv", t.csv()) for t in tables}
@@ -246,7 +253,7 @@ def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
         row = asdict(v)
         row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
         row["records"] = " ".join(v.records)
-        writer.writerow(row)
+        writer.writerow({k: frame.harmless(v) if isinstance(v, str) else v for k, v in row.items()})
     return buffer.getvalue()
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.records import query
+from hpe_bench.records.frame import harmless
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
 from hpe_bench.report.kit.svgdraw import Axis, strip
@@ -82,7 +83,7 @@ class Table:
         writer.writerow([name for pair in names for name in pair])
         for row in self.rows:
             cells = [[c.text if c.sort is None else repr(c.sort), c.note][: 1 + noted[i]] for i, c in enumerate(row)]
-            writer.writerow([text for pair in cells for text in pair])
+            writer.writerow([harmless(text) for pair in cells for text in pair])
         return buffer.getvalue()
 
 
