@@ -4,17 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpe_bench.calls import compare, profile, score
     from hpe_bench.catalog import build_model
     from hpe_bench.inference.weights import load_weights
     from hpe_bench.records.frame import results
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_model", "load_weights", "results"]
+__all__ = ["__version__", "build_model", "compare", "load_weights", "profile", "results", "score"]
 
 _HOMES = {
     "build_model": "hpe_bench.catalog",
+    "compare": "hpe_bench.calls",
     "load_weights": "hpe_bench.inference.weights",
+    "profile": "hpe_bench.calls",
     "results": "hpe_bench.records.frame",
+    "score": "hpe_bench.calls",
 }
 
 

@@ -379,6 +379,7 @@ OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the outpu
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
 ]
+PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write: the persons' scores one by one.")]
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
@@ -433,6 +434,7 @@ def score(
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -442,7 +444,8 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    submit.score(wish, persons, settings, reports, _console())
 
 
 @app.command()
@@ -462,6 +465,7 @@ def evaluate(
     output: OutputOpt = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
@@ -473,7 +477,8 @@ def evaluate(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+    settings = _settings(results, runs, root, None, device)
+    submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,9 @@ from hpe_bench.ceilings.measure import AS_ANNOTATED
 from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+
+if TYPE_CHECKING:
+    from hpe_bench.commands.answers import Compared
 
 
 def plain_table(*columns: str) -> Table:
@@ -97,10 +101,8 @@ def measured(v: verdicts.Verdict) -> str:
     return f"{v.value:,.4g} {v.unit}{interval}"
 
 
-def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
+def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
     """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
-    wanted = set(ids)
-    found = [r for r in store.load_all(results) if r.id in wanted]
     scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
     table = plain_table(
         "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
@@ -147,16 +149,22 @@ def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> Non
     console.print(table)
 
 
+def compared(slugs: Sequence[str], results: Path) -> Compared:
+    """Papers side by side, from their records; ValueError for a paper that there is not."""
+    from hpe_bench.commands import answers
+    from hpe_bench.report import site
+
+    wanted = answers.names(slugs)
+    for slug in wanted:
+        catalog.load(slug)
+    return answers.Compared(site.compare(wanted, results))
+
+
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
     from hpe_bench.report import site  # which draws, so it is slow to import
 
-    slugs = list(dict.fromkeys(slugs))
-    if len(slugs) < 2:
-        raise ValueError("name at least two different papers to compare")
-    for slug in slugs:
-        catalog.load(slug)
-    comparison = site.compare(slugs, results)
+    comparison = compared(slugs, results).comparison
     for line in (*comparison.wins, *comparison.missing):
         console.print(escape(line), highlight=False)
     console.print()
@@ -166,7 +174,7 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
             table.add_row(*(escape(cell) for cell in row))
         console.print(f"[bold]{escape(section.title)}[/bold]")
         console.print(table, "")
-    console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
+    console.print(f"page: {site.write_comparison(comparison, reports)}", highlight=False)
 
 
 def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:

@@ -102,7 +102,7 @@ def _write_paper(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Reco
     _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
     written = _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
-    return [written, *([_write_comparison(_compared(pair, found), reports)] if pair else [])]
+    return [written, *([write_comparison(_compared(pair, found), reports)] if pair else [])]
 
 
 def board(*results: Path) -> Leaderboard:
@@ -181,20 +181,24 @@ def _compared(papers: Sequence[LoadedPaper], found: Records) -> Comparison:
     return comparison.build(papers, found, suite(), pixels.readers(suite()))
 
 
-def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
-    """Write the comparison of two papers or more."""
-    return _write_comparison(compare(slugs, results), reports)
-
-
-def _write_comparison(found: Comparison, reports: Path) -> Path:
+def write_comparison(found: Comparison, reports: Path) -> Path:
+    """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
     page = reports / comparison.address([p.paper.slug for p in found.papers])
     _write_tables(page.parent, found.tables)
+    for name, rows in (("accuracies", found.rows), ("differences", found.gaps)):
+        if rows:
+            _write_frame(page.parent / name, frame.from_flat(list(rows)))
     return _write(page, render("comparison.html.j2", comparison=found, root="../../"))
 
 
-def write_score(page: ScorePage, reports: Path) -> Path:
-    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name."""
+def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
+    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name.
+
+    `persons_csv` are the persons' scores one by one, which lie there too.
+    """
     stem = f"{page.name}--{page.protocol}"
+    if persons_csv:
+        _write(reports / "scores" / stem / "persons.csv", persons_csv)
     _write_tables(reports / "scores" / stem, page.tables)
     return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
 
