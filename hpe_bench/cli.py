@@ -128,10 +128,9 @@ PAPERS = Path("papers")
 @app.command("list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
-    from hpe_bench.commands import show
+    from hpe_bench.commands import listing
 
-    broken = show.print_list(_console(), results)
-    if broken:
+    if listing.print_list(_console(), results):
         raise typer.Exit(2)
 
 

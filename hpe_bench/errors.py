@@ -12,3 +12,7 @@ def sentence(error: BaseException) -> str:
         return f"the disk is full{where} ({error.strerror}); free some room and run the same command again"
     text = " ".join(str(error).split())
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
+
+
+class RecordWarning(UserWarning):
+    """A file under a folder of results that was passed over, and why."""

@@ -34,22 +34,6 @@ def plain_table(*columns: str) -> Table:
 # ---------------------------------------------------------------------------------------------------- papers
 
 
-def print_list(console: Console, results: Path) -> bool:
-    """One line a paper, with its verdicts so far; True if a folder is broken."""
-    papers, broken = catalog.load_all()
-    found = store.load_all(results)
-    table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in verdicts.STATUSES))
-    for loaded in papers:
-        counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
-        numbers = [len(loaded.paper.variants), len(loaded.claims), *counts.values()]
-        table.add_row(loaded.paper.slug, str(loaded.paper.year), *(str(n) for n in numbers))
-    console.print(table)
-    console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
-    for paper in broken:
-        print_broken(console, paper)
-    return bool(broken)
-
-
 def print_broken(console: Console, paper: BrokenPaper) -> None:
     """A paper folder that does not load, in one sentence."""
     console.print(f"[bold]{paper.slug}[/bold] does not load: {escape(paper.message)}", highlight=False)
