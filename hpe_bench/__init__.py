@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpe_bench.calls import compare, profile, score
     from hpe_bench.catalog import build_model
+    from hpe_bench.commands.calls import compare, profile, score
     from hpe_bench.inference.weights import load_weights
     from hpe_bench.records.frame import results
 
@@ -14,11 +14,11 @@ __all__ = ["__version__", "build_model", "compare", "load_weights", "profile", "
 
 _HOMES = {
     "build_model": "hpe_bench.catalog",
-    "compare": "hpe_bench.calls",
+    "compare": "hpe_bench.commands.calls",
     "load_weights": "hpe_bench.inference.weights",
-    "profile": "hpe_bench.calls",
+    "profile": "hpe_bench.commands.calls",
     "results": "hpe_bench.records.frame",
-    "score": "hpe_bench.calls",
+    "score": "hpe_bench.commands.calls",
 }
 
 

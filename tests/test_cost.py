@@ -239,6 +239,39 @@ def test_counting_leaves_no_trace_and_does_not_depend_on_the_device() -> None:
     assert here == cost_of("fasterpose", "pocket")
 
 
+def test_torchstat_counts_modules_by_its_own_rules() -> None:
+    """8x6 pixels in, worked out by hand from TensorWatch's formulas."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),  # 48 positions x 8 channels x (27 + the bias)
+        nn.BatchNorm2d(8),  # 2 x 384
+        nn.ReLU(),  # 384
+        nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8, bias=False),  # 12 x 8 x 9
+        nn.Sigmoid(),  # unknown to it
+        nn.ConvTranspose2d(8, 4, 4, stride=2, padding=1),  # unknown to it, too
+        nn.MaxPool2d(2),  # 12 x 4 x 4
+        nn.Upsample(scale_factor=2),  # 48, whatever the channels
+        nn.AdaptiveAvgPool2d((1, 4)),  # 4 channels x (8 + 1) x (windows of 2, 2, 2 and 2, each plus 1)
+        nn.Flatten(),
+        nn.Linear(16, 5),  # 80
+    )
+    expected = 48 * 8 * 28 + 2 * 384 + 384 + 12 * 8 * 9 + 12 * 4 * 4 + 48 + 4 * 9 * 12 + 80
+    assert macs.count(net, (8, 6)).torchstat == expected
+
+
+def test_torchstat_counts_the_last_call_of_a_module_and_no_function() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(F.avg_pool2d(self.conv(self.conv(x)), 2))
+
+    found = macs.count(Twice(), (4, 4))
+    assert found.macs == 2 * 16 * 9
+    assert found.torchstat == 16 * 9
+
+
 def test_conventions_as_printed() -> None:
     shown = macs.formatted(cost_of("simple_baseline", "r50_256x192"))
     assert shown == {

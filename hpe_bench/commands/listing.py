@@ -86,9 +86,7 @@ def judged(results: Path) -> Listing:
         counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
         paper = loaded.paper
         rows.append([paper.slug, paper.year, len(paper.variants), len(loaded.claims), *counts.values()])
-    return Listing(
-        list(verdicts.STATUSES), rows, [[p.slug, p.message] for p in broken], list(found.passed_over)
-    )
+    return Listing(list(verdicts.STATUSES), rows, [[p.slug, p.message] for p in broken], list(found.passed_over))
 
 
 def digest(results: Path) -> str:

@@ -15,8 +15,8 @@ from rich.markup import escape
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
-from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
 from hpe_bench.cost.macs import one_image
 from hpe_bench.cost.onnx_input import input_sizes
@@ -25,12 +25,11 @@ from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
-from hpe_bench.protocols import named as protocol_named
 from hpe_bench.records.schema import RunRecord, RuntimeScope, Timing
 from hpe_bench.run import latency
 from hpe_bench.run.latency import OWN, Conditions, LatencyRun, Subject
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.timing.runtimes.eager import Compiled, Eager

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from hpe_bench.commands.show import plain_table
 from hpe_bench.files import write_atomically
 from hpe_bench.records import frame
+from hpe_bench.terminal import plain_table
 
 if TYPE_CHECKING:
     import pandas as pd

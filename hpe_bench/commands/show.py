@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
@@ -17,18 +16,10 @@ from hpe_bench.ceilings.measure import AS_ANNOTATED
 from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.terminal import plain_table
 
 if TYPE_CHECKING:
     from hpe_bench.commands.answers import Compared
-
-
-def plain_table(*columns: str) -> Table:
-    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(" ")
-        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
-    return table
 
 
 # ---------------------------------------------------------------------------------------------------- papers
@@ -56,6 +47,11 @@ def print_paper(console: Console, slug: str) -> None:
     for s in paper.studies:
         table.add_row(s.name, str(len(s.arms)), str(s.seeds), f"{s.arms[0].recipe.samples:,}", escape(s.question))
     console.print(table)
+    if loaded.checkpoints:
+        from hpe_bench.commands.weights import print_list as print_weights
+
+        console.print("")
+        print_weights(console, slug)
     console.print(f"\n{len(loaded.claims)} claims; folder {loaded.folder.name}/", highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""Counting: parameters, multiply-adds under two conventions, activations (see docs/costs.md).
+"""Counting: parameters, multiply-adds under two conventions, torchstat's count, activations (see docs/costs.md).
 
 Counted are convolutions, transposed convolutions and matrix products (linear layers), without biases. Normalisation,
 activation functions, pooling and resampling cost nothing by convention; `FREE` lists them, and an operator that is
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hpe_bench.cost.torchstat import operations
 from hpe_bench.declare import Convention
 
 PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm"})
@@ -75,7 +76,8 @@ class Cost:
 
     `macs` counts each layer at its true cost (a transposed convolution: weights x input positions);
     `macs_hrnet_counter` counts weights x output positions for every convolution, as `get_model_summary` of the HRNet
-    code does before it divides by 2^30. `activations` are the elements that counted layers write (pycls' measure);
+    code does before it divides by 2^30; `torchstat` is what that counter makes of the modules (`cost/torchstat.py`),
+    None for a file, which has no modules. `activations` are the elements that counted layers write (pycls' measure);
     `weight_bytes` is the size of all parameters and buffers.
     """
 
@@ -87,6 +89,7 @@ class Cost:
     weight_bytes: int
     modules: tuple[ModuleCost, ...]
     kinds: tuple[KindCost, ...]  # dearest first
+    torchstat: int | None = None
 
 
 def one_image(input_hw: tuple[int, int]) -> str:
@@ -125,6 +128,7 @@ def count(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
         weight_bytes=sum(t.numel() * t.element_size() for t in tensors),
         modules=tuple(_rows(model, tally.by_module)),
         kinds=by_kind(tally.layers),
+        torchstat=sum(tally.torchstat.values()),
     )
 
 
@@ -153,6 +157,7 @@ class _Tally(TorchDispatchMode):
         self.by_module: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.layers: list[tuple[str, int, int]] = []  # kind, multiply-adds, those of the HRNet counter
         self.unknown: set[str] = set()
+        self.torchstat: dict[str, int] = {}  # by module without children, of its last call
         self._running = [""]
 
     @contextmanager
@@ -172,7 +177,9 @@ class _Tally(TorchDispatchMode):
         self._running.append(name)
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._running.pop()
+        name = self._running.pop()
+        if not any(True for _ in module.children()):
+            self.torchstat[name] = operations(module, inputs, output)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

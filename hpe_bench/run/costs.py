@@ -63,10 +63,12 @@ def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
         ("params", cost.params, "count"),
         ("macs", cost.macs, "MAC"),
         ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC"),
+        ("macs/torchstat", cost.torchstat, "operation"),
         ("activations", cost.activations, "count"),
         ("weight_bytes", cost.weight_bytes, "byte"),
     ):
-        yield Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1)
+        if value is not None:
+            yield Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1)
 
 
 def _latency_measurements(timed: latency.Latency) -> Iterator[Measurement]:
