@@ -83,14 +83,19 @@ class Asked:
 
 def profile(asked: Asked, settings: Settings, console: Console) -> bool:
     """Latency of one network in runtimes; its record and a table. False if a row failed."""
+    made = profiled(asked, settings, console)
+    for record in made:
+        print_latencies(console, record)
+    return all(timing.status != "failed" for record in made for timing in record.timings)
+
+
+def profiled(asked: Asked, settings: Settings, console: Console) -> list[RunRecord]:
+    """The records of one network's latency in runtimes."""
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
     runs = [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
     plan = Plan(seconds=SECONDS, limit_s=asked.limit_s, turn_limit_s=asked.limit_s, builders=os.cpu_count() or 1)
-    made = measured(runs, plan, settings, console)
-    for record in made:
-        print_latencies(console, record)
-    return all(timing.status != "failed" for record in made for timing in record.timings)
+    return measured(runs, plan, settings, console)
 
 
 def profile_all(limit_s: float, settings: Settings, console: Console) -> bool:
