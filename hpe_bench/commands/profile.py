@@ -18,7 +18,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.codehash import code_digest
 from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint

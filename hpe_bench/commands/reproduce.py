@@ -13,7 +13,8 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
 from hpe_bench.commands.show import print_ceilings, print_verdicts
-from hpe_bench.cost import macs
+from hpe_bench.cost.count_cache import count_variant
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.declare import Ablation, Paper
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
@@ -64,9 +65,7 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
     pool.run_costs(runs, settings, console)
     print_costs(console, [run.id for run in runs], settings.results)
     if variant:
-        with torch.device("meta"):
-            model = wanted.builder(wanted.joints)
-        print_kinds(console, f"{slug}/{variant}", macs.count(model, wanted.input_hw))
+        print_kinds(console, f"{slug}/{variant}", count_variant(wanted))
     return True
 
 
@@ -145,10 +144,9 @@ def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> No
 
 def macs_of(run: TrainingRun) -> float:
     """MACs of a run's forward pass, and a third of its teacher's: its relative cost, to estimate the time left."""
-    with torch.device("meta"):
-        model = run.variant.builder(joints=len(run.protocols[0].data.skeleton.joints))
+    joints = len(run.protocols[0].data.skeleton.joints)
     teacher = 0.0 if run.teacher is None else macs_of(run.teacher) / 3  # it has no backward pass
-    return float(macs.count(model, run.variant.input_hw).macs) + teacher
+    return float(count_on_meta(run.variant, joints).macs) + teacher
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:

@@ -13,7 +13,7 @@ from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
-from hpe_bench.cost.macs import Cost
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
 

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from hpe_bench.cost import macs
 from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.memory import activations_peak
-from hpe_bench.cost.onnx_macs import count_onnx
+from hpe_bench.cost.model_cost import Cost, one_image
+from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
@@ -39,7 +39,7 @@ from hpe_bench.metrics.paired import paired_rates
 from hpe_bench.records import provenance, store
 from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.run import prediction as predicting
-from hpe_bench.run.costs import cost_measurements
+from hpe_bench.run.counting import cost_absences, cost_measurements, count_of
 from hpe_bench.run.exporting import to_onnx
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import PREPARE_SECONDS, Measured, Plan, Subject, Tick, Times, interleave
@@ -371,14 +371,14 @@ class _Bench:
     def _look(self, input_hw: tuple[int, int]) -> None:
         """Reference maps, counts and memory at one input size."""
         subject = self.run.subject
-        scope = macs.one_image(input_hw)
+        scope = one_image(input_hw)
         if self.module is None:
             file = subject.onnx
             assert file is not None
             batch = self.run.conditions[0].batch
             answer = OnnxRuntime().build(Workload(None, None, file, "", input_hw, batch), torch.get_num_threads())
             call: Call = lambda images: InBatches(answer, batch)(images)[0]  # noqa: E731
-            self._count(lambda: count_onnx(file, input_hw), scope)
+            self._keep(count_onnx(file, input_hw))
         else:
             module = self.module
             image = torch.zeros(1, 3, *input_hw)
@@ -386,7 +386,7 @@ class _Bench:
             self.references[input_hw] = self._reference(call, input_hw)
             if self.known(scope):
                 return
-            self._count(lambda: macs.count(module, input_hw), scope)
+            self._keep(count_of(subject.source, module, input_hw))
             peak = activations_peak(module, image)
             self._say("memory/activations_peak", peak, "byte", f"{scope}, eager, fp32")
             return
@@ -403,11 +403,9 @@ class _Bench:
         """Whether counts of an input size were taken before the work was interrupted."""
         return any(m.scope == scope for m in self.measurements)
 
-    def _count(self, count: Callable[[], macs.Cost], scope: str) -> None:
-        try:
-            self.measurements += cost_measurements(count())
-        except ValueError as error:  # an operator of unknown cost; the times stand without it
-            self.absent.append(Absent(key="macs", reason=f"{scope}: {error}"))
+    def _keep(self, cost: Cost) -> None:
+        self.measurements += cost_measurements(cost)
+        self.absent += cost_absences(cost)
 
     def _say(self, key: str, value: float, unit: str, scope: str, **more: Any) -> None:
         self.measurements.append(Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1, **more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.declare import Paper, Variant, fingerprint
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 from hpe_bench.report.kit import plots, svgdraw

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.declare import Claim, Variant, fingerprint
 from hpe_bench.records.schema import RunRecord, Timing
 from hpe_bench.report.kit import plots, svgdraw

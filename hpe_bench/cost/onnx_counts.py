@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpe_bench.cost.macs import Cost, ModuleCost, UncountedOperatorError, by_kind, convolution_kind
+from hpe_bench.cost.model_cost import Cost, Layer, ModuleCost, by_kind, convolution_kind
 from hpe_bench.run.exporting import package
 
 # fmt: off
