@@ -9,15 +9,15 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
+from hpe_bench.cost.macs import Cost
+from hpe_bench.timing.latency import ROUNDS, Latency
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpe_bench import catalog
 from hpe_bench.cost import macs
-from hpe_bench.cost.macs import Cost
 from hpe_bench.nn.resnet import R50, R101, R152, ResNet
 from hpe_bench.timing import latency
-from hpe_bench.timing.latency import ROUNDS, Latency
 
 catalog.load("fasterpose")
 from hpe_bench.papers.fasterpose import model as fasterpose  # noqa: E402

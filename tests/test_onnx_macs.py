@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hpe_bench.cost.macs import UncountedOperatorError
+from hpe_bench.cost.onnx_macs import count_onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hpe_bench import catalog
 from hpe_bench.cost import macs
-from hpe_bench.cost.macs import UncountedOperatorError
-from hpe_bench.cost.onnx_macs import count_onnx
 from tests import onnx_files
 
 PAPERS = [p.paper.slug for p in catalog.load_all()[0]]

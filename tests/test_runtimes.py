@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hpe_bench.timing.latency import ROUNDS
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -28,7 +29,6 @@ from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import WIDE_SPREAD, Plan, Times, conduct
-from hpe_bench.timing.latency import ROUNDS
 from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Score
 from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
 from hpe_bench.timing.runtimes.folding import foldable_pairs, folded

@@ -2,9 +2,9 @@
 
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor, `reports/footguns/index.html` what
-pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all latencies as
-CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
+what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from hpe_bench.report.pages import (
     entries,
     footguns_page,
     front_page,
+    latency_question_page,
     leaderboard,
     paper_page,
-    without_gpu_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
@@ -71,7 +71,7 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
     pages += _write_costs(papers, found, reports)
-    pages += _write_without_gpu(papers, found, reports)
+    pages += _write_latency_questions(papers, found, reports)
     pages.append(_write_footguns(reports))
     return [*pages, _write_board(papers, found, reports)]
 
@@ -156,14 +156,14 @@ def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
     return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
 
 
-def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
-    """The page of FasterPose's latency, once it was measured."""
-    page = without_gpu_page.build(papers, found)
-    if page is None:
-        return []
-    folder = reports / "without-a-gpu"
-    _write_tables(folder, page.tables)
-    return [_write(folder / "index.html", render("without_gpu.html.j2", page=page, root="../"))]
+def _write_latency_questions(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+    """The pages of papers' questions about latency, once they were timed."""
+    written = []
+    for page in latency_question_page.build_all(papers, found):
+        folder = reports / page.asked.address
+        _write_tables(folder, page.tables)
+        written.append(_write(folder / "index.html", render("latency_question.html.j2", page=page, root="../")))
+    return written
 
 
 def _write_footguns(reports: Path) -> Path:

@@ -44,11 +44,11 @@ from hpe_bench.run.exporting import to_onnx
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import PREPARE_SECONDS, Measured, Plan, Subject, Tick, Times, interleave
 from hpe_bench.timing.runtimes import Call, Runtime, Workload, named
+from hpe_bench.timing.runtimes.cuda import Cuda
 from hpe_bench.timing.runtimes.eager import Eager
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.scopes import Decoding
 from hpe_bench.timing.sources import Source, calibrate, checked_maps
-from hpe_bench.timing.runtimes.cuda import Cuda
 from hpe_bench.timing.subjects import MACS, NetworkSubject, PeakSubject
 from hpe_bench.training.checkpoints import weights_digest
 
@@ -179,15 +179,16 @@ def measure(
     *,
     done: Callable[[RunRecord], None] = lambda record: None,
     kept: Kept | None = None,
+    counted: Callable[[TimedNetwork, Cost], None] = lambda network, cost: None,
     peak: bool = True,
     persons: int = 4,
 ) -> list[RunRecord]:
     """Time the runs in turns with one another; a record each. ValueError if a network cannot be run at all.
 
     A group of work has one input size, one batch size and one number of threads; what is in memory at a time is a
-    process for each runtime and network of it. `done` gets each record as soon as it is whole; `kept` holds what was
-    timed of the others. `peak` times the machine's own speed beside the networks; `persons` are what runtimes are
-    checked with, besides noise.
+    process for each runtime and network of it. `done` gets each record as soon as it is whole, `counted` each network's
+    counts before anything is timed; `kept` holds what was timed of unfinished runs. `peak` times the machine's own
+    speed beside the networks; `persons` are what runtimes are checked with, besides noise.
     """
     started = datetime.now(UTC)
     provenance.code_version()
@@ -200,7 +201,7 @@ def measure(
         with TemporaryDirectory(prefix="hpe-bench-") as folder:
             benches = []
             for i, run in enumerate(alike):
-                benches.append(_Bench(run, Path(folder) / str(i), started, kept, persons))
+                benches.append(_Bench(run, Path(folder) / str(i), started, kept, persons, counted))
                 clock.say()
             for record in _measure_alike(benches, plan, clock, peak):
                 found[record.id] = record
@@ -316,9 +317,17 @@ def _weight(c: Conditions) -> float:
 class _Bench:
     """A run's network made ready for other processes, and what was found so far."""
 
-    def __init__(self, run: LatencyRun, folder: Path, started: datetime, kept: Kept | None, persons: int) -> None:
+    def __init__(
+        self,
+        run: LatencyRun,
+        folder: Path,
+        started: datetime,
+        kept: Kept | None,
+        persons: int,
+        counted: Callable[[TimedNetwork, Cost], None],
+    ) -> None:
         folder.mkdir()
-        self.run, self.folder, self.started, self.persons = run, folder, started, persons
+        self.run, self.folder, self.started, self.persons, self.counted = run, folder, started, persons, counted
         self.kept = None if run.protocol is not None else kept  # predictions of runtimes are not kept
         self.timings: list[Timing] = []
         self.measurements: list[Measurement] = []
@@ -404,6 +413,7 @@ class _Bench:
         return any(m.scope == scope for m in self.measurements)
 
     def _keep(self, cost: Cost) -> None:
+        self.counted(self.run.subject, cost)
         self.measurements += cost_measurements(cost)
         self.absent += cost_absences(cost)
 

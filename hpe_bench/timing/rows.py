@@ -13,17 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
-from hpe_bench.timing.statistics import Latency, Ratio, Rounds, counts, peak_of, ratio
+from hpe_bench.timing.statistics import CALLS_FOR_P99, Latency, Ratio, Rounds, alike, counts, peak_of, ratio
 
 EAGER = "eager"  # float32 as PyTorch runs it by default: what other runtimes are held against
 ALONE = "network"  # the scope of the forward pass
 IN_PROCESS = "timed in process"  # what is said of an older cost record's time
-
-
-def one_image(input_hw: tuple[int, int]) -> str:
-    """The scope that counts of one image have."""
-    return f"one image of {input_hw[0]}x{input_hw[1]}"
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,6 @@ OVER_PEAK = (
     "More than 100 % of the peak: counted are the multiply-adds of the definition, and convolutions by Winograd's "
     "algorithm make do with fewer, or the machine was slower while the peak was measured."
 )
-FEWER_ROUNDS = 10  # below this the turns were cut short
 
 
 def turns_of(record: RunRecord, timing: Timing) -> str:
@@ -124,11 +119,6 @@ def turns_of(record: RunRecord, timing: Timing) -> str:
     Records of older versions say only when their timing run began.
     """
     return timing.turns or f"{record.provenance.started} {record.provenance.device}"
-
-
-def rows_of_record(record: RunRecord) -> list[Row]:
-    """The rows of one record by itself, in its order."""
-    return [Row(((record, t),)) for t in record.timings]
 
 
 def rows(records: Iterable[RunRecord]) -> list[Row]:
@@ -169,7 +159,24 @@ def _pooled(found: Sequence[tuple[RunRecord, Timing]]) -> tuple[tuple[RunRecord,
     return tuple(by_turns.values())
 
 
-# ---------------------------------------------------------------------------------------------------- one time a network
+def eager_of(found: Iterable[Row], row: Row) -> Row | None:
+    """What a row is held against: eager float32 of the same network and machine, under the same conditions."""
+    i = row.record.identity
+    return next(
+        (
+            b
+            for b in found
+            if b.timing.runtime == EAGER
+            and b.timed
+            and alike(b.timing, row.timing)
+            and (b.machine, b.record.identity.paper, b.record.identity.variant_hash)
+            == (row.machine, i.paper, i.variant_hash)
+        ),
+        None,
+    )
+
+
+# --------------------------------------------------------------------------------------------------- one time a network
 
 
 @dataclass(frozen=True)
@@ -217,10 +224,18 @@ class NetworkTime:
 def time_of_row(row: Row) -> NetworkTime:
     """A row that has times, as a time."""
     times, t = row.latency, row.timing
-    p99 = times.percentile_ms(99) if times.n >= 100 else None
+    p99 = times.percentile_ms(99) if times.n >= CALLS_FOR_P99 else None
     return NetworkTime(
-        *(row.record, t.runtime, t.threads, times.median_ms, times.interval_ms),
-        *(times.percentile_ms(90), p99, times.n, row.settled, row),
+        record=row.record,
+        runtime=t.runtime,
+        threads=t.threads,
+        median_ms=times.median_ms,
+        interval_ms=times.interval_ms,
+        p90_ms=times.percentile_ms(90),
+        p99_ms=p99,
+        n=times.n,
+        settled=row.settled,
+        row=row,
     )
 
 
@@ -233,14 +248,9 @@ def _in_process(record: RunRecord) -> list[NetworkTime]:
     found = []
     for m in record.measurements:
         if m.key == "latency/median" and (threads := _THREADS.search(m.scope)):
-            p90, p99 = (record.get(f"latency/p{q}", m.scope) for q in (90, 99))
-            found.append(
-                NetworkTime(
-                    *(record, EAGER, int(threads[1]), m.value, m.interval),
-                    *(None if p is None else p.value for p in (p90, p99)),
-                    *(m.n, _UNSETTLED not in m.scope),
-                )
-            )
+            p90, p99 = (None if (p := record.get(f"latency/p{q}", m.scope)) is None else p.value for q in (90, 99))
+            settled = _UNSETTLED not in m.scope
+            found.append(NetworkTime(record, EAGER, int(threads[1]), m.value, m.interval, p90, p99, m.n, settled))
     return found
 
 

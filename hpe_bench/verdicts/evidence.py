@@ -11,7 +11,7 @@ import numpy as np
 
 from hpe_bench.declare import Arm, Paper, Variant, fingerprint
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records.schema import RunRecord
 
 Records = Sequence[RunRecord]
 
@@ -71,16 +71,6 @@ def arm_runs(records: Records, arm: Arm, where: Condition) -> dict[int, RunRecor
         and condition(r) == where
     ]
     return by_seed(found)
-
-
-UNSETTLED = ", warm-up not settled"  # what a latency's scope ends in if its median was still moving
-
-
-def latencies(record: RunRecord) -> dict[str, Measurement]:
-    """Median latencies by scope, single-threaded ones first; whether the warm-up settled is no part of the scope."""
-    medians = [m for m in record.measurements if m.key == "latency/median"]
-    medians.sort(key=lambda m: "1 thread" not in m.scope)
-    return {m.scope.removesuffix(UNSETTLED): m for m in medians}
 
 
 def by_seed(found: Iterable[RunRecord]) -> dict[int, RunRecord]:

@@ -131,6 +131,7 @@ paper = Paper(
     ),
     recipes=(coco_256x192(), coco_256x192_scratch(), coco_384x288(), coco_384x288_w48(), mpii_256x256()),
     timed=("w32_256x192",),
+    known_as="HRNet",
     headline=Ablation(
         name="headline",
         question="Does exchanging features between resolutions again and again beat a single resolution of equal cost?",

@@ -13,7 +13,7 @@ from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.protocol_text import differences as differences_of
-from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import (
     MINUS,
     NO_BREAK,
@@ -32,7 +32,8 @@ from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.gallery import Images, Person
-from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.report.pages.studies import Protocols, ordered_conditions
+from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
 
@@ -166,12 +167,11 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
-    scope = "not measured"
+    timed = NetworkTimes(records)
+    times = {c.slug: timed.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there}
     for c in there:
         e = estimates[c.slug]
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        ms = None if cost is None else latency(cost)
-        scope = scope_of(ms) if ms else scope
         seen = sorted({r.identity.samples_seen for r in runs[c.slug].values()})
         rows.append(
             (
@@ -185,7 +185,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
                 Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
                 Cell(" or ".join(f"{s:,}" for s in seen), sort=float(seen[0])),
                 amount(None if cost is None else cost.get("macs"), 1e6, 1),
-                Cell(tables.EMPTY) if cost is None else latency_cell(cost, ms),
+                latency_cell(times[c.slug]),
             )
         )
     columns = (
@@ -197,7 +197,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
     )
-    note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
+    note = f"Intervals resample images and seeds. {latency_note(list(times.values()))}"
     return Table(
         f"accuracy-{place.scale}-{identifier(place.protocol)}",
         f"{where(place)}: {metric(key)}.",
@@ -376,4 +376,6 @@ def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
         return None
     inputs = {h: size(v.input_hw) for (_, h), v in full.items()}
     found.sort(key=lambda r: (inputs[r.identity.variant_hash], m.value if (m := r.get("macs")) else 0.0, r.id))
-    return tables.cost_table(found, "costs", "Cost at full size, batch 1, by input size.", False, inputs)
+    return tables.cost_table(
+        found, "costs", "Cost at full size, batch 1, by input size.", False, inputs, NetworkTimes(records)
+    )

@@ -70,7 +70,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def build(self, workload: Workload, threads: int) -> Call:
-        """Make it ready in this process, whose thread variables are set already; only images of the workload's shape."""
+        """Make it ready in this process, whose thread variables are set; for images of the workload's shape alone."""
 
     def version(self) -> str:
         """Of the package that executes; empty where it is not installed."""
