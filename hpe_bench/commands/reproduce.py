@@ -146,7 +146,7 @@ def macs_of(run: TrainingRun) -> float:
     """MACs of a run's forward pass, and a third of its teacher's: its relative cost, to estimate the time left."""
     joints = len(run.protocols[0].data.skeleton.joints)
     teacher = 0.0 if run.teacher is None else macs_of(run.teacher) / 3  # it has no backward pass
-    return float(count_on_meta(run.variant, joints).macs) + teacher
+    return float(count_on_meta(run.variant.builder, joints, run.variant.input_hw).macs) + teacher
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:

@@ -38,7 +38,8 @@ def cached_count(
     path = _path(builder, joints, input_hw)
     cost = _read(path)
     if cost is None:
-        cost = counts.count(_built(builder, joints) if model is None else model, input_hw)
+        quick = dispatched.count_on_meta(builder, joints, input_hw)
+        cost = counts.count(_built(builder, joints) if model is None else model, input_hw, quick)
         _write(path, cost)
     return cost
 

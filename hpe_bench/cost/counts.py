@@ -1,8 +1,8 @@
 """The count: fvcore's analysis of a traced network, with a set of handlers for each convention (see docs/costs.md).
 
-fvcore is what the field's tables are made with. It traces a network and hands every operator to a handler; which handlers
-it is given decides what is counted. One trace serves all conventions here. It needs a network with real weights: nothing
-can be traced on the meta device. What is really dispatched (`dispatched.py`) is counted as well, and the two must agree.
+fvcore is what the field's tables are made with. It traces a network and hands every operator to a handler; which
+handlers it is given decides what is counted. One trace serves all conventions here. It needs real weights: nothing can be
+traced on the meta device. What torch really dispatches (`dispatched.py`) is counted as well, and the two must agree.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ FVCORE = "fvcore"  # under which names the sums of a handler stand
 SUMS = ("macs", "at_output", "activations")
 
 
-def count(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
+def count(model: nn.Module, input_hw: tuple[int, int], dispatched: Cost | None = None) -> Cost:
     """Count a network on the device of its weights, in eval mode; its own modes are restored.
 
-    Where fvcore cannot trace a network, or meets operators that it does not know and that torch takes apart, the count
-    of dispatched operators stands in its place. Errors of the network itself are passed on.
+    `dispatched` is the quick count where it is known already. Where fvcore cannot trace a network, or meets operators
+    that it does not know and that torch takes apart, that count stands in its place. Errors of the network itself are
+    passed on.
     """
-    dispatched = count_dispatched(model, input_hw)
+    dispatched = count_dispatched(model, input_hw) if dispatched is None else dispatched
     traced = _traced(model, input_hw)
     return dispatched if traced is None else reconciled(traced, dispatched)
 
@@ -235,12 +236,14 @@ def _at_output(handle: LayerHandle, inputs: Values, outputs: Values) -> Layer:
     return replace(layer, macs=layer.at_output)
 
 
+LEFT_FIRST = ("linear", "matmul", "linalg_matmul", "mm", "bmm", "mv", "dot", "vdot", "inner")
+LEFT_SECOND = ("addmm", "baddbmm", "addmv")  # after what they add to
+
 TRUE: dict[str, LayerHandle] = {
     "aten::_convolution": _convolution,
     "aten::_convolution_mode": _convolution_by_mode,
-    **{f"aten::{name}": partial(_product, 0) for name in ("linear", "matmul", "mm", "bmm", "mv", "dot", "vdot", "inner")},
-    **{f"aten::{name}": partial(_product, 1) for name in ("addmm", "baddbmm", "addmv")},
-    "aten::linalg_matmul": partial(_product, 0),
+    **{f"aten::{name}": partial(_product, 0) for name in LEFT_FIRST},
+    **{f"aten::{name}": partial(_product, 1) for name in LEFT_SECOND},
     "aten::addbmm": _added_up,
     "aten::einsum": _einsum,
     "aten::scaled_dot_product_attention": _attention,

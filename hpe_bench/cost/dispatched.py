@@ -1,7 +1,7 @@
 """The quick count: operators watched as torch dispatches them, which works on the meta device, without arithmetic.
 
-Outlines of networks and estimates of time need no more, and it is what fvcore's count (`counts.py`) is held against: the
-two look at a network at different heights, composed operators there, what is really executed here.
+Outlines of networks and estimates of time need no more, and it is what fvcore's count (`counts.py`) is held against:
+that one sees composed operators, this one what they come down to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpe_bench.cost.free_operators import is_free
 from hpe_bench.cost.model_cost import Cost, Layer, by_kind, convolution_kind, module_rows, sizes
-from hpe_bench.declare import Variant
 
 ATTENTION = "attention"
 RECURRENT = "recurrent layer"
@@ -49,11 +48,11 @@ def count_dispatched(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
     )
 
 
-def count_on_meta(variant: Variant, joints: int | None = None) -> Cost:
-    """The quick count of a variant, for its own number of joints or another."""
+def count_on_meta(builder: Callable[..., Any], joints: int, input_hw: tuple[int, int]) -> Cost:
+    """The quick count of what a variant's builder builds: no memory, no arithmetic."""
     with torch.device("meta"):
-        model = variant.builder(joints=variant.joints if joints is None else joints)
-    return count_dispatched(model, variant.input_hw)
+        model = builder(joints=joints)
+    return count_dispatched(model, input_hw)
 
 
 def image_for(model: nn.Module, input_hw: tuple[int, int]) -> Tensor:

@@ -12,9 +12,9 @@ Operand = dict[str, int]  # sizes by index
 def contraction(equation: str, shapes: Sequence[Shape], path: Sequence[int] | None = None) -> tuple[int, int]:
     """Multiply-adds, and elements written on the way.
 
-    `path` lists pairs of positions to contract, the result going to the end, as torch and NumPy do; without one operands
-    are taken from the left. An index that only one operand has is summed before it is multiplied. A single operand is
-    rearranged or summed, which costs nothing.
+    `path` lists pairs of positions to contract, the result going to the end, as torch and NumPy do; without one
+    operands are taken from the left. An index that only one operand has is summed before it is multiplied. A single
+    operand is rearranged or summed, which costs nothing.
     """
     operands, result = _read(equation, shapes)
     macs = written = 0

@@ -38,9 +38,10 @@ class Cost:
     """The cost of one forward pass of one image.
 
     `macs` are true multiply-adds (a transposed convolution: weights x input positions); `macs_hrnet_counter` counts
-    weights x output positions for every convolution, as `get_model_summary` of the HRNet code does before it divides by
-    2^30; `macs_fvcore_default` is what fvcore prints by itself, None where it was not asked or cannot say. `activations`
-    are the elements that counted layers write (pycls' measure); `weight_bytes` is the size of all parameters and buffers.
+    weights x output positions for every convolution, as `get_model_summary` of the HRNet code does before it divides
+    by 2^30; `macs_fvcore_default` is what fvcore prints by itself, None where it was not asked or cannot say.
+    `activations` are the elements that counted layers write (pycls' measure); `weight_bytes` is the size of all
+    parameters and buffers.
 
     Operators that nobody taught the counters are named in `uncounted`: the MACs and activations are then lower bounds.
     `disagreement` is a sentence where two counters differ over this network, otherwise empty.
