@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from hpe_bench.cost.macs import count
 from hpe_bench.papers.bulat_cascade import model, vgg
 from hpe_bench.papers.bulat_cascade.loss import CascadeLoss, DiscCrossEntropy
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from torch import Tensor
 from hpe_bench import catalog
 from hpe_bench.codecs.disc import Disc
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.cost.macs import count
 from hpe_bench.declare import Batch
 
 # ------------------------------------------------------------------------------------------------------ model

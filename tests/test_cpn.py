@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hpe_bench.cost.macs import Cost, count
 from hpe_bench.papers.cpn.codec import BlurredCell
 from hpe_bench.papers.cpn.loss import GlobalAndRefine, GlobalL2
 from hpe_bench.papers.cpn.model import Predictor
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from hpe_bench.catalog import build_model, load
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.cost.macs import Cost, count
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Batch
 from hpe_bench.inference.weights import load_weights

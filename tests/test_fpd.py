@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hpe_bench.cost.macs import count
 from hpe_bench.papers.fpd import model
 from hpe_bench.papers.fpd.loss import DistillationMSE
 from hpe_bench.papers.hourglass import model as hourglass
@@ -14,6 +13,7 @@ from hpe_bench.papers.hourglass.model import StackedHourglass
 from torch import Tensor, nn
 
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.cost.macs import count
 from hpe_bench.declare import Batch, replace
 from hpe_bench.training.losses import HeatmapMSE
 

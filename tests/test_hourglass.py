@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hpe_bench.cost.macs import count
 from hpe_bench.papers.hourglass import model
 from hpe_bench.papers.hourglass.codec import Newell
 from hpe_bench.papers.hourglass.loss import FinalOnly, NewellMSE
 from hpe_bench.papers.hourglass.weights import adapt
 from torch import Tensor, nn
 
+from hpe_bench.cost.macs import count
 from hpe_bench.declare import Batch
 from hpe_bench.inference.weights import load_weights
 from hpe_bench.nn.hourglass import Hourglass, Residual

@@ -206,7 +206,8 @@ class NetworkTime:
     def scope(self) -> str:
         """What was timed, in words."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"network only, batch 1, {self.runtime}, {threads}"
+        precision = "fp32" if self.row is None else self.row.timing.precision
+        return f"network only, batch 1, {self.runtime} {precision}, {threads}"
 
     def against(self, other: NetworkTime) -> Ratio | None:
         """The ratio to another network's time; None where the two were not timed alike (M1, M2)."""

@@ -213,7 +213,9 @@ def latency_cell(time: NetworkTime | None, base: NetworkTime | None = None, full
         return Cell(EMPTY, "not measured")
     against = None if base is None or base is time else time.against(base)
     told = ["" if against is None else change(against.value, 1.0), *over(time, full)]
-    title = f"{exact(time.median_ms, 'ms')}, {exact_span(time.interval_ms)}, {time.scope}, {time.n} calls"
+    title = (
+        f"{exact(time.median_ms, 'ms')}, {exact_span(time.interval_ms)}, {time.scope}, {time.n} calls, {time.machine}"
+    )
     return Cell(number(time.median_ms, 1), title, time.median_ms, note=" · ".join(filter(None, told)))
 
 
@@ -221,8 +223,9 @@ def latency_note(times: Sequence[NetworkTime | None]) -> str:
     """What latencies of a table are, in sentences: what is told, what was timed, which times are of older records."""
     there = [t for t in times if t is not None]
     scopes = "; ".join(sorted({t.scope for t in there})) or "not measured yet"
+    machines = f"; on {', '.join(sorted({t.machine for t in there}))}" if there else ""
     older = f" {IN_PROCESS_NOTE}." if any(t.row is None for t in there) else ""
-    return f"{LATENCY}; {scopes}.{older}"
+    return f"{LATENCY}; {scopes}{machines}.{older}"
 
 
 def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
@@ -300,14 +303,11 @@ def cost_table(
                 *(latency_cell(timed[r.id].get(n), None if base is None else timed[base.id].get(n)) for n in threads),
             )
         )
-    machines = sorted(
-        {t.machine for found in timed.values() for t in found.values()} or {r.provenance.device for r in shown}
-    )
     note = (
         "True count: each layer at its own cost, transposed convolutions at input resolution. HRNet counter: "
         "transposed convolutions at output resolution, as published tables of that line print them. Never compare "
         "across columns. "
-        f"{latency_note([t for found in timed.values() for t in found.values()])} On {', '.join(machines)}."
+        f"{latency_note([t for found in timed.values() for t in found.values()])}"
     )
     if base is not None:
         note += " Percentages are changes against the baseline."

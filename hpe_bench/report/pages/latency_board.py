@@ -257,13 +257,8 @@ def in_other_runtimes(found: Iterable[Timed], variants: Mapping[str, Variant]) -
 def instead(time: NetworkTime, to: Link) -> Cell:
     """A network's latency in a runtime, for a column that shows what is asked for."""
     cell = latency_cell(time)
-    told = f"{label_of(time)}, {plural(time.threads, 'thread')}"
+    told = f"{named(time.runtime)} · {plural(time.threads, 'thread')}"
     return replace(cell, note=f"{told} · {cell.note}", href=to(time.record))
-
-
-def label_of(time: NetworkTime) -> str:
-    """A time's runtime as readers know it."""
-    return named(time.runtime)
 
 
 def with_memory(
