@@ -19,23 +19,27 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from hpe_bench import catalog
+from hpe_bench.catalog import LoadedPaper
 from hpe_bench.commands import profile
 from hpe_bench.commands.profile import Asked
+from hpe_bench.commands.reproduce import costs_of
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import COCO_17
+from hpe_bench.declare import fingerprint
 from hpe_bench.records import schema, store
 from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
-from hpe_bench.run import latency
+from hpe_bench.report.kit.tables import latency_cell
+from hpe_bench.run import costs, latency, pool
 from hpe_bench.run.exporting import to_onnx
 from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
-from hpe_bench.timing.rows import rows
+from hpe_bench.timing.rows import NetworkTimes, rows
 from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Workload
 from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
 from hpe_bench.timing.runtimes.folding import foldable_pairs, folded
@@ -44,9 +48,9 @@ from hpe_bench.timing.runtimes.open_vino import OpenVino
 from hpe_bench.timing.scopes import PHOTOGRAPH_HW, Decoding, photograph, pose_call, skeleton_of
 from hpe_bench.timing.sources import OfCode, OfVariant, calibrate
 from hpe_bench.timing.statistics import Latency, counts, ratio
-from tests import fake_runtimes, onnx_files, synthetic_latency
+from tests import fake_runtimes, onnx_files, synthetic_latency, synthetic_records
 from tests.fake_runtimes import Scripted
-from tests.synthetic_paper import FULL
+from tests.synthetic_paper import BASE_FULL, FULL, PAPER
 
 SLUGS = catalog.slugs()
 
@@ -632,7 +636,9 @@ def test_other_conditions_make_another_record() -> None:
 
 
 def two_groups(name: str = "conv", code: str = "c0") -> LatencyRun:
-    network = TimedNetwork("own", name, f"hash of {name}", (32, 24), code, source=OfCode("tests.fake_runtimes:two_maps"))
+    network = TimedNetwork(
+        "own", name, f"hash of {name}", (32, 24), code, source=OfCode("tests.fake_runtimes:two_maps")
+    )
     return LatencyRun(network, tuple(Conditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
 
 
@@ -718,3 +724,70 @@ def test_rows_that_did_not_settle_stand_in_one_line_and_more_than_the_peak_is_ex
     assert share_of_peak(eager).endswith("%*")
     on_gpu = fast.model_copy(update={"timings": tuple(t.model_copy(update={"runtime": "cuda"}) for t in fast.timings)})
     assert all(row.share_of_peak is None for row in rows([on_gpu]) if row.timed)  # the peak is the processor's
+
+
+def test_the_cost_stage_of_a_reproduction_goes_on_where_it_was(
+    tiny_papers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "SECONDS", 0.02)
+    settings, console = Settings(tmp_path / "results", tmp_path / "runs"), Console(quiet=True)
+    (run,) = costs_of(catalog.load("tiny"))
+    measure_group, threads = latency._measure_group, []
+
+    def stopped_at_the_second(group: list[latency.Entry], *more: Any) -> None:
+        threads.append({c.threads for _, c in group})
+        if len(threads) == 2:
+            raise KeyboardInterrupt
+        measure_group(group, *more)
+
+    monkeypatch.setattr(latency, "_measure_group", stopped_at_the_second)
+    monkeypatch.setattr(costs, "default_threads", lambda: (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        pool.run_costs([run], settings, console)
+    monkeypatch.setattr(costs, "run_counts", lambda *_: pytest.fail("it was counted"))
+    outcome = pool.run_costs([run], settings, console)
+    assert threads == [{1}, {2}, {2}]
+    assert (outcome.kept, [r.identity.kind for r in outcome.made]) == (1, ["latency"])
+    records = store.load_all(settings.results)
+    assert {r.identity.kind: bool(r.timings) for r in records} == {"cost": False, "latency": True}
+    assert not any(m.key.startswith("latency/") for r in records for m in r.measurements)
+    eager = NetworkTimes(records).eager("tiny", fingerprint(run.variant), run.variant.input_hw)
+    assert list(eager) == [1, 2]
+    assert all(t.row is not None and t.row.counts for t in eager.values())
+    assert list((settings.runs / "timing").iterdir()) == []
+    monkeypatch.setattr(latency, "measure", lambda *_, **__: pytest.fail("it was timed"))
+    assert pool.run_costs([run], settings, console).kept == 2
+
+
+def test_times_of_older_records_stand_only_where_no_timing_run_does() -> None:
+    older = synthetic_records.cost("tiny", FULL, 1, 1, 1, 90.0)
+    base = synthetic_records.cost("base", BASE_FULL, 1, 1, 1, 100.0)
+    run = synthetic_latency.latency("tiny", FULL, 110.0, 4.0, 4.0)
+    alone, both = NetworkTimes([older, base]), NetworkTimes([older, base, run])
+    of_tiny, of_base = ("tiny", fingerprint(FULL), (256, 192)), ("base", fingerprint(BASE_FULL), (256, 192))
+    assert [(n, t.median_ms, t.row) for n, t in alone.eager(*of_tiny).items()] == [(1, 90.0, None)]
+    assert list(both.eager(*of_tiny)) == [1, 2]
+    assert both.eager(*of_tiny)[1].median_ms == pytest.approx(110, rel=0.05)
+    assert "timed in process" in latency_cell(alone.shown(*of_tiny)).note
+    assert "1 timing run" in latency_cell(both.shown(*of_tiny)).note.replace("\N{NO-BREAK SPACE}", " ")
+    old_tiny, new_tiny, old_base = alone.shown(*of_tiny), both.shown(*of_tiny), both.shown(*of_base)
+    assert old_tiny is not None
+    assert new_tiny is not None
+    assert old_base is not None
+    against = old_tiny.against(old_base)
+    assert against is not None
+    assert (against.value, against.paired) == (0.9, False)
+    assert new_tiny.against(old_base) is None  # two methods on one page are not held against each other
+
+
+def test_papers_that_declare_one_another_take_turns() -> None:
+    def paper(slug: str, *against: str) -> LoadedPaper:
+        timed = replace(PAPER, slug=slug, timed=(FULL.name,), timed_against=against)
+        return LoadedPaper(timed, (), Path(slug))
+
+    found = profile.in_turns([paper("a", "c/x"), paper("b"), paper("c"), paper("d", "b/x", "gone/x"), paper("e")])
+    assert [[p.paper.slug for p in group] for group in found] == [["a", "c"], ["b", "d"], ["e"]]
+    with pytest.raises(ValueError, match="timed_against names 'hrnet'; write paper/variant"):
+        paper("f", "hrnet")
+    with pytest.raises(ValueError, match="about a variant in timed"):
+        replace(PAPER, timed=(), timed_against=("hrnet/w32_256x192",))

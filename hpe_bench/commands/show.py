@@ -16,6 +16,8 @@ from hpe_bench.ceilings.measure import AS_ANNOTATED
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit.text import span
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 
 
 def plain_table(*columns: str) -> Table:
@@ -99,11 +101,17 @@ def measured(v: verdicts.Verdict) -> str:
 
 def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
     """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
-    wanted = set(ids)
-    found = [r for r in store.load_all(results) if r.id in wanted]
-    scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
+    wanted, there = set(ids), store.load_all(results)
+    found, times = [r for r in there if r.id in wanted], NetworkTimes(there)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash) for r in found}
+    threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
-        "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
+        "model",
+        " params M",
+        " GMAC",
+        " HRNet counter",
+        " activations M",
+        *(f" ms, {n} thr." for n in threads),
     )
     for record in found:
         i = record.identity
@@ -112,15 +120,24 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
             amount(record.get("macs"), 1e9, 3),
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
             amount(record.get("activations"), 1e6, 2),
-            *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
+            *(milliseconds(timed[record.id].get(n)) for n in threads),
         ]
         table.add_row(f"{i.paper}/{i.variant}", *numbers)
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
-        "transposed convolutions at output resolution. Latency: median.",
+        "transposed convolutions at output resolution. Latency: median of eager PyTorch with its 95 % interval; !: it "
+        "did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
+
+
+def milliseconds(time: NetworkTime | None) -> str:
+    """A latency with its interval, marked if it did not settle or is an older record's."""
+    if time is None:
+        return ""
+    mark = ("" if time.settled else " !") + ("" if time.row is not None else " *")
+    return f"{time.median_ms:,.1f} {escape(span(time.interval_ms, 1))}{mark}"
 
 
 def print_kinds(console: Console, name: str, cost: Cost) -> None:

@@ -132,7 +132,8 @@ def rows(records: Iterable[RunRecord]) -> list[Row]:
     for r in sorted(latencies, key=lambda r: (r.provenance.started, r.id)):
         i = r.identity
         for t in r.timings:
-            key = (i.paper, i.variant_hash, r.provenance.device, t.runtime, t.scope, t.input_hw, t.batch, t.threads)
+            network = (i.paper, i.variant_hash, r.provenance.device)
+            key = (*network, t.runtime, t.precision, t.scope, t.input_hw, t.batch, t.threads)
             groups.setdefault(key, []).append((r, t))
     return [Row(_pooled(found)) for found in groups.values()]
 
@@ -151,7 +152,7 @@ def _pooled(found: Sequence[tuple[RunRecord, Timing]]) -> tuple[tuple[RunRecord,
     same = [
         (r, t)
         for r, t in kept
-        if (t.version, t.precision) == (last.version, last.precision)
+        if t.version == last.version
         and r.identity.code == last_record.identity.code
         and r.weights_sha256 == last_record.weights_sha256
     ]

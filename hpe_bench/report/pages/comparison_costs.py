@@ -105,9 +105,9 @@ def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
             what = first.scope if first.row is not None else f"{first.scope}, {IN_PROCESS}"
             yield _times(what, alike)
     timed = [{_conditions(row): row for row in _rows(e, records)} for e in entrants]
-    for conditions in timed[0]:
-        if all(conditions in t for t in timed):
-            yield _times(conditions, [time_of_row(t[conditions]) for t in timed])
+    for machine, conditions in timed[0]:
+        if all((machine, conditions) in t for t in timed):
+            yield _times(conditions, [time_of_row(t[machine, conditions]) for t in timed])
 
 
 def _times(what: str, alike: Sequence[NetworkTime]) -> Ratio:
@@ -130,11 +130,12 @@ def _rows(entrant: Entrant, records: Records) -> list[Row]:
     ]
 
 
-def _conditions(row: Row) -> str:
+def _conditions(row: Row) -> tuple[str, str]:
+    """The machine, and what was timed how."""
     t = row.timing
     runtime = f"{label(t)} ({' '.join(filter(None, (t.version, t.precision)))})"
     where = f"{t.scope}, {size(t.input_hw)}, batch {t.batch}, {plural(t.threads, 'thread')}"
-    return f"{runtime}, {where}, {row.machine}"
+    return row.machine, f"{runtime}, {where}"
 
 
 # ---------------------------------------------------------------------------------------------------- tables, words
@@ -147,10 +148,10 @@ def table(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> Table:
     rows = [(Cell(f"{r.what}, {r.unit}"), *(_cell(r, k) for k in range(len(entrants)))) for r in found]
     columns = (Column("Quantity"), *(Column(f"{e.slug}, {e.variant.name}", numeric=True) for e in entrants))
     what = "the miniatures that were trained" if pocket else f"full size, {hw} px"
-    machines = sorted({t.machine for r in found for t in r.times})
+    machines = ", ".join(sorted({t.machine for r in found for t in r.times}))
     note = (
         f"Batch 1. Below each value its ratio to {entrants[0].slug}'s, of times with its 95 % interval. Counts are "
-        f"exact, times medians{f' on {chr(44).join(machines)}' if machines else ''}. MACs do not order speed (F20)."
+        f"exact, times medians{' on ' if machines else ''}{machines}. MACs do not order speed (F20)."
     )
     if any(t.row is None for r in found for t in r.times):
         note += f" {IN_PROCESS_NOTE}."
