@@ -33,10 +33,21 @@ app.add_typer(protocols_app, name="protocols")
 
 
 class Scale(StrEnum):
-    """What is run: `cost` counts and times the full-size models, `pocket` trains the miniatures."""
+    """What is run: `cost` counts and times the full-size models, `pocket` trains the miniatures, `full` the models."""
 
     cost = "cost"
     pocket = "pocket"
+    full = "full"
+
+
+DEFAULT_SCALES = (Scale.cost, Scale.pocket)
+
+
+class PrecisionName(StrEnum):
+    """Precision of a full-size training."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
 
 
 class DataName(StrEnum):
@@ -44,6 +55,15 @@ class DataName(StrEnum):
 
     mannequins = "mannequins"
     lsp = "lsp"
+
+
+class TrainedData(StrEnum):
+    """Data sets that something is trained on: miniatures on the first two, full-size models on all."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    mpii = "mpii"
+    coco = "coco"
 
 
 class CeilingData(StrEnum):
@@ -126,22 +146,66 @@ def show(paper: PaperArg) -> None:
 @app.command()
 def reproduce(
     paper: PaperArg,
-    scale: Annotated[list[Scale] | None, typer.Option("--scale", help="Repeatable; both by default.")] = None,
-    data: DataOpt = DataName.mannequins,
+    scale: Annotated[
+        list[Scale] | None, typer.Option("--scale", help="Repeatable; cost and pocket by default.")
+    ] = None,
+    data: Annotated[
+        TrainedData, typer.Option("--data", help="Data set to train on; miniatures know mannequins and lsp.")
+    ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="full: the variant; the paper's timed one by default.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="full: the recipe; that of the variant's input size by default.")
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option("--budget", min=1, help="full: training samples, fewer than the recipe's; recorded so."),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="full, with --budget: random, in place of ImageNet weights.")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
+    ] = None,
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="full: fp32, or bf16 by autocast.")
+    ] = PrecisionName.fp32,
+    compiled: Annotated[bool, typer.Option("--compile", help="full: torch.compile.")] = False,
+    graphed: Annotated[bool, typer.Option("--graphs", help="full, on a GPU: steps replayed as CUDA graphs.")] = False,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page."""
-    from hpe_bench.commands import reproduce as story
+    """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page.
 
-    scales = [s.value for s in scale or list(Scale)]
+    With --scale full: train a full-size model by a recipe of the paper, or by one shortened with --budget.
+    """
+    from hpe_bench.commands import reproduce as story
+    from hpe_bench.commands.full import Asked
+    from hpe_bench.training.execution import Execution
+
+    scales = [s.value for s in scale or DEFAULT_SCALES]
+    sizes = _sizes(inputs)
+    if len(sizes) > 1:
+        raise ValueError("--input: give one size, such as 256x192")
+    asked = Asked(
+        data=data.value,
+        variant=variant,
+        recipe=recipe,
+        budget=budget,
+        init=init,
+        input_hw=sizes[0] if sizes else None,
+        seeds=seeds or 1,
+        workers=workers or 1,
+        execution=Execution(precision.value, compiled, graphed),
+    )
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, data.value, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
 
 
 @app.command()

@@ -176,6 +176,15 @@ LSP_PC = FullProtocol(
     aspect_wh=(1, 1),
     note="Person-centric. Published numbers mostly come from training on MPII as well.",
 )
+LSP_PC_PORTRAIT = replace(
+    LSP_PC,
+    name="lsp-pc-3x4",
+    aspect_wh=(3, 4),
+    note="As lsp-pc, for the inputs of COCO's tables. No published number is held against it.",
+)
+LSP_PC_PORTRAIT_DARK = replace(
+    LSP_PC_PORTRAIT, name="lsp-pc-3x4-dark", codec=replace(HRNET_CODEC, centre="exact", decoder="dark")
+)
 LSP_OC = replace(
     LSP_PC,
     name="lsp-oc",
@@ -190,7 +199,29 @@ MANNEQUINS_V1 = FullProtocol(
     note="The embedded data set for models of any size; person by person.",
 )
 
-FULL = (COCO_GTBOX, COCO_DET, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, LSP_PC, LSP_OC, MANNEQUINS_V1)
+FULL = (
+    *(COCO_GTBOX, COCO_DET, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL),
+    *(LSP_PC, LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK, LSP_OC, MANNEQUINS_V1),
+)
+
+TRAINED = {
+    "lsp": ((LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK), (LSP_PC,)),
+    "mannequins": ((MANNEQUINS_V1,),),
+    "mpii": ((MPII_VAL,),),
+    "coco": ((COCO_GTBOX,),),
+}
+"""By data set, the protocols that full-size trainings are scored under, in groups of one aspect."""
+
+
+def for_training(data: str, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
+    """The protocols of a data set for models of an input size; ValueError for a size whose aspect none of them has."""
+    height, width = input_hw
+    for group in TRAINED[data]:
+        across, down = group[0].aspect_wh
+        if width * down == height * across:
+            return group
+    shapes = " or ".join(f"{group[0].aspect_wh[0]}:{group[0].aspect_wh[1]}" for group in TRAINED[data])
+    raise ValueError(f"input {height}x{width} (height x width): protocols on {data} crop {shapes} (width : height)")
 
 
 def every() -> dict[str, Protocol]:

@@ -165,6 +165,7 @@ class Identity(Strict):
     seed: int | None = None
     samples_seen: int = 0
     timing_run: int | None = None  # of several of the same latency, what a seed is to accuracy; none counts as 0
+    execution: str = ""  # what of it is part of a training's identity, such as "bf16"; strict float32 if empty
     code: str = ""  # digest of the model's, loss's and codec's code; empty in records older than it
 
     @property
