@@ -198,7 +198,7 @@ def _speed(entrants: Sequence[Entrant], timed: Ratio, cheapest: int) -> str:
     other = slow if fast == cheapest else cheapest
     against = timed.against(fast, other)
     assert against is not None
-    share = f"×{NO_BREAK}{number(against.value, 2)} {span(against.interval, 2)} of {entrants[other].name}'s time"
+    share = f"×{number(against.value, 2)} {span(against.interval, 2)} of {entrants[other].name}'s time"
     where = timed.what.partition("; ")[2]
     if against.interval[1] >= 1:
         told = "no other is surely faster" if fast != cheapest else "it is not surely faster than the slowest"
