@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -662,6 +663,7 @@ def _exit(ok: bool) -> None:
 
 def main() -> None:
     """Console entry: one sentence and an exit code instead of a traceback (`HPE_BENCH_DEBUG=1` shows it)."""
+    warnings.showwarning = _warn
     try:
         app()
     except SystemExit as ended:
@@ -674,6 +676,14 @@ def main() -> None:
         _say(sentence(error), 2)
     except Exception as error:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning of ours as a sentence; others as Python has them."""
+    if category.__module__.startswith("hpe_bench."):
+        print(f"hpe-bench: {message}", file=sys.stderr)
+    else:
+        print(f"{category.__name__}: {message}", file=sys.stderr)
 
 
 def _say(message: str, code: int) -> None:

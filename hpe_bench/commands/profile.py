@@ -208,7 +208,7 @@ def _trained(
     assert file is not None
     there = run_records(settings)
     digest = weights_digest(read(file))
-    owner = next((r for r in there if r.weights_sha256 == digest), None)
+    owner = there.trained(digest)
     if owner is not None and asked.recipe is None:
         if owner.identity.variant_hash != fingerprint(variant):
             raise ValueError(

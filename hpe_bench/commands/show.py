@@ -103,7 +103,7 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
     """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
     wanted, there = set(ids), store.load_all(results)
     found, times = [r for r in there if r.id in wanted], NetworkTimes(there)
-    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash) for r in found}
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in found}
     threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
         "model",
@@ -130,6 +130,12 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
         "did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
+
+
+def counted_hw(record: RunRecord) -> tuple[int, int] | None:
+    """The input size that a model was counted at."""
+    counted = record.get("params")
+    return None if counted is None else counted.conditions.input_hw
 
 
 def milliseconds(time: NetworkTime | None) -> str:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpe_bench.data.folders import require_files
+from hpe_bench.data.folders import locate, require_files
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.mat_files import read_mat
 from hpe_bench.data.persons import PersonSet
@@ -168,12 +168,13 @@ def read_extended(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def lsp_paths(folder: Path) -> list[Path]:
     """Image files 1 to 2000."""
-    return [folder / "images" / f"im{number:04d}.jpg" for number in range(1, TRAIN_COUNT + TEST_COUNT + 1)]
+    names = [f"im{number:04d}.jpg" for number in range(1, TRAIN_COUNT + TEST_COUNT + 1)]
+    return locate(names, [folder / "images"])
 
 
 def extended_paths(folder: Path, numbers: np.ndarray) -> list[Path]:
     """Image files of the crops, by the number of the original image."""
-    return [folder / "images" / f"im{number:05d}.jpg" for number in numbers]
+    return locate([f"im{number:05d}.jpg" for number in numbers], [folder / "images"])
 
 
 def boxes_around(joints: np.ndarray, labelled: np.ndarray) -> np.ndarray:

@@ -8,12 +8,13 @@ of threads that no timing run was made of, and never stand against timing runs i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from hpe_bench.cost.model_cost import one_image
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 from hpe_bench.timing.statistics import CALLS_FOR_P99, Latency, Ratio, Rounds, alike, counts, peak_of, ratio
 
@@ -128,8 +129,7 @@ def rows(records: Iterable[RunRecord]) -> list[Row]:
     times the newest tells why, a failure before what was skipped.
     """
     groups: dict[tuple[object, ...], list[tuple[RunRecord, Timing]]] = {}
-    latencies = [r for r in records if r.identity.kind == "latency" and r.status == "done"]
-    for r in sorted(latencies, key=lambda r: (r.provenance.started, r.id)):
+    for r in query.oldest_first(query.of(records).finished("latency")):
         i = r.identity
         for t in r.timings:
             network = (i.paper, i.variant_hash, r.provenance.device)
@@ -241,18 +241,13 @@ def time_of_row(row: Row) -> NetworkTime:
     )
 
 
-_THREADS = re.compile(r"(\d+) threads?")
-_UNSETTLED = "not settled"
-
-
 def _in_process(record: RunRecord) -> list[NetworkTime]:
     """The times in an older cost record."""
     found = []
-    for m in record.measurements:
-        if m.key == "latency/median" and (threads := _THREADS.search(m.scope)):
-            p90, p99 = (None if (p := record.get(f"latency/p{q}", m.scope)) is None else p.value for q in (90, 99))
-            settled = _UNSETTLED not in m.scope
-            found.append(NetworkTime(record, EAGER, int(threads[1]), m.value, m.interval, p90, p99, m.n, settled))
+    for m in query.latencies(record).values():
+        p90, p99 = (None if (p := record.get(f"latency/p{q}", m.scope)) is None else p.value for q in (90, 99))
+        threads, settled = m.conditions.threads or 1, m.conditions.settled
+        found.append(NetworkTime(record, EAGER, threads, m.value, m.interval, p90, p99, m.n, settled))
     return found
 
 
@@ -260,16 +255,15 @@ class NetworkTimes:
     """The time that stands for each network, by threads: looked up once for boards of thousands of records."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
-        records = list(records)
+        records = query.of(records)
         self.rows: dict[tuple[str, str], list[Row]] = {}
         for row in rows(records):
             i, t = row.record.identity, row.timing
             if (t.scope, t.batch) == (ALONE, 1):
                 self.rows.setdefault((i.paper, i.variant_hash), []).append(row)
         self.older: dict[tuple[str, str], RunRecord] = {}
-        costs = [r for r in records if r.identity.kind == "cost" and r.status == "done"]
-        for r in sorted(costs, key=lambda r: (r.provenance.started, r.id)):
-            if any(m.key == "latency/median" for m in r.measurements):
+        for r in query.oldest_first(records.finished("cost")):
+            if query.latencies(r):
                 self.older[r.identity.paper, r.identity.variant_hash] = r
 
     def eager(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> dict[int, NetworkTime]:
@@ -308,5 +302,5 @@ class NetworkTimes:
         return min((r for r in found if r.timing.threads == wanted), key=lambda r: r.median_ms, default=None)
 
 
-def _began(row: Row) -> tuple[str, str]:
-    return row.record.provenance.started, row.record.id
+def _began(row: Row) -> tuple[datetime, str]:
+    return query.age(row.record)

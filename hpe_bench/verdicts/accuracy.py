@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpe_bench.declare import Claim, Paper
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair
 from hpe_bench.verdicts.printed import figure
 from hpe_bench.verdicts.readings import hedged
@@ -22,26 +24,17 @@ RESOLUTION_POINTS = 1.0
 
 def judge_value(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     """A published score: held against full-scale runs only, never against a pocket score."""
-    runs = _full_runs(records, paper.slug, claim.variant)
+    runs = query.of(records).full_runs(paper.slug, claim.variant)
     if not runs:
         return [_not_attempted(claim)]
     same = [r for r in runs if r.identity.protocol == claim.protocol]
     if not same:
         return [_other_protocol(claim, paper, r) for r in _one_per_condition(runs)]
-    return [_held_against(claim, list(evidence.by_seed(same).values()))]
-
-
-def _full_runs(records: Records, slug: str, variant: str) -> list[RunRecord]:
-    return [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.scale, r.status) == ("accuracy", "full", "done")
-        and (r.identity.paper, r.identity.variant) == (slug, variant)
-    ]
+    return [_held_against(claim, list(query.by_seed(same).values()))]
 
 
 def _one_per_condition(runs: list[RunRecord]) -> list[RunRecord]:
-    return list({evidence.condition(r): r for r in runs}.values())
+    return list({query.condition(r): r for r in query.oldest_first(runs)}.values())
 
 
 def _held_against(claim: Claim, runs: list[RunRecord]) -> Verdict:
@@ -81,7 +74,7 @@ def _other_protocol(claim: Claim, paper: Paper, run: RunRecord) -> Verdict:
         sizes = ["x".join(map(str, hw)) for hw in (claim.input_hw, declared.input_hw)]
         differing.append(f"input {sizes[0]} in the paper, {sizes[1]} here")
     if run.get(claim.metric) is None:
-        differing.append(f"metric {claim.metric} in the paper, {evidence.headline_key(run)} here")
+        differing.append(f"metric {claim.metric} in the paper, {query.headline_key(run)} here")
     reason = f"Differing fields: {'; '.join(differing)}."
     verdict = _verdict(claim, "not comparable", reason, [run], "full", run.identity.protocol)
     if (m := run.get(claim.metric)) is None:
@@ -125,7 +118,7 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     if pair is None:
         return []
     verdicts = []
-    for where in evidence.conditions(records):
+    for where in query.of(records).conditions():
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
@@ -136,14 +129,13 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
 
 def _full_size(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     slug, _, name = claim.baseline.partition("/")
-    ours, theirs = _full_runs(records, paper.slug, claim.variant), _full_runs(records, slug, name)
+    asked = query.of(records)
+    ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
     variant = evidence.declared_variant(paper, paper.slug, claim.variant)
     label = f"{claim.variant} against {claim.baseline}"
     verdicts = []
-    for where in evidence.conditions(ours):
-        subject, control = (
-            evidence.by_seed(r for r in runs if evidence.condition(r) == where) for runs in (ours, theirs)
-        )
+    for where in query.of(ours).conditions():
+        subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
         if subject and control:
             verdicts.append(hedged(_relation(claim, where, subject, control, label), variant))
     return verdicts
@@ -160,7 +152,7 @@ def _relation(
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
     if unequal := evidence.unequal_budgets(subject, control):
         return replace(base, reason=unequal)
-    key = evidence.headline_key(runs[0])
+    key = query.headline_key(runs[0])
     if where.scale == "full" and subject[min(subject)].get(claim.metric) is not None:
         key = claim.metric
     estimate = evidence.difference(subject, control, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hpe_bench.declare import Claim, Paper
+from hpe_bench.records import query
 from hpe_bench.verdicts.accuracy import judge_relation, judge_value
 from hpe_bench.verdicts.convergence import judge_convergence
 from hpe_bench.verdicts.costs import judge_cost
@@ -29,7 +30,8 @@ def judge(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
 
 def judge_all(claims: Iterable[Claim], paper: Paper, records: Records) -> list[Verdict]:
     """The verdicts on all claims of a paper, in the order of the claims."""
-    return [v for claim in claims for v in judge(claim, paper, records)]
+    asked = query.of(records)
+    return [v for claim in claims for v in judge(claim, paper, asked)]
 
 
 def _nothing_printed(claim: Claim) -> Verdict:

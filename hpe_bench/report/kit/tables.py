@@ -124,8 +124,8 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
 def _scope_of(result: StudyResult) -> str:
     seen = sorted({r.identity.samples_seen for a in result.run for r in a.runs})
     budget = " or ".join(f"{s:,}" for s in seen)
-    sampled = sample_size([r for a in result.run for r in a.runs], result.key)
-    return f"{sampled}, {budget} training samples an arm."
+    counted = sample_size([r for a in result.run for r in a.runs], result.key)
+    return f"{counted}, {budget} training samples an arm."
 
 
 def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell, ...]:
@@ -315,10 +315,9 @@ def cost_table(
 
 
 def counted_hw(record: RunRecord) -> tuple[int, int] | None:
-    """The input size a model was counted at: the end of the scope `one image of 256x192`."""
+    """The input size that a model was counted at."""
     m = record.get("macs") or record.get("params")
-    height, _, width = ("" if m is None else m.scope.rpartition(" of ")[2]).partition("x")
-    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    return None if m is None else m.conditions.input_hw
 
 
 def _counted_size(record: RunRecord) -> str:

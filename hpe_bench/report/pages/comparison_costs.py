@@ -10,6 +10,7 @@ import numpy as np
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, label
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table
@@ -119,8 +120,8 @@ def _rows(entrant: Entrant, records: Records) -> list[Row]:
     i = (entrant.slug, fingerprint(entrant.variant))
     own = rows(r for r in records if (r.identity.paper, r.identity.variant_hash) == i)
     found = [row for row in own if row.counts]
-    last = max((row.record.provenance.started for row in found), default="")
-    machine = next((row.machine for row in found if row.record.provenance.started == last), "")
+    last = query.newest(row.record for row in found)
+    machine = "" if last is None else last.provenance.device
     eager = ("eager", "network", 1, entrant.variant.input_hw)
     return [
         row

@@ -9,6 +9,7 @@ from itertools import combinations
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, Variant
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -353,7 +354,7 @@ def _speeds(
     if not timed:
         return None
     points = [(f"{slug} {v.name}", styles[slug], gmac, speed) for slug, v, gmac, speed in timed]
-    roof = max((p for r in records if r.identity.kind == "latency" and (p := peak_of(r, 1)) is not None), default=None)
+    roof = max((p for r in query.of(records).finished("latency") if (p := peak_of(r, 1)) is not None), default=None)
     svg = plots.speeds("speeds", points, roof, "true GMAC an image", "GMAC/s achieved, one thread")
     ceiling = "" if roof is None else " The dashed line is the fastest that one thread of this machine multiplied."
     caption = f"Eager PyTorch, one image at a time, every full-size network.{ceiling}"

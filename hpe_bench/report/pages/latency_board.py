@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hpe_bench.cost.model_cost import one_image
 from hpe_bench.declare import Variant
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 from hpe_bench.report.kit.latency_text import LATENCY, label, named, verdict
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, latency_cell, mib_cell
@@ -266,9 +267,9 @@ def with_memory(
 ) -> Table:
     """A table of cost records with each network's weights, and with its peak of activations where one was measured."""
     peaks: dict[tuple[str, str], tuple[RunRecord, Measurement]] = {}
-    for r in sorted(records, key=lambda r: (r.provenance.started, r.id)):
+    for r in query.oldest_first(query.of(records).finished("latency")):
         i = r.identity
-        if i.kind == "latency" and i.variant_hash in variants:
+        if i.variant_hash in variants:
             m = activations_peak(r, variants[i.variant_hash].input_hw)
             if m is not None:
                 peaks[i.paper, i.variant_hash] = r, m

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, LatencyQuestion, Variant, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -106,7 +107,7 @@ def _side(loaded: LoadedPaper, name: str, found: Sequence[Row]) -> Side | None:
     own = [r for r in found if _asked(r) == wanted]
     if not own:
         return None
-    last = max(own, key=lambda r: (r.record.provenance.started, r.record.id))
+    last = max(own, key=lambda r: query.age(r.record))
     macs, hrnet = (last.count(key) for key in ("macs", "macs/hrnet_counter"))
     if macs is None or hrnet is None:
         return None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hpe_bench.declare import Paper, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -15,8 +16,6 @@ from hpe_bench.report.kit.text import exact, identifier, metric, number, plural,
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.timing.rows import EAGER, OVER_PEAK, NetworkTimes, Row, eager_of, rows, time_of_row
 from hpe_bench.timing.statistics import Ratio
-
-LESS_EAGER = f"/less_{EAGER}"  # ends the key of a difference to its accuracy
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,7 @@ class LatencyView:
 
 def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
     """A paper's finished latency records whose variant is still declared as it was, oldest first."""
-    variants = {fingerprint(v) for v in paper.variants}
-    found = [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.paper, r.status) == ("latency", paper.slug, "done")
-        and r.identity.variant_hash in variants
-    ]
-    return sorted(found, key=lambda r: (r.identity.variant, r.provenance.started, r.id))
+    return query.of(records).latencies_of(paper.slug, {fingerprint(v) for v in paper.variants})
 
 
 def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]:
@@ -169,29 +161,30 @@ def ratio_cell(found: Ratio) -> Cell:
 
 def scores_of(record: RunRecord) -> Table | None:
     """The protocol's first metric with every runtime's own predictions, if a trained network was scored again."""
-    losses = {m.scope: m for m in record.measurements if m.key.endswith(LESS_EAGER)}
-    scores = [m for m in record.measurements if m.key + LESS_EAGER in {loss.key for loss in losses.values()}]
+    losses = {m.conditions: m for m in record.measurements if m.name.against == EAGER}
+    metrics = {loss.name.metric for loss in losses.values()}
+    scores = [m for m in record.measurements if m.key in metrics]
     if not scores:
         return None
-    protocol = scores[0].scope.rpartition(", ")[0]
+    protocol = scores[0].conditions.protocol
     columns = (
         Column("Runtime"),
         Column(f"{metric(scores[0].key)}, %", numeric=True),
         Column("Less eager's, points", numeric=True),
     )
-    rows = tuple((_runtime_cell(m), _percent_cell(m), _points_cell(losses.get(m.scope))) for m in scores)
+    rows = tuple((_runtime_cell(m), _percent_cell(m), _points_cell(losses.get(m.conditions))) for m in scores)
     i = record.identity
     caption = f"What each runtime costs in accuracy: {i.variant} with trained weights under {protocol}."
     note = (
         f"Every runtime predicts the same persons itself ({scores[0].n:,} joints); the difference to eager float32 is "
         "paired over test images, with its 95 % interval."
     )
-    control = tuple(k for k, m in enumerate(scores) if m.scope not in losses)
+    control = tuple(k for k, m in enumerate(scores) if m.conditions not in losses)
     return Table(f"runtime-scores-{identifier(i.variant)}-{record.id[:6]}", caption, columns, rows, note, control)
 
 
 def _runtime_cell(m: Measurement) -> Cell:
-    runtime = m.scope.rpartition(", ")[2]
+    runtime = m.conditions.runtime
     return Cell(RUNTIMES.get(runtime, runtime))
 
 
