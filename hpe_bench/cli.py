@@ -10,7 +10,7 @@ import warnings
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Published claims about 2D human pose estimation meet measurement.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -31,6 +30,8 @@ data_app = typer.Typer(help="Data sets: list, check, fetch, export.", no_args_is
 app.add_typer(data_app, name="data")
 protocols_app = typer.Typer(help="Protocols: list, show, diff.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(protocols_app, name="protocols")
+weights_app = typer.Typer(help="Released weights: list, fetch.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(weights_app, name="weights")
 
 
 class Scale(StrEnum):
@@ -49,6 +50,13 @@ class PrecisionName(StrEnum):
 
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+class ColourOrder(StrEnum):
+    """Order of an image's colours."""
+
+    rgb = "rgb"
+    bgr = "bgr"
 
 
 class DataName(StrEnum):
@@ -124,6 +132,22 @@ RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints, we
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
 PAPERS = Path("papers")
+WEIGHTS = Path("weights")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from hpe_bench import __version__
+
+        print(f"hpe-bench {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Published claims about 2D human pose estimation meet measurement."""
 
 
 @app.command("list")
@@ -173,6 +197,13 @@ def reproduce(
     inputs: Annotated[
         str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", help="full: VARIANT=FILE of released weights, in place of training; repeatable."),
+    ] = None,
+    colours: Annotated[
+        ColourOrder | None, typer.Option("--colours", help="full: order that the weights were trained on; as declared.")
+    ] = None,
     precision: Annotated[
         PrecisionName, typer.Option("--precision", help="full: fp32, or bf16 by autocast.")
     ] = PrecisionName.fp32,
@@ -184,7 +215,8 @@ def reproduce(
 ) -> None:
     """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page.
 
-    With --scale full: train a full-size model by a recipe of the paper, or by one shortened with --budget.
+    With --scale full: train a full-size model by a recipe of the paper, or by one shortened with --budget; or judge
+    released weights with --weights.
     """
     from hpe_bench.commands import reproduce as story
     from hpe_bench.commands.full import Asked
@@ -201,6 +233,8 @@ def reproduce(
         budget=budget,
         init=init,
         input_hw=sizes[0] if sizes else None,
+        weights=tuple(weights or ()),
+        colours=None if colours is None else colours.value,
         seeds=seeds or 1,
         workers=workers or 1,
         execution=Execution(precision.value, compiled, graphed),
@@ -275,6 +309,9 @@ def profile(
             "measured again.",
         ),
     ] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Parameters and MACs alone, of any size with --inputs; nothing is timed.")
+    ] = False,
     runtime: Annotated[
         str | None, typer.Option("--runtime", help="eager,onnxruntime,...; all of the processor's by default.")
     ] = None,
@@ -305,8 +342,15 @@ def profile(
 ) -> None:
     """Cost of a paper's networks; with runtime options, or for a network of your own, latency in every runtime.
 
-    Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
+    Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if counts:
+        if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
+            raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")
+        from hpe_bench.commands.counts import print_counts
+
+        print_counts(subject, variant, _sizes(inputs), _console())
+        return
     from hpe_bench.commands import profile as profiling
     from hpe_bench.commands import reproduce as story
 
@@ -573,6 +617,31 @@ def data_export(
     _console().print(f"wrote {to}", highlight=False)
 
 
+@weights_app.command("list")
+def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all of them by default.")] = None) -> None:
+    """Released weights that papers declare, and which claims each would decide."""
+    from hpe_bench.commands import weights
+
+    weights.print_list(_console(), paper)
+
+
+@weights_app.command("fetch")
+def weights_fetch(
+    paper: PaperArg,
+    variant: Annotated[str, typer.Argument(help="The paper's variant.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = WEIGHTS,
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Address of a folder with the files, in place of their own.")
+    ] = None,
+) -> None:
+    """Download a variant's released weights and verify them; an interrupted download goes on."""
+    from hpe_bench.commands import weights
+
+    console = _console()
+    for path in weights.fetch(console, paper, variant, to, mirror):
+        console.print(str(path), highlight=False, markup=False)
+
+
 ProtocolArg = Annotated[str, typer.Argument(help="A protocol's name; see `hpe-bench protocols list`.")]
 
 
@@ -678,7 +747,14 @@ def main() -> None:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
 
 
-def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning of ours as a sentence; others as Python has them."""
     if category.__module__.startswith("hpe_bench."):
         print(f"hpe-bench: {message}", file=sys.stderr)

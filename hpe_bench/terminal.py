@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 LOG_SECONDS = 15.0
 
@@ -15,6 +16,15 @@ def minutes(seconds: float) -> str:
     """'3:07' from 187 seconds."""
     whole = max(0, round(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(" ")
+        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
+    return table
 
 
 class Board:

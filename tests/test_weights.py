@@ -58,13 +58,14 @@ def test_wrapped_and_prefixed_state_dicts_load(paper: str, tmp_path: Path) -> No
         assert_loaded(model, weights)
 
 
-def test_mmpose_s_names_of_hrnet_load() -> None:
-    weights = trained("hrnet", "pocket")
+@pytest.mark.parametrize(("slug", "head"), [("hrnet", "head"), ("lite_hrnet", "head"), ("lite_hrnet", "keypoint_head")])
+def test_mmpose_s_names_load(slug: str, head: str) -> None:
+    weights = trained(slug, "pocket")
     theirs = {
-        f"head.{name}" if name.startswith("final_layer.") else f"backbone.{name}": value
+        f"{head}.{name}" if name.startswith("final_layer.") else f"backbone.{name}": value
         for name, value in weights.items()
     }
-    model = build_model("hrnet", "pocket")
+    model = build_model(slug, "pocket")
     load_weights(model, {"state_dict": theirs})
     assert_loaded(model, weights)
 

@@ -29,6 +29,8 @@ class Asked:
     budget: int | None = None
     init: str | None = None
     input_hw: tuple[int, int] | None = None
+    weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
+    colours: str | None = None  # of the images that the weights were trained on; as declared if None
     seeds: int = 1
     workers: int = 1  # trainings at a time, each of which has the whole machine
     execution: Execution = PLAIN

@@ -16,8 +16,8 @@ from rich.markup import escape
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
-from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.cost.onnx_input import input_sizes
@@ -26,14 +26,13 @@ from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
-from hpe_bench.protocols import named as protocol_named
 from hpe_bench.records.schema import RunRecord, RuntimeScope
 from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
 from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
 from hpe_bench.run.latency import OWN, Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.rows import OVER_PEAK, Row, eager_of, rows, time_of_row
 from hpe_bench.timing.runtimes import ALL, ON_CPU, Runtime, named

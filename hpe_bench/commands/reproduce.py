@@ -14,6 +14,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
 from hpe_bench.commands import full
+from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
 from hpe_bench.cost.count_cache import count_variant
 from hpe_bench.cost.dispatched import count_on_meta
@@ -41,12 +42,16 @@ def reproduce(
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
     runs = plan.study_runs([loaded.paper.headline], pocket, seeds) if pocket else []
-    large = full.planned(slug, asked) if "full" in scales else []
+    if asked.weights and "full" not in scales:
+        raise ValueError("--weights are full-size networks' own: add --scale full")
+    large = full.planned(slug, asked) if "full" in scales and not asked.weights else []
     if large:
         full.announce(loaded, large, asked, console)
     for group in (runs, large):
         prepare(group, settings, console)  # first: what is wrong with the data is said before anything is measured
     outcome = Outcome()
+    if asked.weights:
+        outcome.made += releases.evaluate(loaded, asked.weights, asked.data, asked.colours, settings, console)
     if "cost" in scales:
         outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
     outcome = outcome.merge(train(runs, settings, console))
@@ -69,7 +74,8 @@ def ablate(
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
     """Costs of one paper's variants, as records and as a table."""
-    from hpe_bench.commands.show import print_costs, print_kinds
+    from hpe_bench.commands.counts import print_kinds
+    from hpe_bench.commands.show import print_costs
 
     loaded = catalog.load(slug)
     runs = costs_of(loaded)

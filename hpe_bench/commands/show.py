@@ -7,27 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
-from hpe_bench.cost.model_cost import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit.text import span
+from hpe_bench.terminal import plain_table
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
-
-
-def plain_table(*columns: str) -> Table:
-    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(" ")
-        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
-    return table
-
 
 # ---------------------------------------------------------------------------------------------------- papers
 
@@ -70,6 +59,11 @@ def print_paper(console: Console, slug: str) -> None:
     for s in paper.studies:
         table.add_row(s.name, str(len(s.arms)), str(s.seeds), f"{s.arms[0].recipe.samples:,}", escape(s.question))
     console.print(table)
+    if loaded.checkpoints:
+        from hpe_bench.commands.weights import print_list as print_weights
+
+        console.print("")
+        print_weights(console, slug)
     console.print(f"\n{len(loaded.claims)} claims; folder {loaded.folder.name}/", highlight=False)
 
 
@@ -100,17 +94,13 @@ def measured(v: verdicts.Verdict) -> str:
 
 
 def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
-    """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
+    """Cost records as a table: MACs under every convention, latency beside them (F20)."""
     wanted, there = set(ids), store.load_all(results)
     found, times = [r for r in there if r.id in wanted], NetworkTimes(there)
     timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in found}
     threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
-        "model",
-        " params M",
-        " GMAC",
-        " HRNet counter",
-        " activations M",
+        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),
         *(f" ms, {n} thr." for n in threads),
     )
     for record in found:
@@ -119,6 +109,7 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
             amount(record.get("params"), 1e6, 3),
             amount(record.get("macs"), 1e9, 3),
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
+            amount(record.get("macs/fvcore_default"), 1e9, 3),
             amount(record.get("activations"), 1e6, 2),
             *(milliseconds(timed[record.id].get(n)) for n in threads),
         ]
@@ -126,8 +117,8 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
-        "transposed convolutions at output resolution. Latency: median of eager PyTorch with its 95 % interval; !: it "
-        "did not settle; *: of an older record, timed in process.",
+        "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
+        "median of eager PyTorch with its 95 % interval; !: it did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
 
@@ -144,15 +135,6 @@ def milliseconds(time: NetworkTime | None) -> str:
         return ""
     mark = ("" if time.settled else " !") + ("" if time.row is not None else " *")
     return f"{time.median_ms:,.1f} {escape(span(time.interval_ms, 1))}{mark}"
-
-
-def print_kinds(console: Console, name: str, cost: Cost) -> None:
-    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
-    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
-    for k in cost.kinds:
-        share = f"{100 * k.macs / cost.macs:.1f}"
-        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
-    console.print(table)
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:

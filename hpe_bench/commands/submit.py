@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpe_bench.commands.show import plain_table
+from hpe_bench.catalog import find_protocol
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.prediction_files import Origin, PredictionFile
@@ -18,7 +18,6 @@ from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, overlays
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.onnx_model import read_convention
-from hpe_bench.protocols import named
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.query import Records
@@ -31,7 +30,7 @@ from hpe_bench.run import submission, truths
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.run.truths import Truth
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +62,7 @@ def predict(
 
     The file is COCO results where it ends in .json, else our .npz. Whatever would be overwritten is refused at once.
     """
-    protocol = named(protocol_name)
+    protocol = find_protocol(protocol_name)
     if to.suffix not in predicting.WRITERS:
         raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
     inputs = [path for path in (model.weights, model.onnx, *(own or ())) if path is not None and path.is_file()]
@@ -102,7 +101,7 @@ def score(
     """A file of predictions under a protocol: table, record, page."""
     started = datetime.now(UTC)
     name = checked_name(name or path.stem)
-    truth = truth_of(named(protocol_name), truth_file, settings, console)
+    truth = truth_of(find_protocol(protocol_name), truth_file, settings, console)
     file = prediction_files.read(path, truth.persons, origin)
     rival = None if against is None else (against, prediction_files.read(against, truth.persons, origin))
     conclude(name, path, truth, file, rival, settings, reports, console, started)
@@ -119,7 +118,7 @@ def evaluate(
 ) -> None:
     """Predict and score in one: the predictions go to `runs/predictions`."""
     started = datetime.now(UTC)
-    protocol = named(protocol_name)
+    protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
     name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
     task = prepared(protocol, settings, console)

@@ -13,14 +13,21 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from hpe_bench.codehash import code_digest
-from hpe_bench.cost import counts, dispatched, einsum, free_operators, model_cost
+from hpe_bench.cost import counts, dispatched, einsum, free_operators, model_cost, torchstat
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.files import write_atomically
 
 COST = TypeAdapter(Cost)
-COUNTERS = (counts.count, dispatched.count_dispatched, einsum.contraction, free_operators.is_free, model_cost.by_kind)
+COUNTERS = (
+    counts.count,
+    dispatched.count_dispatched,
+    einsum.contraction,
+    free_operators.is_free,
+    model_cost.by_kind,
+    torchstat.operations,
+)
 
 
 def count_variant(variant: Variant) -> Cost:

@@ -1,8 +1,8 @@
 """The count: fvcore's analysis of a traced network, with a set of handlers for each convention (see docs/costs.md).
 
 fvcore is what the field's tables are made with. It traces a network and hands every operator to a handler; which
-handlers it is given decides what is counted. One trace serves all conventions here. It needs real weights: nothing can be
-traced on the meta device. What torch really dispatches (`dispatched.py`) is counted as well, and the two must agree.
+handlers it is given decides what is counted. One trace serves all conventions here. It needs real weights: nothing can
+be traced on the meta device. What torch really dispatches (`dispatched.py`) is counted as well, and the two must agree.
 """
 
 from __future__ import annotations
@@ -48,13 +48,23 @@ def count(model: nn.Module, input_hw: tuple[int, int], dispatched: Cost | None =
     that it does not know and that torch takes apart, that count stands in its place. Errors of the network itself are
     passed on.
     """
-    dispatched = count_dispatched(model, input_hw) if dispatched is None else dispatched
     traced = _traced(model, input_hw)
+    if dispatched is None:
+        try:
+            dispatched = count_dispatched(model, input_hw)
+        except Exception:  # it is somebody's code, which may not bear being watched
+            if traced is None:
+                raise
+            return traced
     return dispatched if traced is None else reconciled(traced, dispatched)
 
 
 def reconciled(traced: Cost, dispatched: Cost) -> Cost:
-    """fvcore's count, unless only the other one is whole; of two lower bounds the higher. Says where they differ."""
+    """fvcore's count, unless only the other one is whole; of two lower bounds the higher. Says where they differ.
+
+    What torchstat makes of the modules comes from the other one in any case.
+    """
+    traced = replace(traced, torchstat=dispatched.torchstat)
     if traced.uncounted:
         better = not dispatched.uncounted or dispatched.macs > traced.macs
         return replace(dispatched, macs_fvcore_default=traced.macs_fvcore_default) if better else traced

@@ -7,7 +7,7 @@ that one sees composed operators, this one what they come down to.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpe_bench.cost.free_operators import is_free
 from hpe_bench.cost.model_cost import Cost, Layer, by_kind, convolution_kind, module_rows, sizes
+from hpe_bench.cost.torchstat import operations
 
 ATTENTION = "attention"
 RECURRENT = "recurrent layer"
@@ -44,6 +45,7 @@ def count_dispatched(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
         activations=total["activations"],
         modules=tuple(module_rows(model, watch.by_module)),
         kinds=by_kind(watch.layers),
+        torchstat=sum(watch.torchstat.values()),
         uncounted=tuple(sorted(watch.unknown)),
     )
 
@@ -87,6 +89,7 @@ class _Watch(TorchDispatchMode):
         self.by_module: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.layers: list[Layer] = []
         self.unknown: set[str] = set()
+        self.torchstat: dict[str, int] = {}  # by module without children, of its last call
         self._running = [""]
 
     @contextmanager
@@ -106,7 +109,14 @@ class _Watch(TorchDispatchMode):
         self._running.append(name)
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._running.pop()
+        name = self._running.pop()
+        if not any(True for _ in module.children()):
+            self.torchstat[name] = operations(module, inputs, output)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would otherwise load its compiler, which takes longer than counting."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
@@ -153,7 +163,7 @@ def attention_layer(query: tuple[int, ...], key: tuple[int, ...], value: tuple[i
     return Layer(ATTENTION, macs, macs, scores + mixed)
 
 
-def recurrent_layer(steps: int, weights: list[tuple[int, ...]]) -> Layer:
+def recurrent_layer(steps: int, weights: Sequence[tuple[int, ...]]) -> Layer:
     """An LSTM, GRU or plain recurrent layer: every weight matrix once a step of every sequence."""
     macs = steps * sum(prod(w) for w in weights)
     return Layer(RECURRENT, macs, macs, steps * sum(w[0] for w in weights))

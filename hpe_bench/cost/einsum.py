@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from math import prod
 
 Shape = tuple[int, ...]
-Operand = dict[str, int]  # sizes by index
+Operand = dict[str, int]  # sizes by index, those of 1 left out: they are never summed, and stretch to any other
 
 
 def contraction(equation: str, shapes: Sequence[Shape], path: Sequence[int] | None = None) -> tuple[int, int]:
     """Multiply-adds, and elements written on the way.
 
     `path` lists pairs of positions to contract, the result going to the end, as torch and NumPy do; without one
-    operands are taken from the left. An index that only one operand has is summed before it is multiplied. A single
-    operand is rearranged or summed, which costs nothing.
+    operands are taken from the left. An index that only one operand has is summed before it is multiplied. What sums
+    nothing, such as an outer product or one operand that is rearranged, works element by element and costs nothing.
     """
     operands, result = _read(equation, shapes)
     macs = written = 0
@@ -22,10 +22,11 @@ def contraction(equation: str, shapes: Sequence[Shape], path: Sequence[int] | No
         left, right = operands[first], operands[second]
         operands = [o for k, o in enumerate(operands) if k not in (first, second)]
         later = {*result, *(index for o in operands for index in o)}
-        kept = {i: n for i, n in _joined(left, right).items() if i in later or (i in left and i in right)}
-        given = {i: n for i, n in kept.items() if i in later}
-        macs += prod(kept.values())
-        written += prod(given.values())
+        given = {i: n for i, n in {**left, **right}.items() if i in later}
+        summed = [n for i, n in left.items() if i in right and i not in later]
+        if summed:
+            macs += prod(given.values()) * prod(summed)
+            written += prod(given.values())
         if path is None:
             operands.insert(0, given)
         else:
@@ -39,21 +40,13 @@ def _pairs(path: Sequence[int] | None, operands: int) -> list[tuple[int, int]]:
     return [(0, 1)] * (operands - 1)
 
 
-def _joined(left: Operand, right: Operand) -> Operand:
-    """Sizes of all indices of two operands; one of size 1 stretches."""
-    return {i: max(left.get(i, 1), right.get(i, 1)) for i in {**left, **right}}
-
-
 def _read(equation: str, shapes: Sequence[Shape]) -> tuple[list[Operand], str]:
     """Operands as sizes by index, and the indices of the result; what an ellipsis stands for gets numbered names."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = [_expanded(term, len(shape)) for term, shape in zip(left.split(","), shapes, strict=True)]
     operands: list[Operand] = []
     for term, shape in zip(terms, shapes, strict=True):
-        sizes: Operand = {}
-        for index, size in zip(term, shape, strict=True):
-            sizes[index] = max(size, sizes.get(index, 1))
-        operands.append(sizes)
+        operands.append({index: size for index, size in zip(term, shape, strict=True) if size > 1})
     widest = max(terms, key=lambda t: sum(ord(c) < 32 for c in t))
     dots = "".join(c for c in widest if ord(c) < 32)
     if arrow:

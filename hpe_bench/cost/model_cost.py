@@ -39,7 +39,8 @@ class Cost:
 
     `macs` are true multiply-adds (a transposed convolution: weights x input positions); `macs_hrnet_counter` counts
     weights x output positions for every convolution, as `get_model_summary` of the HRNet code does before it divides
-    by 2^30; `macs_fvcore_default` is what fvcore prints by itself, None where it was not asked or cannot say.
+    by 2^30; `macs_fvcore_default` is what fvcore prints by itself, None where it was not asked or cannot say;
+    `torchstat` is what that counter makes of the modules (`cost/torchstat.py`), None for a file, which has none.
     `activations` are the elements that counted layers write (pycls' measure); `weight_bytes` is the size of all
     parameters and buffers.
 
@@ -56,6 +57,7 @@ class Cost:
     modules: tuple[ModuleCost, ...]
     kinds: tuple[KindCost, ...]  # dearest first
     macs_fvcore_default: int | None = None
+    torchstat: int | None = None
     uncounted: tuple[str, ...] = ()
     disagreement: str = ""
 

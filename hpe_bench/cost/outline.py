@@ -148,6 +148,11 @@ class _Watch(TorchDispatchMode):
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.given[self.running.pop()] = len(list(_tensors(output)))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would otherwise load its compiler, which takes longer than counting."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))
         came, went = list(_tensors((args, kwargs))), list(_tensors(given))

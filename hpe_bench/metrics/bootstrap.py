@@ -149,6 +149,13 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def next_value_interval(values: Sequence[float]) -> Interval:
+    """Where a further value would lie with a probability of 95 %, by Student's t; needs two."""
+    low, high = mean_interval(values)
+    half = (high - low) / 2 * np.sqrt(len(values) + 1)  # s * sqrt(1 + 1/n) in place of s / sqrt(n)
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
 def rate(hits: ArrayLike, counts: ArrayLike) -> float:
     """100 * sum(hits) / sum(counts)."""
     return 100.0 * float(np.sum(hits)) / float(np.sum(counts))

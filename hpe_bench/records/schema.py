@@ -139,6 +139,19 @@ class Submission(Strict):
     truth: str  # in words: the protocol's own data, or an annotation file with its hash; with the number of persons
 
 
+class Release(Strict):
+    """Weights that somebody released, as they were loaded: the file, and which declared checkpoint it is.
+
+    `checkpoint` and `trained_by` are empty where the file's SHA-256 is none of the declared ones: unverified weights.
+    """
+
+    file: str
+    sha256: str  # of the file; a record's `weights_sha256` is that of the tensors
+    checkpoint: str = ""
+    trained_by: str = ""
+    colours: Literal["rgb", "bgr"] = "rgb"  # what the network was given
+
+
 RuntimeScope = Literal["network", "flip", "processed", "end-to-end"]
 
 
@@ -278,6 +291,7 @@ class RunRecord(Strict):
     predictions_sha256: str = ""
     weights_sha256: str = ""
     submission: Submission | None = None
+    release: Release | None = None  # where nothing was trained here
 
     @model_validator(mode="after")
     def explained(self) -> RunRecord:

@@ -8,16 +8,24 @@ from torch import nn
 
 from hpe_bench.cost import counts
 from hpe_bench.cost.count_cache import cached_count
-from hpe_bench.cost.model_cost import Cost, one_image
+from hpe_bench.cost.model_cost import Cost, one_image, sizes
+from hpe_bench.errors import sentence
 from hpe_bench.records.schema import Absent, Measurement
 from hpe_bench.timing.sources import OfVariant, Source
 
 
 def count_of(source: Source | None, module: nn.Module, input_hw: tuple[int, int]) -> Cost:
-    """The cost of a network that is built already; a paper's is counted once, until its code changes."""
+    """The cost of a network that is built already; a paper's is counted once, until its code changes.
+
+    Of somebody's own network that nothing can count the sizes are left.
+    """
     if isinstance(source, OfVariant):
         return cached_count(source.variant.builder, source.joints, input_hw, module)
-    return counts.count(module, input_hw)
+    try:
+        return counts.count(module, input_hw)
+    except Exception as error:  # it is somebody's code and may raise anything
+        params, weight_bytes = sizes(module)
+        return Cost(input_hw, params, weight_bytes, 0, 0, 0, (), (), uncounted=(f"all of it ({sentence(error)})",))
 
 
 def cost_measurements(cost: Cost) -> Iterator[Measurement]:
@@ -29,6 +37,8 @@ def cost_measurements(cost: Cost) -> Iterator[Measurement]:
         found += [("macs", cost.macs, "MAC"), ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC")]
     if cost.macs_fvcore_default is not None:
         found.append(("macs/fvcore_default", cost.macs_fvcore_default, "flop"))
+    if cost.torchstat is not None:
+        found.append(("macs/torchstat", cost.torchstat, "operation"))
     found += [("activations", cost.activations, "count"), ("weight_bytes", cost.weight_bytes, "byte")]
     for key, value, unit in found:
         yield Measurement(key=key, value=float(value), unit=unit, scope=one_image(cost.input_hw), n=1)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hpe_bench.declare import Claim, Paper
 from hpe_bench.records import query
-from hpe_bench.verdicts.accuracy import judge_relation, judge_value
+from hpe_bench.verdicts.accuracy import judge_relation
 from hpe_bench.verdicts.convergence import judge_convergence
 from hpe_bench.verdicts.costs import judge_cost
 from hpe_bench.verdicts.evidence import Records
+from hpe_bench.verdicts.scores import judge_score
 from hpe_bench.verdicts.verdict import Verdict
 
 COSTS = ("params", "macs", "latency")
 
 
-def judge(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
-    """Every verdict on one claim, at least one. `records` holds those of the paper and of its baselines."""
+def judge(claim: Claim, paper: Paper, records: Records, elsewhere: Collection[str] = ()) -> list[Verdict]:
+    """Every verdict on one claim, at least one. `records` holds those of the paper and of its baselines.
+
+    `elsewhere` names the recipes that other claims of the paper are about, and this one is not.
+    """
     if claim.status == "unknown" or (claim.value is None and claim.kind != "direction"):
         return [_nothing_printed(claim)]
     if claim.metric in COSTS:
@@ -24,14 +28,15 @@ def judge(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     if claim.metric == "convergence":
         return judge_convergence(claim, paper, records)
     if claim.kind == "value":
-        return judge_value(claim, paper, records)
+        return judge_score(claim, paper, records, elsewhere)
     return judge_relation(claim, paper, records)
 
 
 def judge_all(claims: Iterable[Claim], paper: Paper, records: Records) -> list[Verdict]:
     """The verdicts on all claims of a paper, in the order of the claims."""
-    asked = query.of(records)
-    return [v for claim in claims for v in judge(claim, paper, asked)]
+    claims, asked = list(claims), query.of(records)
+    recipes = {claim.recipe for claim in claims if claim.recipe}
+    return [v for claim in claims for v in judge(claim, paper, asked, recipes)]
 
 
 def _nothing_printed(claim: Claim) -> Verdict:

@@ -26,6 +26,7 @@ from hpe_bench.verdicts.evidence import Records
 
 HOW: tuple[How, ...] = ("to its digits", "within 1 %", "by none", "not counted")
 HEADINGS = ("published", "true GMAC", "latency")
+FVCORE = "macs/fvcore_default"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def build(papers: Sequence[LoadedPaper], records: Records) -> CostsPage | None:
 
 
 def _table(rows: Sequence[Figured]) -> Table:
+    with_default = any(_count(r, FVCORE) is not None for r in rows)  # older records lack it
     columns = (
         Column("Figure"),
         Column("Input, px"),
@@ -116,6 +118,7 @@ def _table(rows: Sequence[Figured]) -> Table:
         Column("Under it", numeric=True),
         Column("Off, %", numeric=True),
         Column("True GMAC", numeric=True),
+        *([Column("fvcore's default, GFLOP", numeric=True)] if with_default else []),
         Column("Source"),
     )
     ordered = sorted(rows, key=lambda r: (HOW.index(r.found.how), r.loaded.paper.slug))
@@ -127,15 +130,20 @@ def _table(rows: Sequence[Figured]) -> Table:
         "published-costs",
         f"Published costs of networks, {plural(len(rows), 'figure')}, and the counters that give them.",
         columns,
-        tuple(_row(r) for r in ordered),
+        tuple(_row(r, with_default) for r in ordered),
         note,
     )
 
 
-def _row(r: Figured) -> tuple[Cell, ...]:
+def _count(r: Figured, key: str) -> Measurement | None:
+    """A count of the network that a figure is about; relations are about two."""
+    found = r.found
+    return None if found.subject is None or found.claim.kind != "value" else found.subject.get(key)
+
+
+def _row(r: Figured, with_default: bool) -> tuple[Cell, ...]:
     claim, found = r.found.claim, r.found
     named = "not named" if claim.convention in ("", "unknown") else COUNTERS[claim.convention].label
-    true = None if found.subject is None or claim.kind != "value" else found.subject.get("macs")
     return (
         Cell(r.loaded.paper.slug, href=f"../{r.loaded.paper.slug}/index.html", note=claim.statement),
         Cell(_input(r) or EMPTY),
@@ -146,7 +154,8 @@ def _row(r: Figured) -> tuple[Cell, ...]:
         Cell(EMPTY)
         if found.value is None
         else Cell(signed(found.off_percent, 2), repr(found.off_percent), found.off_percent),
-        amount(true, 1e9, 2),
+        amount(_count(r, "macs"), 1e9, 2),
+        *([amount(_count(r, FVCORE), 1e9, 2)] if with_default else []),
         Cell(claim.source, note=ORIGIN[claim.status]),
     )
 
@@ -192,6 +201,12 @@ def _summary(rows: Sequence[Figured]) -> list[str]:
             f"Of the {len(true)} explained figures, {plain} {'is' if plain == 1 else 'are'} what they all seem to be: "
             "billions of multiply-adds. The others divide by 2³⁰ (7.4 % less), charge transposed convolutions by their "
             "output (four times too much at stride 2), or count the addition apart (2×)."
+        )
+    if any(_count(r, FVCORE) is not None for r in rows):
+        by_default = sum(any(c.convention == "fvcore_default" for c in r.found.counters) for r in true)
+        told.append(
+            "fvcore by itself, and with it mmpose since version 1, also counts normalisation, resizing and pooling: "
+            f"that explains {by_default or 'none'} of the figures."
         )
     return told
 
