@@ -400,6 +400,7 @@ JointsOpt = Annotated[
     str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
 ]
 OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are there; never an input.")]
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
 ]
@@ -409,7 +410,7 @@ AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions 
 @app.command()
 def predict(
     protocol: ProtocolOpt,
-    to: Annotated[Path, typer.Option("--to", help="File of predictions to write, .npz.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
     root: RootOpt = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
     boxes: Annotated[
@@ -427,11 +428,15 @@ def predict(
     joints: JointsOpt = None,
     output: OutputOpt = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for the images with the poses drawn.")] = None,
+    force: ForceOpt = False,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
+    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes.
+
+    Boxes are in stored pixels: an image's EXIF orientation is not applied, but said.
+    """
     from hpe_bench.commands import submit
 
     if (images is None) != (boxes is None):
@@ -440,7 +445,7 @@ def predict(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console())
+    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
 @app.command()
@@ -512,12 +517,13 @@ def export(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
+    force: ForceOpt = False,
 ) -> None:
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
     from hpe_bench.commands import export as export_command
 
     wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
-    export_command.export(wish, to.value, output, _console())
+    export_command.export(wish, to.value, output, _console(), force)
 
 
 @app.command()
@@ -590,13 +596,17 @@ def data_fetch(
     sha256: Annotated[
         list[str] | None, typer.Option("--sha256", help="FILE=HASH of an archive that you trust; repeatable.")
     ] = None,
+    record_hash: Annotated[
+        bool, typer.Option("--record-hash", help="Take what arrives, and hold later downloads to its hash.")
+    ] = False,
 ) -> None:
     """Download a data set from its authors, verify and unpack it; an interrupted download goes on."""
     from hpe_bench.data import fetch
 
     pairs = dict(text.partition("=")[::2] for text in sha256 or ())
     console = _console()
-    console.print(f"{fetch.fetch(console, name.value, to, mirror, pairs)} is there", highlight=False, markup=False)
+    folder = fetch.fetch(console, name.value, to, mirror, pairs, record_hash)
+    console.print(f"{folder} is there", highlight=False, markup=False)
 
 
 @data_app.command("export")
@@ -673,9 +683,9 @@ def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from hpe_bench.terminal import PlainConsole
 
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return PlainConsole(width=None if sys.stdout.isatty() else 160)
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:
@@ -765,5 +775,7 @@ def _warn(
 def _say(message: str, code: int) -> None:
     if os.environ.get("HPE_BENCH_DEBUG"):
         traceback.print_exc()
-    print(f"hpe-bench: {message}", file=sys.stderr)
+    from hpe_bench.data.names import printable
+
+    print(f"hpe-bench: {printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -143,7 +143,7 @@ def _quick(runs: Sequence[LatencyRun], asked: Asked, console: Console) -> bool:
     plan = _plan(QUICK_SECONDS, QUICK_SHARE_S, 1, asked.limit_s)
     with Board(console, "a quick look at " + ", ".join(run.subject.label for run in runs), 1) as board:
         made = latency.measure(
-            short, plan, board.set_done, counted=partial(print_counts, console), peak=False, persons=1
+            short, plan, board.set_done, counted=partial(print_sizes, console), peak=False, persons=1
         )
     for record in made:
         print_latencies(console, [record], kept=False)
@@ -327,7 +327,7 @@ def measured(runs: list[LatencyRun], plan: Plan, settings: Settings, console: Co
                 plan,
                 board.set_done,
                 done=lambda record: keep(record, settings, outcome),
-                counted=partial(print_counts, console),
+                counted=partial(print_sizes, console),
                 kept=Kept(settings.runs / "timing"),
             )
         found |= {record.id: record for record in made}
@@ -337,7 +337,7 @@ def measured(runs: list[LatencyRun], plan: Plan, settings: Settings, console: Co
 # ---------------------------------------------------------------------------------------------------- the table
 
 
-def print_counts(console: Console, network: TimedNetwork, cost: Cost) -> None:
+def print_sizes(console: Console, network: TimedNetwork, cost: Cost) -> None:
     """Parameters and multiply-adds, which are known before anything is timed."""
     at_least = "at least " if cost.is_lower_bound else ""
     console.print(

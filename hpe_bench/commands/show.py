@@ -118,7 +118,7 @@ def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
         "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
-        "median of eager PyTorch with its 95 % interval; !: it did not settle; *: of an older record, timed in process.",
+        "median of eager PyTorch, 95 % interval; !: it did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
 

@@ -46,11 +46,11 @@ def read(path: Path) -> dict[Any, Any]:
     try:
         head = head_of(path)
         content = _opener(path, head)(path)
-    except ValueError:
-        raise
     except MemoryError:
         raise ValueError(f"{path}: asks for more memory than is free; download it again") from None
     except Exception as error:  # what readers raise over damaged bytes has no common base
+        if type(error) is ValueError and str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: not a readable file of weights ({_first_line(error)}); download it again") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict; save `model.state_dict()`")
@@ -141,9 +141,10 @@ def _read_pickle(path: Path, pickled: Callable[[], bytes] | None = None) -> Any:
     if refused is not None:
         raise ValueError(f"{path}: refused, because it holds more than tensors: {_what(refused)}; {PLAIN}")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+        # Through an open file, as torch.load would judge a path by its suffix.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"Unsupported operand (\d+)", str(error)):
             reason = f"a pickle of a later protocol (operation {found[1]})"

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar

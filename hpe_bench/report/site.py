@@ -9,8 +9,6 @@ latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -25,6 +23,7 @@ from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
+from hpe_bench.data import csv_files
 from hpe_bench.declare import Protocol
 from hpe_bench.files import write_atomically
 from hpe_bench.records import store
@@ -238,16 +237,14 @@ def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
 
 def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
     """Verdicts at full precision, one a row."""
-    buffer = io.StringIO()
     names = [f.name for f in fields(Verdict)]
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
+    rows: list[list[object]] = [list(names)]
     for v in verdicts:
         row = asdict(v)
         row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
         row["records"] = " ".join(v.records)
-        writer.writerow(row)
-    return buffer.getvalue()
+        rows.append([row[name] for name in names])
+    return csv_files.text(rows)
 
 
 def records_json(found: Iterable[RunRecord]) -> str:

@@ -152,7 +152,7 @@ class Kept:
             record = store.load(path) if path.exists() else None
         except store.RecordError:
             return None
-        here = provenance.collect(datetime.now(UTC), "cpu", 1)
+        here = provenance.collect(datetime.now(UTC), _device_of(run.conditions), 1)
         same = record is not None and (record.identity.code, record.provenance.packages) == (
             run.subject.code,
             here.packages,
@@ -538,8 +538,9 @@ class _Bench:
         """What there is so far."""
         run, trained = self.run, self.run.subject.trained
         threads = max(c.threads for c in run.conditions)
-        made = provenance.collect(self.started, "cpu", threads)
-        if any(t.status == "done" and isinstance(named([t.runtime])[0], Cuda) for t in self.timings):
+        where = _device_of(run.conditions)
+        made = provenance.collect(self.started, where, threads)
+        if where == "cpu" and any(t.status == "done" and isinstance(named([t.runtime])[0], Cuda) for t in self.timings):
             made = made.model_copy(update={"device": f"{made.device} with {provenance.device_name('cuda')}"})
         order = {(c.input_hw, c.batch, c.threads, c.runtime): k for k, c in enumerate(run.conditions)}
         rows = sorted(self.timings, key=lambda t: order[t.input_hw, t.batch, t.threads, t.runtime])
@@ -572,6 +573,12 @@ class _Bench:
                 interval = (found.low, found.high)
                 key = f"{scored.key}/less_{Eager.name}"
                 yield Measurement(key=key, value=found.value, unit="points", scope=scope, n=scored.n, interval=interval)
+
+
+def _device_of(conditions: Sequence[Conditions]) -> str:
+    """The GPU where every row was timed on it, else the processor, which takes part in every one of them."""
+    on_gpu = all(isinstance(runtime, Cuda) for runtime in named([c.runtime for c in conditions]))
+    return "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
 
 
 def _row(runtime: Runtime, c: Conditions, scope: RuntimeScope, **more: Any) -> Timing:

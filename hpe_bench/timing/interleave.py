@@ -129,6 +129,7 @@ class Plan:
     turn_limit_s: float = 180.0
     builders: int = 1  # subjects that are prepared at a time
     share_s: float = 20.0
+    steady_seconds: float = STEADY_SECONDS  # of work for a reading of the energy; 0 reads none
 
     def share_of(self, subject: Subject) -> float:
         """Seconds for each part of a subject: its own share, and the calls it cannot do without if they are long."""
@@ -336,11 +337,13 @@ class _Worker:
 
     def measure_energy(self) -> None:
         """Joules a call of every part that was timed, the idle machine's share included; where there is a meter."""
+        if not self.plan.steady_seconds:
+            return
         meter = self.subject.meter()
         for part, times in self.measured.parts.items():
             if isinstance(meter, Meter) and isinstance(times, Times) and self.process is not None:
                 before = meter.joules()
-                calls = self._quietly("steady", part, STEADY_SECONDS)
+                calls = self._quietly("steady", part, self.plan.steady_seconds)
                 if calls:
                     self.measured.joules[part] = (meter.joules() - before) / calls
 

@@ -5,13 +5,12 @@ Every column of numbers says its unit; every cell that is rounded carries full p
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from hpe_bench.data import csv_files
 from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
@@ -76,15 +75,13 @@ class Table:
 
     def csv(self) -> str:
         """The table as CSV, full precision where a cell has it; a cell's second line is a column of its own."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         noted = [any(row[i].note for row in self.rows) for i in range(len(self.columns))]
         names = [[c.name, f"{c.name}: note"][: 1 + noted[i]] for i, c in enumerate(self.columns)]
-        writer.writerow([name for pair in names for name in pair])
+        rows: list[list[object]] = [[name for pair in names for name in pair]]
         for row in self.rows:
-            cells = [[c.text if c.sort is None else repr(c.sort), c.note][: 1 + noted[i]] for i, c in enumerate(row)]
-            writer.writerow([text for pair in cells for text in pair])
-        return buffer.getvalue()
+            cells = [[c.text if c.sort is None else c.sort, c.note][: 1 + noted[i]] for i, c in enumerate(row)]
+            rows.append([cell for pair in cells for cell in pair])
+        return csv_files.text(rows)
 
 
 # ---------------------------------------------------------------------------------------------------- accuracy

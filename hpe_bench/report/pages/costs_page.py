@@ -10,7 +10,7 @@ from itertools import combinations
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, Variant
 from hpe_bench.records import query
-from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, amount, latency_cell, latency_note

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from hpe_bench.data import csv_files
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.timing.rows import NetworkTime
@@ -115,12 +114,7 @@ def in_runtime(time: NetworkTime | None) -> dict[str, str]:
 def as_csv(entries: Iterable[Row]) -> str:
     """A board, one entry a row; an empty cell where there is nothing."""
     rows = [e.flat() for e in entries]
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    return buffer.getvalue()
+    return csv_files.text([list(rows[0]), *(list(row.values()) for row in rows)]) if rows else ""
 
 
 def as_json(entries: Iterable[Row]) -> str:
