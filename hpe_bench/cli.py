@@ -6,11 +6,10 @@ import os
 import re
 import sys
 import traceback
-import warnings
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -742,34 +741,54 @@ def _exit(ok: bool) -> None:
 
 def main() -> None:
     """Console entry: one sentence and an exit code instead of a traceback (`HPE_BENCH_DEBUG=1` shows it)."""
-    warnings.showwarning = _warn
+    from hpe_bench.errors import notices_to, sentence
+    from hpe_bench.processes import terminated_by, unwinding_when_terminated
+
+    _print_what_can_be_printed()
     try:
-        app()
+        with unwinding_when_terminated(), notices_to(_note):
+            app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _say("interrupted; the same command goes on from what is finished", INTERRUPTED)
+            number = terminated_by(ended)
+            word, code = ("interrupted", INTERRUPTED) if number is None else ("terminated", 128 + number)
+            _say(f"{word}; the same command goes on from what is finished", code)
         raise
     except (ValueError, OSError) as error:
-        from hpe_bench.errors import sentence
-
         _say(sentence(error), 2)
     except Exception as error:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
 
 
-def _warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """A warning of ours as a sentence; others as Python has them."""
-    if category.__module__.startswith("hpe_bench."):
-        print(f"hpe-bench: {message}", file=sys.stderr)
-    else:
-        print(f"{category.__name__}: {message}", file=sys.stderr)
+PLAIN = {
+    0xA0: " ",
+    0x2009: " ",
+    0x202F: " ",
+    0x2013: "-",
+    0x2014: "-",
+    0x2212: "-",
+    0xD7: "x",
+    0xB7: "*",
+    0x2026: "...",
+}
+
+
+def _print_what_can_be_printed() -> None:
+    """Characters that a stream's encoding lacks are printed as plain ones, else as '?': printing never fails."""
+    import codecs
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return "".join(PLAIN.get(ord(c), "?") for c in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("hpe-bench-plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="hpe-bench-plain")
+
+
+def _note(text: str) -> None:
+    print(f"hpe-bench: {text}", file=sys.stderr)
 
 
 def _say(message: str, code: int) -> None:

@@ -103,9 +103,10 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
         on_persons = list(data_records(protocol, codecs, subjects, board.set_done))
     for record in (*on_grid, *on_persons):
         store.save(record, results)
+    page = site.write_ceilings(results, reports)
+    site.refresh(results, reports)
     print_ceilings(console, on_persons, protocol.metrics[0].key)
-    console.print(f"report: {site.write_ceilings(results, reports)}", highlight=False)
-    site.write_leaderboard(results, reports)
+    console.print(f"report: {page}", highlight=False)
     return True
 
 
@@ -178,7 +179,8 @@ def macs_of(run: TrainingRun) -> float:
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:
-    """Say what came out, write the pages, say where they are."""
+    """Write the pages that show a changed record, say what came out and where the pages are."""
+    pages = site.refresh(settings.results, reports, loaded.paper.slug)
     console.print(
         f"{len(outcome.made)} records made, {outcome.kept} runs were finished already, {len(outcome.failed)} failed",
         highlight=False,
@@ -188,9 +190,7 @@ def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports:
         text = f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}"
         console.print(text, highlight=False, markup=False)
     print_verdicts(console, loaded, settings.results)
-    page = site.write_paper(loaded.paper.slug, settings.results, reports)
-    site.write_leaderboard(settings.results, reports)
-    console.print(f"report: {page}", highlight=False)
+    console.print(f"report: {reports / loaded.paper.slug / 'index.html'}; {len(pages)} pages written", highlight=False)
     return not outcome.failed
 
 

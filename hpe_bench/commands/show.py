@@ -159,9 +159,8 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     slugs = list(dict.fromkeys(slugs))
     if len(slugs) < 2:
         raise ValueError("name at least two different papers to compare")
-    for slug in slugs:
-        catalog.load(slug)
     comparison = site.compare(slugs, results)
+    page = site.write_comparison(slugs, results, reports)
     for line in (*comparison.wins, *comparison.missing):
         console.print(escape(line), highlight=False)
     console.print()
@@ -171,17 +170,18 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
             table.add_row(*(escape(cell) for cell in row))
         console.print(f"[bold]{escape(section.title)}[/bold]")
         console.print(table, "")
-    console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
+    console.print(f"page: {page}", highlight=False)
 
 
 def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
     """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
     from hpe_bench.report import site  # which draws, so it is slow to import
 
-    for page in site.write_site(results[0], reports, *results[1:]):
-        console.print(str(page), highlight=False)
+    written = site.write_site(results[0], reports, *results[1:])
     if readme is not None:
         site.refresh_readme(readme, *results)
-        console.print(str(readme), highlight=False)
+        written.append(readme)
+    for page in written:
+        console.print(str(page), highlight=False)
     for paper in catalog.load_all()[1]:
         print_broken(console, paper)

@@ -81,9 +81,9 @@ def predict(
     require_free([to, *drawings], inputs, force)
     found = answered(task, network, settings, console)
     write_atomically(to, predicting.WRITERS[to.suffix](task, found, network))
+    count = 0 if draw is None else overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
     console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
     if draw is not None:
-        count = overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
         console.print(f"drew {count:,} images in {draw}", highlight=False, markup=False)
 
 
@@ -222,9 +222,10 @@ def conclude(
     page = score_page.build(record, truth, file.predictions, other, same)
     write_atomically(settings.runs / "predictions" / f"{file.sha256}.npz", submission.stored(truth, file))
     store.save(record, settings.results)
+    written = site.write_score(page, reports)
     print_score(record, other, console)
     console.print(f"record: {settings.results / record.identity.paper / record.filename}", highlight=False)
-    console.print(f"page: {site.write_score(page, reports)}", highlight=False)
+    console.print(f"page: {written}", highlight=False)
 
 
 def held_against(truth: Truth, path: Path, file: PredictionFile, against: Path, other: PredictionFile) -> Rival:

@@ -32,6 +32,7 @@ import safetensors.torch
 import torch
 
 from hpe_bench.data.file_kinds import as_text, head_of, told
+from hpe_bench.files import refuse_damaged
 
 ZIP, LEGACY_PROTOCOLS = b"PK\x03\x04", (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 UNPACKED_BEYOND = 256 << 20  # bytes that an archive may unpack to beyond its own size: torch.save compresses nothing
@@ -43,6 +44,7 @@ def read(path: Path) -> dict[Any, Any]:
     """The dictionary in a file of weights; ValueError saying what the file is, or what in it is refused."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a .safetensors, .pth or .pt file")
+    refuse_damaged(path, "make the file again")
     try:
         head = head_of(path)
         content = _opener(path, head)(path)

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from hpe_bench import files
 from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.model_cost import Cost, one_image
@@ -33,7 +33,6 @@ from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
-from hpe_bench.files import write_atomically
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.paired import paired_rates
 from hpe_bench.records import provenance, store
@@ -162,7 +161,7 @@ class Kept:
 
     def save(self, run: LatencyRun, record: RunRecord) -> None:
         """Keep what there is of a run."""
-        write_atomically(self._path(run), record.model_dump_json().encode())
+        files.write_atomically(self._path(run), record.model_dump_json().encode())
 
     def forget(self, run: LatencyRun) -> None:
         """It has become a record."""
@@ -198,10 +197,10 @@ def measure(
     for run in runs:
         by_size.setdefault(run.conditions[0].input_hw, []).append(run)
     for alike in by_size.values():  # weights and references of one size lie on the disk at a time
-        with TemporaryDirectory(prefix="hpe-bench-") as folder:
+        with files.workspace(cache_folder("work")) as folder:
             benches = []
             for i, run in enumerate(alike):
-                benches.append(_Bench(run, Path(folder) / str(i), started, kept, persons, counted))
+                benches.append(_Bench(run, folder / str(i), started, kept, persons, counted))
                 clock.say()
             for record in _measure_alike(benches, plan, clock, peak):
                 found[record.id] = record
@@ -447,10 +446,21 @@ class _Bench:
         if key not in self.files:
             path = self._export_path(input_hw, batch)
             try:
-                self.files[key] = (path if path.exists() else to_onnx(self.module, input_hw, path, batch), "")
+                self.files[key] = (self._exported(path, input_hw, batch), "")
             except Exception as error:  # an exporter may raise anything, and the reason is a row of the table
                 self.files[key] = (None, f"could not be exported: {sentence(error)}")
         return self.files[key]
+
+    def _exported(self, path: Path, input_hw: tuple[int, int], batch: int) -> Path:
+        """The file at a path, unless it is there and sound; what is damaged is said and set aside."""
+        assert self.module is not None
+        if (there := files.state(path)) != "sound":
+            if there == "damaged":
+                files.set_aside(path, "and exported again")
+            files.sweep(path.parent)
+            to_onnx(self.module, input_hw, path, batch)
+            files.seal(path)
+        return path
 
     def _export_path(self, input_hw: tuple[int, int], batch: int) -> Path:
         """In the cache for a paper's network, whose code has a digest; exports take a quarter of a minute."""

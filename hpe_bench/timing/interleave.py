@@ -33,6 +33,7 @@ import torch
 
 from hpe_bench.cost.energy import RAPL, Meter, RaplMeter
 from hpe_bench.errors import sentence
+from hpe_bench.processes import belong_to_parent
 from hpe_bench.timing.statistics import spread
 
 ROUNDS = 10  # turns that each part gets
@@ -466,7 +467,7 @@ def _context() -> Any:
 
 def _work(job: bytes, threads: int, environment: dict[str, str], wire: Connection) -> None:
     """Entry of a worker: prepare, then do as told until the other side hangs up. Never prints."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    belong_to_parent()
     os.environ.clear()  # it is that of the process we forked from
     os.environ.update(environment | dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for libraries loaded from now on
     torch.set_num_threads(threads)
