@@ -176,4 +176,4 @@ def test_the_board_is_the_same_whatever_the_order_of_records(board: Leaderboard,
     assert written.is_file()
     assert (tmp_path / "leaderboard.csv").is_file()
     assert json.loads((tmp_path / "leaderboard.json").read_text())
-    assert store.load_all(tmp_path / "results") == []
+    assert store.load_all(tmp_path / "results") == ()

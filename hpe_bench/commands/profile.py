@@ -78,13 +78,21 @@ class Asked:
 
 def profile(asked: Asked, settings: Settings, console: Console) -> bool:
     """Counts of a network, then its latency in runtimes; its record and a table. False if a row failed."""
+    if asked.quick:
+        return _quick(_asked_runs(asked, settings), asked, console)
+    return _told(profiled(asked, settings, console), console)
+
+
+def profiled(asked: Asked, settings: Settings, console: Console) -> list[RunRecord]:
+    """The records of one network's latency in runtimes."""
+    plan = _plan(SECONDS, SHARE_S, Plan.attempts, asked.limit_s)
+    return _in_timing_runs([_asked_runs(asked, settings)], asked.timing_runs, plan, settings, console)
+
+
+def _asked_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
-    runs = [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
-    if asked.quick:
-        return _quick(runs, asked, console)
-    plan = _plan(SECONDS, SHARE_S, Plan.attempts, asked.limit_s)
-    return _in_timing_runs([runs], asked.timing_runs, plan, settings, console)
+    return [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
 
 
 def profile_all(limit_s: float, settings: Settings, console: Console, timing_runs: int = 1) -> bool:
@@ -93,7 +101,7 @@ def profile_all(limit_s: float, settings: Settings, console: Console, timing_run
     timed = [p for p in papers if p.paper.timed]
     groups = [[run for p in group for run in _all_runs(p, len(group) > 1)] for group in in_turns(timed)]
     plan = _plan(ALL_SECONDS, ALL_SHARE_S, ALL_ATTEMPTS, limit_s)
-    return _in_timing_runs(groups, timing_runs, plan, settings, console)
+    return _told(_in_timing_runs(groups, timing_runs, plan, settings, console), console)
 
 
 def in_turns(papers: Sequence[LoadedPaper]) -> list[list[LoadedPaper]]:
@@ -116,14 +124,19 @@ def _plan(seconds: float, share_s: float, attempts: int, limit_s: float) -> Plan
 
 def _in_timing_runs(
     groups: Sequence[Sequence[LatencyRun]], timing_runs: int, plan: Plan, settings: Settings, console: Console
-) -> bool:
-    """Every group as often as asked for, then the tables; False if a row failed."""
+) -> list[RunRecord]:
+    """Every group as often as asked for."""
     if timing_runs < 1:
         raise ValueError(f"{timing_runs} timing runs: give at least one")
     made: list[RunRecord] = []
     for again in range(timing_runs):
         for group in groups:
             made += measured([replace(run, timing_run=again) for run in group], plan, settings, console)
+    return made
+
+
+def _told(made: Sequence[RunRecord], console: Console) -> bool:
+    """The tables of what was made; False if a row failed."""
     for pooled in _by_network(made):
         print_latencies(console, pooled)
     return all(timing.status != "failed" for record in made for timing in record.timings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,23 +19,11 @@ from hpe_bench.report.kit.text import span
 from hpe_bench.terminal import plain_table
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 
+if TYPE_CHECKING:
+    from hpe_bench.commands.answers import Compared
+
+
 # ---------------------------------------------------------------------------------------------------- papers
-
-
-def print_list(console: Console, results: Path) -> bool:
-    """One line a paper, with its verdicts so far; True if a folder is broken."""
-    papers, broken = catalog.load_all()
-    found = store.load_all(results)
-    table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in verdicts.STATUSES))
-    for loaded in papers:
-        counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
-        numbers = [len(loaded.paper.variants), len(loaded.claims), *counts.values()]
-        table.add_row(loaded.paper.slug, str(loaded.paper.year), *(str(n) for n in numbers))
-    console.print(table)
-    console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
-    for paper in broken:
-        print_broken(console, paper)
-    return bool(broken)
 
 
 def print_broken(console: Console, paper: BrokenPaper) -> None:
@@ -93,17 +82,16 @@ def measured(v: verdicts.Verdict) -> str:
     return f"{v.value:,.4g} {v.unit}{interval}"
 
 
-def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
-    """Cost records as a table: MACs under every convention, latency beside them (F20)."""
-    wanted, there = set(ids), store.load_all(results)
-    found, times = [r for r in there if r.id in wanted], NetworkTimes(there)
-    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in found}
+def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
+    """Cost records as a table: MACs under every convention, beside them what latency records say (F20)."""
+    counted, times = [r for r in found if r.identity.kind == "cost"], NetworkTimes(found)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted}
     threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
         *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),
         *(f" ms, {n} thr." for n in threads),
     )
-    for record in found:
+    for record in counted:
         i = record.identity
         numbers = [
             amount(record.get("params"), 1e6, 3),
@@ -152,6 +140,17 @@ def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> Non
     console.print(table)
 
 
+def compared(slugs: Sequence[str], results: Path) -> Compared:
+    """Papers side by side, from their records; ValueError for a paper that there is not."""
+    from hpe_bench.commands import answers
+    from hpe_bench.report import site
+
+    wanted = answers.names(slugs)
+    for slug in wanted:
+        catalog.load(slug)
+    return answers.Compared(site.compare(wanted, results))
+
+
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
     from hpe_bench.report import site  # which draws, so it is slow to import
@@ -159,7 +158,7 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     slugs = list(dict.fromkeys(slugs))
     if len(slugs) < 2:
         raise ValueError("name at least two different papers to compare")
-    comparison = site.compare(slugs, results)
+    comparison = compared(slugs, results).comparison
     page = site.write_comparison(slugs, results, reports)
     for line in (*comparison.wins, *comparison.missing):
         console.print(escape(line), highlight=False)

@@ -109,6 +109,11 @@ def counts(timing: Timing) -> bool:
     return timing.deviation <= timing.tolerance
 
 
+def images_per_second(timing: Timing) -> float:
+    """Of one timing run's row that is done, at the median."""
+    return 1e3 * timing.batch / latency_of(timing).median_ms
+
+
 def alike(a: Timing, b: Timing) -> bool:
     """Both done, under the same conditions but for the runtime."""
     conditions = [(t.status, t.scope, t.input_hw, t.batch, t.threads) for t in (a, b)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from hpe_bench.data import csv_files
+from hpe_bench.records import frame
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.timing.rows import NetworkTime
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Source = Literal["us", "the paper", "others", "submitted"]
 Interval = tuple[float, float]
@@ -111,12 +113,6 @@ def in_runtime(time: NetworkTime | None) -> dict[str, str]:
     return {} if time is None else {"data-runtime": named(time.runtime)}
 
 
-def as_csv(entries: Iterable[Row]) -> str:
-    """A board, one entry a row; an empty cell where there is nothing."""
-    rows = [e.flat() for e in entries]
-    return csv_files.text([list(rows[0]), *(list(row.values()) for row in rows)]) if rows else ""
-
-
-def as_json(entries: Iterable[Row]) -> str:
-    """A board as a list of objects; null where there is nothing."""
-    return json.dumps([e.flat() for e in entries], indent=1, ensure_ascii=False) + "\n"
+def frame_of(entries: Iterable[Row]) -> pd.DataFrame:
+    """A board as a frame, one entry a row."""
+    return frame.from_flat([e.flat() for e in entries])
