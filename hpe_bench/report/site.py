@@ -51,7 +51,7 @@ from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.report.shown import RecordFiles, stated
-from hpe_bench.timing.rows import rows
+from hpe_bench.timing import rows as latency_rows
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
 
 def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path) -> list[Path]:
     """The page of a paper's question about latency, once its network was timed."""
-    page = latency_question_page.build(loaded, sources.papers, rows(sources.records))
+    page = latency_question_page.build(loaded, sources.papers, latency_rows.rows(sources.records))
     if page is None:
         return []
     _write_tables(folder, page.tables)

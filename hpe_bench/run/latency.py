@@ -52,6 +52,7 @@ from hpe_bench.timing.subjects import MACS, NetworkSubject, PeakSubject
 from hpe_bench.training.checkpoints import weights_digest
 
 PROTOCOL = "latency-v1"
+NETWORK_SECONDS = 1.0  # that a network takes to be made ready on a quiet machine, about
 FIRST_PACE = 0.6  # of the time that a row may take, which it takes on a quiet machine
 OWN = "own"  # in the place of a paper's slug
 
@@ -191,7 +192,7 @@ def measure(
     """
     started = datetime.now(UTC)
     provenance.code_version()
-    clock = _Clock(tick, plan, [c for run in runs for c in run.conditions])
+    clock = _Clock(tick, plan, [c for run in runs for c in run.conditions], len(runs))
     found: dict[str, RunRecord] = {}
     by_size: dict[tuple[int, int], list[LatencyRun]] = {}
     for run in runs:
@@ -200,8 +201,9 @@ def measure(
         with files.workspace(cache_folder("work")) as folder:
             benches = []
             for i, run in enumerate(alike):
+                began = time.monotonic()
                 benches.append(_Bench(run, folder / str(i), started, kept, persons, counted))
-                clock.say()
+                clock.made_ready(time.monotonic() - began)
             for record in _measure_alike(benches, plan, clock, peak):
                 found[record.id] = record
                 done(record)
@@ -254,8 +256,9 @@ def _measure_group(group: list[Entry], for_peak: list[_Bench], plan: Plan, clock
         subjects.append(PeakSubject(threads))
         takers.append(partial(_take_peak, for_peak, threads))
     weight = sum(_weight(c) for _, c in group)
+    began = time.monotonic()
     measured = interleave(subjects, plan, clock.within(weight), weight * clock.pace_s)
-    clock.finished(weight)
+    clock.finished(weight, time.monotonic() - began)
     for one, take in zip(measured, takers, strict=True):
         take(one)
 
@@ -269,14 +272,16 @@ def _take_peak(benches: list[_Bench], threads: int, measured: Measured) -> None:
 class _Clock:
     """Seconds gone, and seconds left: of the present group as it says, of those to come by the pace so far.
 
-    Rows are weighed by their images' pixels, since larger ones take longer.
+    Rows are weighed by their images' pixels, since larger ones take longer. Before a group is finished, its pace is a
+    guess, longer where the networks took longer to make ready than they would on a quiet machine.
     """
 
-    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[Conditions]) -> None:
-        self.tick = tick
+    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[Conditions], networks: int) -> None:
+        self.tick, self.networks = tick, networks  # that are not ready yet
+        self.ready, self.readying_s = 0, 0.0
         self.started = time.monotonic()
         self.left = sum(map(_weight, conditions))
-        self.done = 0.0
+        self.done, self.turning_s = 0.0, 0.0
         self.first_guess_s = FIRST_PACE * (plan.share_s + PREPARE_SECONDS)
 
     @property
@@ -286,23 +291,35 @@ class _Clock:
     @property
     def pace_s(self) -> float:
         """Seconds for a weight of one, over the groups so far."""
-        return self.gone_s / self.done if self.done else self.first_guess_s
+        if self.done:
+            return self.turning_s / self.done
+        late = self.network_s / NETWORK_SECONDS
+        return self.first_guess_s * min(max(late, 1.0), 1 / FIRST_PACE)
 
-    def say(self) -> None:
-        """Tell what is gone and left between two groups."""
-        self.tick(self.gone_s, self.gone_s + self.left * self.pace_s)
+    @property
+    def network_s(self) -> float:
+        """Seconds that a network takes to be made ready."""
+        return self.readying_s / self.ready if self.ready else NETWORK_SECONDS
+
+    def made_ready(self, seconds: float) -> None:
+        """A network is ready."""
+        self.ready, self.networks, self.readying_s = self.ready + 1, self.networks - 1, self.readying_s + seconds
+        self.tick(self.gone_s, self.gone_s + self.left * self.pace_s + self.networks * self.network_s)
 
     def within(self, weight: float) -> Tick:
         """Progress of a group of this weight, which begins now."""
-        later_s = (self.left - weight) * self.pace_s
+        expected_s, readying_s = weight * self.pace_s, self.networks * self.network_s
 
         def tick(done: float, total: float) -> None:
+            late = max(1.0, total / expected_s)
+            later_s = (self.left - weight) * self.pace_s * late + readying_s
             self.tick(self.gone_s, self.gone_s + (total - done) + later_s)
 
         return tick
 
-    def finished(self, weight: float) -> None:
+    def finished(self, weight: float, seconds: float) -> None:
         self.done += weight
+        self.turning_s += seconds
         self.left -= weight
 
 

@@ -44,6 +44,7 @@ WARM_TOLERANCE = 0.05  # ... to this fraction,
 WARM_LIMIT, WARM_SECONDS = 30, 5.0  # or after this many calls or seconds
 WARM_SHARE = 0.5  # of what is left of the parts' common time, at the most for warming up
 WIDE_SPREAD = 0.15  # on an idle machine it stays below 0.05; a neighbour that wakes up makes it 0.3 and more
+PREPARE_SHARE = 0.3  # of the expected time, at a guess, goes into preparing
 PREPARE_SECONDS = 1.5  # that a subject is expected to take before it is ready, for the estimate of the time left
 STEADY_SECONDS = 10.0  # of work for a reading of the energy, whose counters advance slowly (M9)
 GOODBYE_SECONDS = 1.0  # for processes to end by themselves
@@ -154,7 +155,8 @@ def interleave(
     `expected_s` is the first estimate of what it takes; without one, what it may take at the most.
     Processes are gone when this returns or raises.
     """
-    progress = _Progress(plan.expected_s(subjects) if expected_s is None else expected_s, tick)
+    shares_s = sum(plan.share_of(s) for s in subjects)
+    progress = _Progress(plan.expected_s(subjects) if expected_s is None else expected_s, shares_s, tick)
     workers = [_Worker(subject, plan) for subject in subjects]
     try:
         _prepare(workers, plan, progress)
@@ -166,16 +168,27 @@ def interleave(
 
 
 class _Progress:
-    """Seconds gone and seconds left: of all that was expected, and once turns are taken of what they really take."""
+    """Seconds gone and seconds left: by what is done of each step so far, and what was expected of later ones."""
 
-    def __init__(self, expected_s: float, tick: Tick) -> None:
-        self.expected_s, self.tick = expected_s, tick
+    def __init__(self, expected_s: float, turns_s: float, tick: Tick) -> None:
+        self.expected_s, self.turns_s, self.tick = expected_s, turns_s, tick  # in all; turns at the most
         self.started = time.monotonic()
 
-    def say(self, left_s: float | None = None) -> None:
-        """Tell the time left, or what the expectation leaves of it."""
+    def prepared(self, done: int, of: int) -> None:
+        """Some subjects are ready; turns take the longer the slower the machine is, up to their share."""
         gone = time.monotonic() - self.started
-        self.tick(gone, gone + (max(self.expected_s - gone, 1.0) if left_s is None else left_s))
+        if done:
+            preparing_s = gone * of / done
+            late = max(1.0, preparing_s / max(PREPARE_SHARE * self.expected_s, 1e-3))
+            turns_s = min(self.turns_s, (1 - PREPARE_SHARE) * self.expected_s * late)
+            self.say(preparing_s - gone + turns_s)
+        else:
+            self.say(max(self.expected_s - gone, 1.0))
+
+    def say(self, left_s: float) -> None:
+        """Tell the time left."""
+        gone = time.monotonic() - self.started
+        self.tick(gone, gone + left_s)
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -195,16 +208,20 @@ def _prepare(workers: list[_Worker], plan: Plan, progress: _Progress) -> None:
             if worker.wire.poll() or time.monotonic() >= worker.deadline:
                 worker.ready()
                 busy.remove(worker)
-        progress.say()
+        progress.prepared(len(workers) - len(waiting) - len(busy), len(workers))
 
 
 def _take_turns(parts: list[_Part], plan: Plan, progress: _Progress) -> None:
     """Warm every part up, then time them in turns; those of wide spread again, while there is time."""
-    deadline = time.monotonic() + sum(part.share_s for part in parts)
+    started = time.monotonic()
+    deadline = started + sum(part.share_s for part in parts)
     for k, part in enumerate(parts):
         left = WARM_SHARE * (deadline - time.monotonic()) * part.share_s / sum(p.share_s for p in parts[k:])
         part.warm_up(left)
-        progress.say()
+        now = time.monotonic()
+        turns_s = sum(ROUNDS * p.plan_turns(plan.seconds) for p in parts[: k + 1])
+        foreseen_s = ((now - started) * (len(parts) - k - 1) + turns_s * len(parts)) / (k + 1)
+        progress.say(max(min(foreseen_s, deadline - now), 0.0))
     todo = [part for part in parts if not part.fault]
     for attempt in range(plan.attempts):
         if not todo:

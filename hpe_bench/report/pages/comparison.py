@@ -181,13 +181,13 @@ def _flat_accuracies(
     place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
-    key = query.headline_key(next(iter(runs[there[0].slug].values())))
+    key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
     for c in there:
         own = list(runs[c.slug].values())
         e = evidence.pooled(own, key)
         low, high = e.interval or (None, None)
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        timed = None if cost is None else latency(cost)
+        timed = times.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw)
         yield {
             **_flat_place(place),
             "paper": c.slug,
@@ -202,7 +202,7 @@ def _flat_accuracies(
             "training_samples": own[0].identity.samples_seen,
             "macs": None if cost is None or (m := cost.get("macs")) is None else m.value,
             "parameters": None if cost is None or (m := cost.get("params")) is None else m.value,
-            "latency_median_ms": None if timed is None else timed.value,
+            "latency_median_ms": None if timed is None else timed.median_ms,
             "latency_scope": "" if timed is None else timed.scope,
             "records": " ".join(r.id for r in own),
         }
