@@ -219,9 +219,10 @@ def _parts(session: Session) -> None:
     session.start("prepare", most)
     if session.setting.pocket:
         session.start("prepare-pocket", most)
+    session.start("counts", QUIET_SHARE * limit)
     session.start("checks", CHECK_SHARE * limit)
     session.start("compile", CHECK_SHARE * limit)
-    session.wait("machine", "checks", "compile", "prepare")
+    session.wait("machine", "checks", "compile", "prepare", "counts")
     session.wait("prepare-pocket", until=QUIET_SHARE * limit)
     session.start("rows", min(ROWS_SHARE * limit, most - session.elapsed))
     session.wait("rows")
