@@ -84,6 +84,8 @@ class Session:
 
     def start(self, name: str, seconds: float, part: str | None = None, **extra: Any) -> None:
         """Start a part in a process group of its own, unless it is finished or no time is left."""
+        if not self.setting.wants(name):
+            return
         if self.state(name) == "done":
             self.say(f"{name}: done by an earlier start")
             return
@@ -240,6 +242,8 @@ def _parts(session: Session) -> None:
 def _train(session: Session) -> None:
     """The full-size trainings side by side, at one budget that all can finish in the time left."""
     figures = session.figures
+    if not any(session.setting.wants(f"train-{network.paper}") for network in NETWORKS):
+        return
     speeds = figures["parts"].get("speeds", {}).get("figures", {})
     checks = figures["parts"].get("checks", {}).get("figures", {})
     if "budget" not in figures:
