@@ -21,9 +21,9 @@ from hpe_bench.run.gpu.budget import NETWORKS, budget_of
 from hpe_bench.run.gpu.setting import Setting, report_file, reported
 
 PACKING_SECONDS = 12.0  # kept free at the end
-CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.14, 0.2, 0.17  # of the limit, at most
+CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.125, 0.17, 0.125  # of the limit, at most
 TRAINING_SHARE = 0.4  # of the limit that parts before the trainings may not take
-QUIET_SHARE = 0.22  # of the limit, after which latency is measured beside whatever still runs
+QUIET_SHARE = 0.14  # of the limit, after which latency is measured beside whatever still runs
 POLL_SECONDS = 0.25
 
 
