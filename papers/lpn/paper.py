@@ -130,7 +130,7 @@ DET56 = replace(
     COCO_DET,
     name="coco-val2017-det56-lpn",
     codec=BetaSoftArgmax(),
-    note="As coco-val2017-det56, decoded as the authors' evaluation does: soft argmax of beta 160, and the quarter step.",
+    note="As coco-val2017-det56, decoded as the authors' evaluation does: a soft argmax, then the quarter step.",
 )
 MPII = replace(
     MPII_VAL,
