@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -331,9 +332,9 @@ def profile(
         bool,
         typer.Option(
             "--all",
-            help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
-            "HRNet, FasterPose) in every runtime and scope, the others eager and in engines. What was finished here is "
-            "not measured again.",
+            help="One variant a paper in every runtime at 1 thread; at all cores those that papers are timed against "
+            "(in turns) in every runtime and scope, the others eager and in engines. What was finished here is not "
+            "measured again.",
         ),
     ] = False,
     counts: Annotated[
@@ -356,6 +357,13 @@ def profile(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds a runtime may take to build, and for each turn.")
     ] = 180.0,
+    timing_runs: Annotated[
+        int,
+        typer.Option("--timing-runs", min=1, help="How often to time all of it anew, a record each; pages pool them."),
+    ] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A look in seconds: counts and one runtime; no record is kept.")
+    ] = False,
     root: RootOpt = None,
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
@@ -387,11 +395,13 @@ def profile(
         recipe=recipe,
         protocol=protocol,
         limit_s=time_limit,
+        timing_runs=timing_runs,
+        quick=quick,
     )
     if every:
-        if subject is not None or not asked.counts_only:
-            raise ValueError("--all stands alone but for --time-limit, --results and --runs")
-        _exit(profiling.profile_all(time_limit, settings, _console()))
+        if subject is not None or not replace(asked, timing_runs=1).counts_only:
+            raise ValueError("--all stands alone but for --timing-runs, --time-limit, --results and --runs")
+        _exit(profiling.profile_all(time_limit, settings, _console(), timing_runs))
     elif subject is not None and asked.counts_only:
         _exit(story.profile(subject, variant, settings, _console()))
     else:

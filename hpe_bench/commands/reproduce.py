@@ -85,14 +85,16 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
 
 
 def costed(slug: str, variant: str | None, settings: Settings, console: Console) -> list[RunRecord]:
-    """The cost records of one paper's variants and of what they are compared with, or of one variant."""
+    """The cost and latency records of one paper's variants and of what they are compared with, or of one variant."""
+    from hpe_bench.run.costs import latency_run
+
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
     if variant:
         wanted = catalog.find_variant(loaded, variant)
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     pool.run_costs(runs, settings, console)
-    ids = {run.id for run in runs}
+    ids = {i for run in runs for i in (run.id, latency_run(run).id)}
     return [r for r in store.load_all(settings.results) if r.id in ids]
 
 

@@ -15,7 +15,9 @@ from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit.text import span
 from hpe_bench.terminal import plain_table
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 
 if TYPE_CHECKING:
     from hpe_bench.commands.answers import Compared
@@ -81,12 +83,15 @@ def measured(v: verdicts.Verdict) -> str:
 
 
 def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
-    """Cost records as a table: MACs under every convention, latency beside them (F20)."""
-    scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
+    """Cost records as a table: MACs under every convention, beside them what latency records say (F20)."""
+    counted, times = [r for r in found if r.identity.kind == "cost"], NetworkTimes(found)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted}
+    threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
-        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"), *(f" ms, {s}" for s in scopes)
+        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),
+        *(f" ms, {n} thr." for n in threads),
     )
-    for record in found:
+    for record in counted:
         i = record.identity
         numbers = [
             amount(record.get("params"), 1e6, 3),
@@ -94,16 +99,30 @@ def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
             amount(record.get("macs/fvcore_default"), 1e9, 3),
             amount(record.get("activations"), 1e6, 2),
-            *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
+            *(milliseconds(timed[record.id].get(n)) for n in threads),
         ]
         table.add_row(f"{i.paper}/{i.variant}", *numbers)
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
         "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
-        "median.",
+        "median of eager PyTorch, 95 % interval; !: it did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
+
+
+def counted_hw(record: RunRecord) -> tuple[int, int] | None:
+    """The input size that a model was counted at."""
+    counted = record.get("params")
+    return None if counted is None else counted.conditions.input_hw
+
+
+def milliseconds(time: NetworkTime | None) -> str:
+    """A latency with its interval, marked if it did not settle or is an older record's."""
+    if time is None:
+        return ""
+    mark = ("" if time.settled else " !") + ("" if time.row is not None else " *")
+    return f"{time.median_ms:,.1f} {escape(span(time.interval_ms, 1))}{mark}"
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:

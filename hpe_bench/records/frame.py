@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Wanted = str | int | Iterable[str | int] | None
 """A filter: a value or several, words with `*` and `?` as in file names; None lets everything through."""
 
-RECORD = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "samples_seen")
+RECORD = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "timing_run", "samples_seen")
 NUMBER = (
     *(
         "key",
@@ -43,7 +43,7 @@ NUMBER = (
 SOURCE = ("machine", "started", "commit", "execution", "predictions_sha256", "weights_sha256", "record")
 COLUMNS = (*RECORD, *NUMBER, *SOURCE)
 WHOLE = (
-    *("seed", "samples_seen", "n", "threads", "batch", "input_height", "input_width", "heatmap_height"),
+    *("seed", "timing_run", "samples_seen", "n", "threads", "batch", "input_height", "input_width", "heatmap_height"),
     "heatmap_width",
 )
 FILTERS = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "key", "runtime", "record")
@@ -106,6 +106,7 @@ def record_fields(r: RunRecord) -> dict[str, Any]:
         "recipe": i.recipe,
         "protocol": i.protocol,
         "seed": i.seed,
+        "timing_run": i.timing_run,
         "samples_seen": i.samples_seen,
         "machine": p.device,
         "started": p.started,

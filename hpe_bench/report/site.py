@@ -3,9 +3,9 @@
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor, `reports/footguns/index.html` what
-pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all latencies as
-CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
+what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ from hpe_bench.report.pages import (
     entries,
     footguns_page,
     front_page,
+    latency_question_page,
     leaderboard,
     paper_page,
-    without_gpu_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.report.shown import RecordFiles, stated
+from hpe_bench.timing import rows as latency_rows
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         *(comparison_page_of(slugs, sources, reports) for slugs in sides),
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
-        Page(reports / "without-a-gpu" / "index.html", None, partial(_write_without_gpu, sources, reports)),
+        *_latency_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
 
@@ -243,14 +244,22 @@ def _write_costs(sources: Sources, reports: Path) -> list[Path]:
     return [_write(reports / "costs" / "index.html", text)]
 
 
-def _write_without_gpu(sources: Sources, reports: Path) -> list[Path]:
-    """The page of FasterPose's latency, once it was measured."""
-    page = without_gpu_page.build(sources.papers, sources.records)
+def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
+    """The pages of papers' questions about latency."""
+    asking = [(p, q.address) for p in sources.papers if (q := p.paper.latency_question) is not None]
+    return [
+        Page(reports / address / "index.html", None, partial(_write_latency_question, p, sources, reports / address))
+        for p, address in asking
+    ]
+
+
+def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path) -> list[Path]:
+    """The page of a paper's question about latency, once its network was timed."""
+    page = latency_question_page.build(loaded, sources.papers, latency_rows.rows(sources.records))
     if page is None:
         return []
-    folder = reports / "without-a-gpu"
     _write_tables(folder, page.tables)
-    text = render("without_gpu.html.j2", sources.digest(None), page=page, root="../")
+    text = render("latency_question.html.j2", sources.digest(None), page=page, root="../")
     return [_write(folder / "index.html", text)]
 
 
