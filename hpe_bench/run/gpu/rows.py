@@ -9,7 +9,7 @@ from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.run.gpu.budget import NETWORKS
-from hpe_bench.run.latency import Conditions, LatencyRun, Subject, measure
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, measure
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ON_CUDA
 from hpe_bench.timing.sources import OfVariant
@@ -55,7 +55,7 @@ def variants(rehearse: bool) -> list[tuple[str, Variant]]:
 
 def _run(slug: str, variant: Variant, asked: Sequence[tuple[str, int]]) -> LatencyRun:
     """A network under pairs of runtime and batch, at one thread."""
-    subject = Subject(
+    subject = TimedNetwork(
         paper=slug,
         name=variant.name,
         variant_hash=fingerprint(variant),
