@@ -17,6 +17,8 @@ from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
 
+LIST_COLUMNS = 100  # of characters that the table of papers takes
+
 
 def plain_table(*columns: str) -> Table:
     """A table without frames: it reads the same in a terminal, a log and an e-mail."""
@@ -34,12 +36,18 @@ def print_list(console: Console, results: Path) -> bool:
     """One line a paper, with its verdicts so far; True if a folder is broken."""
     papers, broken = catalog.load_all()
     found = store.load_all(results)
+    narrow = console.width < LIST_COLUMNS
     table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in verdicts.STATUSES))
     for loaded in papers:
         counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
         numbers = [len(loaded.paper.variants), len(loaded.claims), *counts.values()]
         table.add_row(loaded.paper.slug, str(loaded.paper.year), *(str(n) for n in numbers))
-    console.print(table)
+        if narrow:
+            reached = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+            console.print(f"{loaded.paper.slug} ({loaded.paper.year}): {len(loaded.claims)} claims", highlight=False)
+            console.print(f"  {reached}", highlight=False)
+    if not narrow:
+        console.print(table)
     console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
     for paper in broken:
         print_broken(console, paper)

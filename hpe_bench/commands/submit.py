@@ -217,8 +217,14 @@ def conclude(
     found = submission.scores(truth, file, str(path))
     record = submission.record(name, path, truth, file, found, started, weights_sha256)
     there = store.load_all(settings.results)
-    submission.refuse_other_names(record, there)
     other = None if rival is None else held_against(truth, path, file, *rival)
+    if (known := submission.under_another_name(record, there)) is not None:
+        print_score(record, other, console)  # which is as true as the other name's
+        raise ValueError(
+            f"not recorded: these predictions were scored before as {known.identity.variant!r}, their one name (F26); "
+            f"give --name {known.identity.variant}, or remove "
+            f"{settings.results / known.identity.paper / known.filename}"
+        )
     same = submission.same_run(truth, file, there)
     page = score_page.build(record, truth, file.predictions, other, same)
     write_atomically(settings.runs / "predictions" / f"{file.sha256}.npz", submission.stored(truth, file))
