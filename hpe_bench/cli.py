@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -163,10 +164,9 @@ def about(
 @app.command("list", epilog="Example: hpe-bench list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
-    from hpe_bench.commands import show
+    from hpe_bench.commands import listing
 
-    broken = show.print_list(_console(), results)
-    if broken:
+    if listing.print_list(_console(), results):
         raise typer.Exit(2)
 
 
@@ -304,6 +304,34 @@ def leaderboard(
     pages.write_all(_console(), results or [RESULTS], reports, readme)
 
 
+@app.command(epilog="Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv")
+def results(
+    paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
+    variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="Only under this protocol.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only cost, accuracy, latency, ceiling or submission.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Only this measurement; * and ? as in file names: 'pckh@0.5/*'.")
+    ] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only in this runtime.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File to write; - for the standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="File to write.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File to write; - for the standard output.")] = None,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option("--results", callback=_folders, help="Folder of records; repeatable."),
+    ] = None,
+) -> None:
+    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON."""
+    from hpe_bench.commands import results as rows
+
+    filters = {"paper": paper, "variant": variant, "protocol": protocol, "kind": kind, "key": key, "runtime": runtime}
+    files = {name: file for name, file in (("csv", csv), ("parquet", parquet), ("json", json)) if file is not None}
+    rows.results(folders or [RESULTS], filters, files, _console())
+
+
 @app.command(epilog="Example: hpe-bench profile mine.py:build --inputs 256x192 --threads 1")
 def profile(
     subject: Annotated[
@@ -316,10 +344,13 @@ def profile(
         bool,
         typer.Option(
             "--all",
-            help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
-            "HRNet, FasterPose) in every runtime and scope, the others eager and in engines. What was finished here is "
-            "not measured again.",
+            help="One variant a paper in every runtime at 1 thread; at all cores those that papers are timed against "
+            "(in turns) in every runtime and scope, the others eager and in engines. What was finished here is not "
+            "measured again.",
         ),
+    ] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Parameters and MACs alone, of any size with --inputs; nothing is timed.")
     ] = False,
     runtime: Annotated[
         str | None, typer.Option("--runtime", help="eager,onnxruntime,...; all of the processor's by default.")
@@ -338,14 +369,28 @@ def profile(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds a runtime may take to build, and for each turn.")
     ] = 180.0,
+    timing_runs: Annotated[
+        int,
+        typer.Option("--timing-runs", min=1, help="How often to time all of it anew, a record each; pages pool them."),
+    ] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A look in seconds: counts and one runtime; no record is kept.")
+    ] = False,
     root: RootOpt = None,
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
     """Cost of a paper's networks; with runtime options, or for a network of your own, latency in every runtime.
 
-    Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
+    Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if counts:
+        if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
+            raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")
+        from hpe_bench.commands.counts import print_counts
+
+        print_counts(subject, variant, _sizes(inputs), _console())
+        return
     from hpe_bench.commands import profile as profiling
     from hpe_bench.commands import reproduce as story
 
@@ -362,11 +407,13 @@ def profile(
         recipe=recipe,
         protocol=protocol,
         limit_s=time_limit,
+        timing_runs=timing_runs,
+        quick=quick,
     )
     if every:
-        if subject is not None or not asked.counts_only:
-            raise ValueError("--all stands alone but for --time-limit, --results and --runs")
-        _exit(profiling.profile_all(time_limit, settings, _console()))
+        if subject is not None or not replace(asked, timing_runs=1).counts_only:
+            raise ValueError("--all stands alone but for --timing-runs, --time-limit, --results and --runs")
+        _exit(profiling.profile_all(time_limit, settings, _console(), timing_runs))
     elif subject is not None and asked.counts_only:
         _exit(story.profile(subject, variant, settings, _console()))
     else:
@@ -393,16 +440,18 @@ JointsOpt = Annotated[
     str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
 ]
 OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are there; never an input.")]
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
 ]
+PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write: the persons' scores one by one.")]
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
 @app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --onnx pose.onnx --to pose.npz")
 def predict(
     protocol: ProtocolOpt,
-    to: Annotated[Path, typer.Option("--to", help="File of predictions to write, .npz.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
     root: RootOpt = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
     boxes: Annotated[
@@ -420,11 +469,15 @@ def predict(
     joints: JointsOpt = None,
     output: OutputOpt = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for the images with the poses drawn.")] = None,
+    force: ForceOpt = False,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
+    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes.
+
+    Boxes are in stored pixels: an image's EXIF orientation is not applied, but said.
+    """
     from hpe_bench.commands import submit
 
     if (images is None) != (boxes is None):
@@ -433,7 +486,7 @@ def predict(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console())
+    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
 @app.command(epilog="Example: hpe-bench score mine.json --protocol coco-val2017-gtbox --root DATA")
@@ -450,6 +503,7 @@ def score(
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -459,7 +513,8 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    submit.score(wish, persons, settings, reports, _console())
 
 
 @app.command(epilog="Example: hpe-bench evaluate --protocol mannequins-v1-dark --weights runs/RUN/weights.safetensors")
@@ -479,6 +534,7 @@ def evaluate(
     output: OutputOpt = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
@@ -490,7 +546,8 @@ def evaluate(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+    settings = _settings(results, runs, root, None, device)
+    submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
 @app.command(epilog="Example: hpe-bench export hrnet w32_256x192 --to onnx")
@@ -505,12 +562,13 @@ def export(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
+    force: ForceOpt = False,
 ) -> None:
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
     from hpe_bench.commands import export as export_command
 
     wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
-    export_command.export(wish, to.value, output, _console())
+    export_command.export(wish, to.value, output, _console(), force)
 
 
 @app.command(epilog="Example: hpe-bench ceilings --data lsp --root DATA")
@@ -583,13 +641,17 @@ def data_fetch(
     sha256: Annotated[
         list[str] | None, typer.Option("--sha256", help="FILE=HASH of an archive that you trust; repeatable.")
     ] = None,
+    record_hash: Annotated[
+        bool, typer.Option("--record-hash", help="Take what arrives, and hold later downloads to its hash.")
+    ] = False,
 ) -> None:
     """Download a data set from its authors, verify and unpack it; an interrupted download goes on."""
     from hpe_bench.data import fetch
 
     pairs = dict(text.partition("=")[::2] for text in sha256 or ())
     console = _console()
-    console.print(f"{fetch.fetch(console, name.value, to, mirror, pairs)} is there", highlight=False, markup=False)
+    folder = fetch.fetch(console, name.value, to, mirror, pairs, record_hash)
+    console.print(f"{folder} is there", highlight=False, markup=False)
 
 
 @data_app.command("export", epilog="Example: hpe-bench data export mannequins --to some_folder --persons 100 --sheet")
@@ -666,9 +728,9 @@ def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from hpe_bench.terminal import PlainConsole
 
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return PlainConsole(width=None if sys.stdout.isatty() else 160)
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:
@@ -778,5 +840,7 @@ def _note(text: str) -> None:
 def _say(message: str, code: int) -> None:
     if os.environ.get("HPE_BENCH_DEBUG"):
         traceback.print_exc()
-    print(f"hpe-bench: {message}", file=sys.stderr)
+    from hpe_bench.data.names import printable
+
+    print(f"hpe-bench: {printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -16,11 +16,13 @@ from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_
 from hpe_bench.commands import full
 from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
-from hpe_bench.cost import macs
+from hpe_bench.cost.count_cache import count_variant
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.declare import Ablation, Paper, Protocol
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
@@ -74,7 +76,18 @@ def ablate(
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
     """Costs of one paper's variants, as records and as a table."""
-    from hpe_bench.commands.show import print_costs, print_kinds
+    from hpe_bench.commands.counts import print_kinds
+    from hpe_bench.commands.show import print_costs
+
+    print_costs(console, costed(slug, variant, settings, console))
+    if variant:
+        print_kinds(console, f"{slug}/{variant}", count_variant(catalog.find_variant(catalog.load(slug), variant)))
+    return True
+
+
+def costed(slug: str, variant: str | None, settings: Settings, console: Console) -> list[RunRecord]:
+    """The cost and latency records of one paper's variants and of what they are compared with, or of one variant."""
+    from hpe_bench.run.costs import latency_run
 
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
@@ -82,12 +95,8 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
         wanted = catalog.find_variant(loaded, variant)
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     pool.run_costs(runs, settings, console)
-    print_costs(console, [run.id for run in runs], settings.results)
-    if variant:
-        with torch.device("meta"):
-            model = wanted.builder(wanted.joints)
-        print_kinds(console, f"{slug}/{variant}", macs.count(model, wanted.input_hw))
-    return True
+    ids = {i for run in runs for i in (run.id, latency_run(run).id)}
+    return [r for r in store.load_all(settings.results) if r.id in ids]
 
 
 def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:
@@ -181,10 +190,9 @@ def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> No
 
 def macs_of(run: TrainingRun) -> float:
     """MACs of a run's forward pass, and a third of its teacher's: its relative cost, to estimate the time left."""
-    with torch.device("meta"):
-        model = run.variant.builder(joints=len(run.protocols[0].data.skeleton.joints))
+    joints = len(run.protocols[0].data.skeleton.joints)
     teacher = 0.0 if run.teacher is None else macs_of(run.teacher) / 3  # it has no backward pass
-    return float(macs.count(model, run.variant.input_hw).macs) + teacher
+    return float(count_on_meta(run.variant.builder, joints, run.variant.input_hw).macs) + teacher
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:

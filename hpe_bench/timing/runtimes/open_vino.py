@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hpe_bench.errors import not_installed
 from hpe_bench.timing.runtimes.eager import BF16_TOLERANCE
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Score
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 
 
 class OpenVino(Runtime):
@@ -24,12 +24,12 @@ class OpenVino(Runtime):
     def missing(self) -> str:
         return "" if importlib.util.find_spec("openvino") else not_installed("openvino", "openvino")
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(score.file())
-        model.reshape([score.batch, 3, *score.input_hw])
+        model = core.read_model(workload.file())
+        model.reshape([workload.batch, 3, *workload.input_hw])
         options = {
             "INFERENCE_PRECISION_HINT": self.hint,
             "INFERENCE_NUM_THREADS": threads,
