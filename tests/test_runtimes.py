@@ -207,8 +207,8 @@ def test_absent_packages_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'hpe-bench[onnx]'" in OnnxRuntime().missing()
-    assert "pip install 'hpe-bench[openvino]'" in OpenVino().missing()
+    assert "-e '.[onnx]'" in OnnxRuntime().missing()
+    assert "-e '.[openvino]'" in OpenVino().missing()
 
 
 # ---------------------------------------------------------------------------------------- scopes

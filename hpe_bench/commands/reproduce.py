@@ -42,7 +42,8 @@ def reproduce(
     loaded = catalog.load(slug)
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
-    runs = plan.study_runs([loaded.paper.headline], pocket, seeds) if pocket else []
+    study = with_budget(loaded.paper.headline, asked.budget) if pocket else loaded.paper.headline
+    runs = plan.study_runs([study], pocket, seeds) if pocket else []
     if asked.weights and "full" not in scales:
         raise ValueError("--weights are full-size networks' own: add --scale full")
     large = full.planned(slug, asked) if "full" in scales and not asked.weights else []
@@ -120,6 +121,13 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
 
 
 # ---------------------------------------------------------------------------------------------------- steps
+
+
+def with_budget(study: Ablation, samples: int | None) -> Ablation:
+    """A study whose arms see fewer samples: other recipes, and so records of their own, which decide no claim."""
+    if samples is None:
+        return study
+    return replace(study, arms=tuple(replace(a, recipe=full.shortened(a.recipe, samples)) for a in study.arms))
 
 
 def find_study(paper: Paper, name: str) -> Ablation:
