@@ -18,7 +18,6 @@ from hpe_bench.verdicts.conventions import explain
 from tests import synthetic_records
 from tests.synthetic_paper import BASE_FULL, FULL, PAPER, PRINTED, macs
 
-ROOT = Path(__file__).parents[1]
 G = 2**30
 # 5 true GMAC with transposed convolutions, 8 without, 6 without
 DECONV = synthetic_records.cost("tiny", PRINTED, 34_000_000, 5_000_000_000, round(8.94 * G), ms=90)
@@ -105,9 +104,9 @@ def test_unexplained_and_uncounted_figures_stay_on_the_page() -> None:
     assert page(macs(value=None, status="unknown")) is None
 
 
-def test_every_published_cost_of_every_paper_appears() -> None:
+def test_every_published_cost_of_every_paper_appears(committed: Path) -> None:
     papers, _ = catalog.load_all()
-    built = costs_page.build(papers, store.load_all(ROOT / "results"))
+    built = costs_page.build(papers, store.load_all(committed / "results"))
     assert built is not None
     shown = [(row[0].text, row[0].note, row[8].text) for row in built.figures_table.rows]
     claimed = [

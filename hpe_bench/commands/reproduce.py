@@ -22,6 +22,7 @@ from hpe_bench.declare import Ablation, Paper, Protocol
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
@@ -77,16 +78,24 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
     from hpe_bench.commands.counts import print_kinds
     from hpe_bench.commands.show import print_costs
 
+    print_costs(console, costed(slug, variant, settings, console))
+    if variant:
+        print_kinds(console, f"{slug}/{variant}", count_variant(catalog.find_variant(catalog.load(slug), variant)))
+    return True
+
+
+def costed(slug: str, variant: str | None, settings: Settings, console: Console) -> list[RunRecord]:
+    """The cost and latency records of one paper's variants and of what they are compared with, or of one variant."""
+    from hpe_bench.run.costs import latency_run
+
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
     if variant:
         wanted = catalog.find_variant(loaded, variant)
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     pool.run_costs(runs, settings, console)
-    print_costs(console, [run.id for run in runs], settings.results)
-    if variant:
-        print_kinds(console, f"{slug}/{variant}", count_variant(wanted))
-    return True
+    ids = {i for run in runs for i in (run.id, latency_run(run).id)}
+    return [r for r in store.load_all(settings.results) if r.id in ids]
 
 
 def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:
@@ -103,9 +112,10 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
         on_persons = list(data_records(protocol, codecs, subjects, board.set_done))
     for record in (*on_grid, *on_persons):
         store.save(record, results)
+    page = site.write_ceilings(results, reports)
+    site.refresh(results, reports)
     print_ceilings(console, on_persons, protocol.metrics[0].key)
-    console.print(f"report: {site.write_ceilings(results, reports)}", highlight=False)
-    site.write_leaderboard(results, reports)
+    console.print(f"report: {page}", highlight=False)
     return True
 
 
@@ -178,7 +188,8 @@ def macs_of(run: TrainingRun) -> float:
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:
-    """Say what came out, write the pages, say where they are."""
+    """Write the pages that show a changed record, say what came out and where the pages are."""
+    pages = site.refresh(settings.results, reports, loaded.paper.slug)
     console.print(
         f"{len(outcome.made)} records made, {outcome.kept} runs were finished already, {len(outcome.failed)} failed",
         highlight=False,
@@ -188,9 +199,7 @@ def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports:
         text = f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}"
         console.print(text, highlight=False, markup=False)
     print_verdicts(console, loaded, settings.results)
-    page = site.write_paper(loaded.paper.slug, settings.results, reports)
-    site.write_leaderboard(settings.results, reports)
-    console.print(f"report: {page}", highlight=False)
+    console.print(f"report: {reports / loaded.paper.slug / 'index.html'}; {len(pages)} pages written", highlight=False)
     return not outcome.failed
 
 
