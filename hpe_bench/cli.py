@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,10 +152,9 @@ def about(
 @app.command("list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
-    from hpe_bench.commands import show
+    from hpe_bench.commands import listing
 
-    broken = show.print_list(_console(), results)
-    if broken:
+    if listing.print_list(_console(), results):
         raise typer.Exit(2)
 
 
@@ -291,6 +291,36 @@ def leaderboard(
 
 
 @app.command()
+def results(
+    paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
+    variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="Only under this protocol.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only cost, accuracy, latency, ceiling or submission.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Only this measurement; * and ? as in file names: 'pckh@0.5/*'.")
+    ] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only in this runtime.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File to write; - for the standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="File to write.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File to write; - for the standard output.")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Option("--results", help="Folder of records; repeatable, for several as one.")
+    ] = None,
+) -> None:
+    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON.
+
+    Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv
+    """
+    from hpe_bench.commands import results as rows
+
+    filters = {"paper": paper, "variant": variant, "protocol": protocol, "kind": kind, "key": key, "runtime": runtime}
+    files = {name: file for name, file in (("csv", csv), ("parquet", parquet), ("json", json)) if file is not None}
+    rows.results(folders or [RESULTS], filters, files, _console())
+
+
+@app.command()
 def profile(
     subject: Annotated[
         str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
@@ -302,9 +332,9 @@ def profile(
         bool,
         typer.Option(
             "--all",
-            help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
-            "HRNet, FasterPose) in every runtime and scope, the others eager and in engines. What was finished here is "
-            "not measured again.",
+            help="One variant a paper in every runtime at 1 thread; at all cores those that papers are timed against "
+            "(in turns) in every runtime and scope, the others eager and in engines. What was finished here is not "
+            "measured again.",
         ),
     ] = False,
     counts: Annotated[
@@ -327,6 +357,13 @@ def profile(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds a runtime may take to build, and for each turn.")
     ] = 180.0,
+    timing_runs: Annotated[
+        int,
+        typer.Option("--timing-runs", min=1, help="How often to time all of it anew, a record each; pages pool them."),
+    ] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A look in seconds: counts and one runtime; no record is kept.")
+    ] = False,
     root: RootOpt = None,
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
@@ -358,11 +395,13 @@ def profile(
         recipe=recipe,
         protocol=protocol,
         limit_s=time_limit,
+        timing_runs=timing_runs,
+        quick=quick,
     )
     if every:
-        if subject is not None or not asked.counts_only:
-            raise ValueError("--all stands alone but for --time-limit, --results and --runs")
-        _exit(profiling.profile_all(time_limit, settings, _console()))
+        if subject is not None or not replace(asked, timing_runs=1).counts_only:
+            raise ValueError("--all stands alone but for --timing-runs, --time-limit, --results and --runs")
+        _exit(profiling.profile_all(time_limit, settings, _console(), timing_runs))
     elif subject is not None and asked.counts_only:
         _exit(story.profile(subject, variant, settings, _console()))
     else:
@@ -393,6 +432,7 @@ ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are 
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
 ]
+PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write: the persons' scores one by one.")]
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
@@ -451,6 +491,7 @@ def score(
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -460,7 +501,8 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    submit.score(wish, persons, settings, reports, _console())
 
 
 @app.command()
@@ -480,6 +522,7 @@ def evaluate(
     output: OutputOpt = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
@@ -491,7 +534,8 @@ def evaluate(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+    settings = _settings(results, runs, root, None, device)
+    submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
 @app.command()

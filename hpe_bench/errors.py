@@ -50,3 +50,7 @@ def notices_to(say: Callable[[str], None]) -> Iterator[None]:
         warnings.filterwarnings("always", module=rf"{__package__}\b")
         warnings.showwarning = show
         yield
+
+
+class RecordWarning(UserWarning):
+    """A file under a folder of results that was passed over, and why."""

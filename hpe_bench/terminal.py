@@ -104,7 +104,7 @@ class Board:
             share = 100 * self.done / self.total if self.total else 100
             self.console.print(f"{self.title}: {share:.0f} %, {self.eta()}", highlight=False)
 
-    def set_done(self, done: int, total: int) -> None:
+    def set_done(self, done: float, total: float) -> None:
         """Move the stage to `done` of `total` (for callbacks that count for themselves)."""
         self.total = total
         self.bars.update(self.main, total=total)

@@ -22,6 +22,7 @@ from hpe_bench.declare import Ablation, Paper, Protocol
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
@@ -77,16 +78,24 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
     from hpe_bench.commands.counts import print_kinds
     from hpe_bench.commands.show import print_costs
 
+    print_costs(console, costed(slug, variant, settings, console))
+    if variant:
+        print_kinds(console, f"{slug}/{variant}", count_variant(catalog.find_variant(catalog.load(slug), variant)))
+    return True
+
+
+def costed(slug: str, variant: str | None, settings: Settings, console: Console) -> list[RunRecord]:
+    """The cost and latency records of one paper's variants and of what they are compared with, or of one variant."""
+    from hpe_bench.run.costs import latency_run
+
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
     if variant:
         wanted = catalog.find_variant(loaded, variant)
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     pool.run_costs(runs, settings, console)
-    print_costs(console, [run.id for run in runs], settings.results)
-    if variant:
-        print_kinds(console, f"{slug}/{variant}", count_variant(wanted))
-    return True
+    ids = {i for run in runs for i in (run.id, latency_run(run).id)}
+    return [r for r in store.load_all(settings.results) if r.id in ids]
 
 
 def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:

@@ -137,7 +137,7 @@ def _read_pickle(path: Path, pickled: Callable[[], bytes] | None = None) -> Any:
     """What torch.save wrote, through the restricted unpickler with our stand-ins; ValueError naming what it refuses."""
     data = path.read_bytes() if pickled is None else pickled()
     names = global_names(data)
-    stand_ins = [(stand_in, name) for name in names if (stand_in := _stand_in(name)) is not None]
+    stand_ins: list[Any] = [(stand_in, name) for name in names if (stand_in := _stand_in(name)) is not None]
     allowed = {name for _, name in stand_ins}
     refused = next((name for name in names if name not in allowed and not _tensors_own(name)), None)
     if refused is not None:
@@ -215,9 +215,32 @@ def _tensors_own(name: str) -> bool:
     return name in TENSORS_OWN or name.startswith(("torch._utils._rebuild_", "torch.storage."))
 
 
-_STORAGES = ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool", "BFloat16", "ComplexFloat")
+_STORAGES: tuple[str, ...] = (
+    "Double",
+    "Float",
+    "Half",
+    "Long",
+    "Int",
+    "Short",
+    "Char",
+    "Byte",
+    "Bool",
+    "BFloat16",
+    "ComplexFloat",
+)
 _STORAGES += ("ComplexDouble", "QUInt8", "QInt8", "QInt32", "Untyped")
-_DTYPES = ("float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool")
+_DTYPES: tuple[str, ...] = (
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "bool",
+)
 _DTYPES += ("complex64", "complex128", "quint8", "qint8", "qint32")
 TENSORS_OWN = frozenset(
     {
@@ -303,7 +326,17 @@ NUMPY: dict[str, Any] = {
     **{f"numpy.{core}.multiarray._reconstruct": StoredArray for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": StoredNumber for core in ("core", "_core")},
 }
-TOOLS = ("mmengine", "mmcv", "mmpose", "mmdet", "yacs", "omegaconf", "easydict", "addict", "pytorch_lightning")
+TOOLS: tuple[str, ...] = (
+    "mmengine",
+    "mmcv",
+    "mmpose",
+    "mmdet",
+    "yacs",
+    "omegaconf",
+    "easydict",
+    "addict",
+    "pytorch_lightning",
+)
 TOOLS += ("lightning", "lightning_fabric", "lightning_utilities", "argparse", "pathlib", "datetime", "types", "typing")
 TOOLS += ("ml_collections", "munch", "enum", "fvcore", "iopath", "detectron2", "timm", "ultralytics", "numpy", "config")
 TOOLS += ("antlr4", "hydra", "uuid", "decimal", "fractions", "collections", "torch.optim", "torch.torch_version")

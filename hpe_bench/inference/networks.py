@@ -56,7 +56,8 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
     loaded = catalog.load(i.paper)
     arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in s.arms]
     teachers = [a.recipe.teacher for a in arms if isinstance(a.recipe, Curriculum) and a.recipe.teacher is not None]
-    trained: list[Arm | Trained] = [t for t in (*arms, *teachers) if t.paper == i.paper]
+    settings: list[Arm | Trained] = [*arms, *teachers]
+    trained = [t for t in settings if t.paper == i.paper]
     variants = [*loaded.paper.variants, *(t.variant for t in trained)]
     recipes = [*_recipes(loaded), *(t.recipe for t in trained)]
     variant = next((v for v in variants if fingerprint(v) == i.variant_hash), None)

@@ -3,9 +3,9 @@
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor, `reports/footguns/index.html` what
-pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all latencies as
-CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
+what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,7 +29,7 @@ from hpe_bench.data import csv_files
 from hpe_bench.declare import Curriculum, Protocol
 from hpe_bench.files import write_atomically
 from hpe_bench.plan import MEAN_POSE
-from hpe_bench.records import store
+from hpe_bench.records import frame, store
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pixels
@@ -43,15 +43,19 @@ from hpe_bench.report.pages import (
     entries,
     footguns_page,
     front_page,
+    latency_question_page,
     leaderboard,
     paper_page,
-    without_gpu_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.report.shown import RecordFiles, stated
+from hpe_bench.timing import rows as latency_rows
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATIC = Path(__file__).parent / "static"
 
@@ -116,7 +120,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         *(comparison_page_of(slugs, sources, reports) for slugs in sides),
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
-        Page(reports / "without-a-gpu" / "index.html", None, partial(_write_without_gpu, sources, reports)),
+        *_latency_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
 
@@ -200,11 +204,9 @@ def write_leaderboard(results: Path, reports: Path) -> Path:
 def _write_board(sources: Sources, reports: Path) -> list[Path]:
     scored = {path.name for path in (reports / "scores").glob("*.html")}
     built = leaderboard.build(sources.papers, sources.records, suite(), scored)
-    _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
-    _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    _write_frame(reports / "leaderboard", entries.frame_of(built.entries))
     if built.runtimes:
-        _write(reports / "latency.csv", entries.as_csv(built.runtimes.rows))
-        _write(reports / "latency.json", entries.as_json(built.runtimes.rows))
+        _write_frame(reports / "latency", entries.frame_of(built.runtimes.rows))
     _write_tables(reports, built.tables)
     return [_write(reports / "index.html", render("leaderboard.html.j2", sources.digest(None), board=built, root=""))]
 
@@ -242,14 +244,22 @@ def _write_costs(sources: Sources, reports: Path) -> list[Path]:
     return [_write(reports / "costs" / "index.html", text)]
 
 
-def _write_without_gpu(sources: Sources, reports: Path) -> list[Path]:
-    """The page of FasterPose's latency, once it was measured."""
-    page = without_gpu_page.build(sources.papers, sources.records)
+def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
+    """The pages of papers' questions about latency."""
+    asking = [(p, q.address) for p in sources.papers if (q := p.paper.latency_question) is not None]
+    return [
+        Page(reports / address / "index.html", None, partial(_write_latency_question, p, sources, reports / address))
+        for p, address in asking
+    ]
+
+
+def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path) -> list[Path]:
+    """The page of a paper's question about latency, once its network was timed."""
+    page = latency_question_page.build(loaded, sources.papers, latency_rows.rows(sources.records))
     if page is None:
         return []
-    folder = reports / "without-a-gpu"
     _write_tables(folder, page.tables)
-    text = render("without_gpu.html.j2", sources.digest(None), page=page, root="../")
+    text = render("latency_question.html.j2", sources.digest(None), page=page, root="../")
     return [_write(folder / "index.html", text)]
 
 
@@ -284,7 +294,7 @@ def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
-    """Write the comparison of two papers or more."""
+    """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
     return comparison_page_of(slugs, Sources.of(results), reports).write()[0]
 
 
@@ -297,13 +307,21 @@ def comparison_page_of(slugs: Sequence[str], sources: Sources, reports: Path) ->
 def _write_comparison(slugs: Sequence[str], path: Path, sources: Sources) -> list[Path]:
     found = _compared(slugs, sources)
     _write_tables(path.parent, found.tables)
+    for name, rows in (("accuracies", found.rows), ("differences", found.gaps)):
+        if rows:
+            _write_frame(path.parent / name, frame.from_flat(list(rows)))
     digest = sources.digest(_shown_beside(slugs, sources))
     return [_write(path, render("comparison.html.j2", digest, comparison=found, root="../../"))]
 
 
-def write_score(page: ScorePage, reports: Path) -> Path:
-    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name."""
+def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
+    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name.
+
+    `persons_csv` are the persons' scores one by one, which lie there too.
+    """
     stem = f"{page.name}--{page.protocol}"
+    if persons_csv:
+        _write(reports / "scores" / stem / "persons.csv", persons_csv)
     _write_tables(reports / "scores" / stem, page.tables)
     return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
 
@@ -337,6 +355,12 @@ def _static(name: str) -> Markup:
 def _write(path: Path, text: str) -> Path:
     write_atomically(path, text.encode())
     return path
+
+
+def _write_frame(stem: Path, found: pd.DataFrame) -> None:
+    """A frame as CSV and as JSON."""
+    _write(stem.with_suffix(".csv"), frame.as_csv(found))
+    _write(stem.with_suffix(".json"), frame.as_json(found))
 
 
 def _write_tables(folder: Path, tables: Iterable[Table]) -> None:

@@ -238,7 +238,7 @@ class _Pool:
                 try:
                     kind, payload = job.wire.recv()
                 except (EOFError, OSError):
-                    self._bury(run_id)
+                    self._reap(run_id)
                 else:
                     self._take(run_id, kind, payload)
 
@@ -257,7 +257,7 @@ class _Pool:
         else:
             self._fail(run_id, payload)
 
-    def _bury(self, run_id: str) -> None:
+    def _reap(self, run_id: str) -> None:
         """A process that ended without a word was killed, by the system for want of memory as a rule."""
         process = self.running[run_id].process
         process.join(GOODBYE_SECONDS)
@@ -365,19 +365,38 @@ def run_mean_poses(plan: Iterable[MeanPoseRun], settings: Settings) -> Outcome:
 
 
 def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outcome:
-    """Measure the variants that were not measured here yet; latencies are interleaved, nothing else runs meanwhile."""
-    from hpe_bench.run import costs
+    """Count the variants that were not counted here yet, and time those that were not timed; nothing else runs.
 
-    outcome = Outcome()
-    todo = []
+    Interrupted, it goes on where it was: every record is written as soon as it is whole, and rows that were timed of
+    others are kept under `runs/timing`.
+    """
+    from hpe_bench.run import costs, latency
+
+    outcome, to_count = Outcome(), []
+    to_time: dict[str, latency.LatencyRun] = {}
     for run in plan:
-        if (record := finished(run.id, run.code, settings)) is not None:
-            restore_missing(record, settings)
-            outcome.kept += 1
-        else:
-            todo.append(run)
-    if todo:
-        with Board(console, f"cost of {len(todo)} model{'s' if len(todo) > 1 else ''}", 1) as board:
-            for record in costs.run_costs(todo, board.set_done):
+        timing = costs.latency_run(run)
+        for record_id, todo in ((run.id, None), (timing.id, timing)):
+            if (record := finished(record_id, run.code, settings)) is not None:
+                restore_missing(record, settings)
+                outcome.kept += 1
+            elif todo is None:
+                to_count.append(run)
+            else:
+                to_time[todo.id] = todo
+    if to_count:
+        with Board(console, f"counts of {len(to_count)} model{'s' if len(to_count) > 1 else ''}", 1) as board:
+            for record in costs.run_counts(to_count, board.set_done):
                 keep(record, settings, outcome)
+    if to_time:
+        with Board(console, f"latency of {len(to_time)} model{'s' if len(to_time) > 1 else ''}", 1) as board:
+            latency.measure(
+                list(to_time.values()),
+                costs.plan(),
+                board.set_done,
+                done=lambda record: keep(record, settings, outcome),
+                kept=latency.Kept(settings.runs / "timing"),
+                peak=False,
+                persons=costs.CHECKED_PERSONS,
+            )
     return outcome

@@ -188,8 +188,8 @@ def _score(
     joints, scores = predict(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, device=device
     )
-    measurements, tallies = scoring.score(protocol, data.truth, joints, scores)
-    parts, part_tallies = scoring.breakdown(protocol, data.truth, joints, scores)
+    found = scoring.scores(protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    measurements, tallies = scoring.as_measured(found, protocol.name)
     rows = scoring.drawn_rows(data.truth, joints)
     maps = largest_maps(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=rows, device=device
@@ -213,8 +213,8 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(started, device, threads, engine.flags(run.execution, device)),
-        measurements=(*measurements, *parts, seconds),
-        tallies=(*tallies, *part_tallies),
+        measurements=(*measurements, seconds),
+        tallies=tallies,
         curve=tuple(curve),
         samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
@@ -241,7 +241,8 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
     started = datetime.now(UTC)
     data = load_data(run.protocol, root, run.variant.input_hw)
     joints, scores = predict_mean_pose(data.train, data.test)
-    measurements, tallies = scoring.score(run.protocol, data.truth, joints, scores)
+    found = scoring.scores(run.protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    measurements, tallies = scoring.as_measured(found, run.protocol.name)
     identity = _accuracy_identity(MEAN_POSE, run.variant, run.protocol, data)
     return RunRecord(
         id=run.id,

@@ -1,9 +1,9 @@
 """Counting conventions of published costs, and exact values under each (F19).
 
 A record stores up to four counts: "macs", true multiply-adds; "macs/hrnet_counter", which charges transposed
-convolutions per output position as `get_model_summary` of the HRNet code does; "macs/fvcore_default", which adds normalisation,
-resizing and pooling as fvcore does without being told; and "macs/torchstat", what torchstat makes of the modules
-(`cost/torchstat.py`). Older records lack the last two. Everything else is a unit.
+convolutions per output position as `get_model_summary` of the HRNet code does; "macs/fvcore_default", which adds
+normalisation, resizing and pooling as fvcore does without being told; and "macs/torchstat", what torchstat makes of
+the modules (`cost/torchstat.py`). Older records lack the last two. Everything else is a unit.
 """
 
 from __future__ import annotations
