@@ -78,7 +78,7 @@ def batches(device: str) -> dict[str, Any]:
     here, there = Feed(data.train, recipe, mirrored, 3, "cpu"), feed(data.train, recipe, mirrored, 3, device)
     worst = 0.0
     for step in (0, 1, 5):
-        batch, codec = there.at(step)
+        ((batch, codec),) = there.at(step)
         there.prepare(step + 1)
         worst = max(worst, *_differences(here.make(step), batch))
         target, _ = codec.encode(batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, (32, 24))
@@ -144,7 +144,7 @@ def _replayed(paper: str, device: str, precision: Precision) -> tuple[float, flo
     graphed = gradients(model, recipe.loss, Execution(precision, graphed=True), device)
     losses, slopes = [0.0], [0.0]
     for step in range(GRAPH_WARM_UP + 3):
-        batch, codec = source.at(step)
+        ((batch, codec),) = source.at(step)
         loss = float(graphed(batch, codec))
         source.prepare(step + 1)
         if step >= GRAPH_WARM_UP:

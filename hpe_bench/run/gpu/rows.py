@@ -26,7 +26,7 @@ def measured(device: str, rehearse: bool) -> Iterator[RunRecord]:
     names = [runtime.name for runtime in ON_CUDA] if device.startswith("cuda") else ["eager"]
     large = AT_LARGE_BATCH if device.startswith("cuda") else ()
     asked = (*((name, 1) for name in names), *((name, LARGE_BATCH) for name in large))
-    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, 0.0))
+    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, 0.0), peak=False)
 
 
 def with_energy(device: str, rehearse: bool) -> Iterator[RunRecord]:
@@ -34,7 +34,7 @@ def with_energy(device: str, rehearse: bool) -> Iterator[RunRecord]:
     names = WITH_ENERGY if device.startswith("cuda") else ("eager",)
     asked = tuple((name, LARGE_BATCH) for name in names)
     steady = 0.1 if rehearse else STEADY_SECONDS
-    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, steady))
+    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, steady), peak=False)
 
 
 def _plan(rehearse: bool, steady: float) -> Plan:
