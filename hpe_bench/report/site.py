@@ -69,8 +69,12 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
 
     Returns their paths. Records are read once, from `results` and whatever other folders are named.
     """
+    return write_pages(store.load_folders([results, *others]), reports)
+
+
+def write_pages(found: Records, reports: Path) -> list[Path]:
+    """Every page of some records; returns their paths."""
     papers, _ = catalog.load_all()
-    found = store.load_folders([results, *others])
     pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, reports)]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
@@ -113,7 +117,12 @@ def board(*results: Path) -> Leaderboard:
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` and its downloads."""
-    return _write_board(catalog.load_all()[0], store.load_all(results), reports)
+    return write_board(store.load_all(results), reports)
+
+
+def write_board(found: Records, reports: Path) -> Path:
+    """The leaderboard of some records."""
+    return _write_board(catalog.load_all()[0], found, reports)
 
 
 def _write_board(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> Path:
