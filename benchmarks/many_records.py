@@ -45,21 +45,15 @@ def make(count: int, folder: Path) -> None:
 
 
 def measure(folder: Path, pages: Path) -> None:
-    """Load, then write the pages, in this process."""
-    from hpe_bench.records import store
+    """The board alone, or with `--pages` every page, in this process."""
     from hpe_bench.report import site
 
     start = time.process_time()
-    found = store.load_all(folder)
-    loaded = time.process_time() - start
-    print(f"{len(found):,} records loaded in {loaded:.1f} s of CPU, {_mib()} MiB", flush=True)
-    start = time.process_time()
-    site.write_board(found, pages)
-    print(f"the board in {time.process_time() - start:.1f} s of CPU, {_mib()} MiB at the peak", flush=True)
     if "--pages" in sys.argv:
-        start = time.process_time()
-        site.write_pages(found, pages)
-        print(f"every page in {time.process_time() - start:.1f} s of CPU, {_mib()} MiB at the peak", flush=True)
+        site.write_site(folder, pages)
+    else:
+        site.write_leaderboard(folder, pages)
+    print(f"{time.process_time() - start:.1f} s of CPU, {_mib()} MiB at the peak")
     largest = max(pages.rglob("*.html"), key=lambda p: p.stat().st_size)
     print(f"largest page: {largest.relative_to(pages)}, {largest.stat().st_size / 1e6:.2f} MB")
 

@@ -11,7 +11,8 @@ from hpe_bench.papers.lite_hrnet import model as lite
 from torch import Tensor, nn
 
 from hpe_bench.catalog import build_model, load
-from hpe_bench.cost.macs import Cost, count
+from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.inference.weights import load_weights
 from hpe_bench.verdicts.printed import matches
 from tests import parity

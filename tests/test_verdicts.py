@@ -13,6 +13,7 @@ from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import STATUSES, Verdict, count, judge, judge_all
 from hpe_bench.verdicts.printed import decimals, matches
 from tests import synthetic_records as make
+from tests.synthetic_latency import latency
 from tests.synthetic_paper import (
     BASE_FULL,
     BASE_POCKET,
@@ -192,6 +193,22 @@ def timed(ours_ms: float, theirs_ms: float, settled: bool = True) -> list[Verdic
         ]
         ours = ours.model_copy(update={"measurements": tuple(moved)})
     return judged(quick, ours, theirs)
+
+
+def test_the_direction_of_latency_is_by_timing_runs_where_there_are_any() -> None:
+    """In turns the ratio is certain although single medians drift by 5 %; one side alone of them decides nothing."""
+    quick = relation(kind="direction", metric="latency", printed="", value=None, unit="ms")
+    counted = (make.cost("tiny", FULL, 1, 1, 1, 90), make.cost("base", BASE_FULL, 1, 1, 1, 50))
+    ours, theirs = latency("tiny", FULL, 98.0, 4.0, 4.0), latency("base", BASE_FULL, 100.0, 4.0, 4.0)
+    (v, *_) = judged(quick, *counted, ours, theirs)
+    assert (v.status, v.value) == ("confirmed", pytest.approx(-2.0, abs=0.1))
+    assert v.interval is not None
+    assert v.interval[1] < 0
+    assert {ours.id, theirs.id} <= set(v.records)
+    assert "timed in turns" in v.reason
+    (alone, *_) = judged(quick, *counted, ours)
+    assert alone.status == "not comparable"
+    assert "not timed alike" in alone.reason
 
 
 def test_the_direction_of_latency_needs_intervals_apart_and_settled_medians() -> None:

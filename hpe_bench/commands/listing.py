@@ -1,7 +1,7 @@
 """`hpe-bench list`: the papers with their verdicts so far.
 
-Judging takes seconds, most of them to import networks, and gives the same as long as papers, records and the
-rules are the same files: so the answer is kept in the cache under a digest of all of them, and this module imports
+Judging takes seconds, most of them to import the papers' networks, and gives the same as long as papers, records and
+the rules are the same files: so the answer is kept in the cache under a digest of all of them, and this module imports
 nothing heavy before it is needed.
 """
 

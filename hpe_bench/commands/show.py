@@ -13,10 +13,11 @@ from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
-from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit.text import span
 from hpe_bench.terminal import plain_table
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 
 if TYPE_CHECKING:
     from hpe_bench.commands.answers import Compared
@@ -82,36 +83,46 @@ def measured(v: verdicts.Verdict) -> str:
 
 
 def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
-    """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
-    scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
+    """Cost records as a table: MACs under every convention, beside them what latency records say (F20)."""
+    counted, times = [r for r in found if r.identity.kind == "cost"], NetworkTimes(found)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted}
+    threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
-        "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
+        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),
+        *(f" ms, {n} thr." for n in threads),
     )
-    for record in found:
+    for record in counted:
         i = record.identity
         numbers = [
             amount(record.get("params"), 1e6, 3),
             amount(record.get("macs"), 1e9, 3),
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
+            amount(record.get("macs/fvcore_default"), 1e9, 3),
             amount(record.get("activations"), 1e6, 2),
-            *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
+            *(milliseconds(timed[record.id].get(n)) for n in threads),
         ]
         table.add_row(f"{i.paper}/{i.variant}", *numbers)
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
-        "transposed convolutions at output resolution. Latency: median.",
+        "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
+        "median of eager PyTorch, 95 % interval; !: it did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
 
 
-def print_kinds(console: Console, name: str, cost: Cost) -> None:
-    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
-    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
-    for k in cost.kinds:
-        share = f"{100 * k.macs / cost.macs:.1f}"
-        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
-    console.print(table)
+def counted_hw(record: RunRecord) -> tuple[int, int] | None:
+    """The input size that a model was counted at."""
+    counted = record.get("params")
+    return None if counted is None else counted.conditions.input_hw
+
+
+def milliseconds(time: NetworkTime | None) -> str:
+    """A latency with its interval, marked if it did not settle or is an older record's."""
+    if time is None:
+        return ""
+    mark = ("" if time.settled else " !") + ("" if time.row is not None else " *")
+    return f"{time.median_ms:,.1f} {escape(span(time.interval_ms, 1))}{mark}"
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:
@@ -144,7 +155,11 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     """Papers side by side, as tables and a page."""
     from hpe_bench.report import site  # which draws, so it is slow to import
 
+    slugs = list(dict.fromkeys(slugs))
+    if len(slugs) < 2:
+        raise ValueError("name at least two different papers to compare")
     comparison = compared(slugs, results).comparison
+    page = site.write_comparison(slugs, results, reports)
     for line in (*comparison.wins, *comparison.missing):
         console.print(escape(line), highlight=False)
     console.print()
@@ -154,17 +169,18 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
             table.add_row(*(escape(cell) for cell in row))
         console.print(f"[bold]{escape(section.title)}[/bold]")
         console.print(table, "")
-    console.print(f"page: {site.write_comparison(comparison, reports)}", highlight=False)
+    console.print(f"page: {page}", highlight=False)
 
 
 def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
     """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
     from hpe_bench.report import site  # which draws, so it is slow to import
 
-    for page in site.write_site(results[0], reports, *results[1:]):
-        console.print(str(page), highlight=False)
+    written = site.write_site(results[0], reports, *results[1:])
     if readme is not None:
         site.refresh_readme(readme, *results)
-        console.print(str(readme), highlight=False)
+        written.append(readme)
+    for page in written:
+        console.print(str(page), highlight=False)
     for paper in catalog.load_all()[1]:
         print_broken(console, paper)

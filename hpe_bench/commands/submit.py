@@ -81,9 +81,9 @@ def predict(
     require_free([to, *drawings], inputs, force)
     found = answered(task, network, settings, console)
     write_atomically(to, predicting.WRITERS[to.suffix](task, found, network))
+    count = 0 if draw is None else overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
     console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
     if draw is not None:
-        count = overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
         console.print(f"drew {count:,} images in {draw}", highlight=False, markup=False)
 
 

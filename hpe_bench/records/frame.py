@@ -6,12 +6,12 @@ precision: group, pivot and join it. pandas is imported when it is needed, pyarr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpe_bench.data import csv_files
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Wanted = str | int | Iterable[str | int] | None
 """A filter: a value or several, words with `*` and `?` as in file names; None lets everything through."""
 
-RECORD = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "samples_seen")
+RECORD = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "timing_run", "samples_seen")
 NUMBER = (
     *(
         "key",
@@ -43,7 +43,7 @@ NUMBER = (
 SOURCE = ("machine", "started", "commit", "execution", "predictions_sha256", "weights_sha256", "record")
 COLUMNS = (*RECORD, *NUMBER, *SOURCE)
 WHOLE = (
-    *("seed", "samples_seen", "n", "threads", "batch", "input_height", "input_width", "heatmap_height"),
+    *("seed", "timing_run", "samples_seen", "n", "threads", "batch", "input_height", "input_width", "heatmap_height"),
     "heatmap_width",
 )
 FILTERS = ("kind", "scale", "paper", "variant", "recipe", "protocol", "seed", "key", "runtime", "record")
@@ -106,6 +106,7 @@ def record_fields(r: RunRecord) -> dict[str, Any]:
         "recipe": i.recipe,
         "protocol": i.protocol,
         "seed": i.seed,
+        "timing_run": i.timing_run,
         "samples_seen": i.samples_seen,
         "machine": p.device,
         "started": p.started,
@@ -182,14 +183,6 @@ def _timed(t: Timing, protocol: str) -> Iterator[dict[str, Any]]:
 
 # ---------------------------------------------------------------------------------------------------- written
 
-FORMULA = re.compile(r"[=+\-@\t\r]")  # what a spreadsheet takes for a formula when a cell begins with it
-PLAIN_NUMBER = re.compile(r"[+\-][\d.,]+(?:[eE][+\-]?\d+)?(?:\W.*)?", re.DOTALL)
-
-
-def harmless(text: str) -> str:
-    """A text cell that no spreadsheet runs: one that begins like a formula, and is no number, gets an apostrophe."""
-    return f"'{text}" if FORMULA.match(text) and not PLAIN_NUMBER.fullmatch(text) else text
-
 
 def as_csv(frame: pd.DataFrame) -> str:
     """A frame as CSV: full precision, nothing where there is nothing, no formulas."""
@@ -198,7 +191,7 @@ def as_csv(frame: pd.DataFrame) -> str:
     safe = frame.copy()
     for name in safe.columns:
         if safe[name].dtype == object or str(safe[name].dtype) in ("str", "string"):
-            safe[name] = safe[name].map(lambda v: harmless(v) if isinstance(v, str) else v)
+            safe[name] = safe[name].map(csv_files.harmless)
     return str(safe.to_csv(index=False, lineterminator="\n"))
 
 

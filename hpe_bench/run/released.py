@@ -153,8 +153,8 @@ def evaluate(
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
     write_atomically(path, content)
     file = prediction_files.read(path, task.truth)
-    found_scores = scoring.scores(protocol, task.truth, file.predictions, str(path))
-    measurements, tallies = scoring.as_measured(found_scores, protocol.name)
+    scores = scoring.scores(protocol, task.truth, file.predictions, str(path))
+    measurements, tallies = scoring.as_measured(scores, protocol.name)
     slug, variant = weights.loaded.paper.slug, weights.variant
     return RunRecord(
         id=fingerprint(("released", slug, variant, weights.sha256, weights.release.colours, protocol)),

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, Variant, fingerprint
-from hpe_bench.files import write_atomically
+from hpe_bench.files import write_with_digest
 from hpe_bench.inference.mean_pose import predict_mean_pose
 from hpe_bench.inference.predictor import largest_maps, predict
 from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
@@ -128,7 +129,7 @@ def _trained(
     say: checkpoints.Say,
 ) -> tuple[list[CurvePoint], float]:
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
-    if not ((folder / HISTORY).exists() and (folder / WEIGHTS).exists()):
+    if not is_trained(folder):
         protocol, skeleton = run.protocols[0], data.truth.skeleton
         probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
         state = train(
@@ -147,10 +148,18 @@ def _trained(
         )
         checkpoints.save_weights(folder / WEIGHTS, model)
         history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
-        write_atomically(folder / HISTORY, json.dumps(history).encode())
+        write_with_digest(folder / HISTORY, json.dumps(history).encode())
     checkpoints.remove(folder)
     saved = json.loads((folder / HISTORY).read_bytes())
     return [CurvePoint(**p) for p in saved["curve"]], saved["seconds"]
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a run's final weights and history lie in its folder. What is damaged is said and set aside."""
+    states = {folder / name: files.state(folder / name) for name in (WEIGHTS, HISTORY)}
+    for path in (path for path, found in states.items() if found == "damaged"):
+        files.set_aside(path, "and trained again")
+    return all(found in ("sound", "unsealed") for found in states.values())
 
 
 def _probe(model: nn.Module, *, run: TrainingRun, protocol: Protocol, data: Data, device: str) -> float:

@@ -15,7 +15,7 @@ from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.protocol_text import differences as differences_of
-from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import (
     MINUS,
     NO_BREAK,
@@ -35,7 +35,8 @@ from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.entries import Flat
 from hpe_bench.report.pages.gallery import Images, Person
-from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.report.pages.studies import Protocols, ordered_conditions
+from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
 
@@ -180,13 +181,13 @@ def _flat_accuracies(
     place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
-    key = query.headline_key(next(iter(runs[there[0].slug].values())))
+    key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
     for c in there:
         own = list(runs[c.slug].values())
         e = evidence.pooled(own, key)
         low, high = e.interval or (None, None)
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        timed = None if cost is None else latency(cost)
+        timed = times.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw)
         yield {
             **_flat_place(place),
             "paper": c.slug,
@@ -201,7 +202,7 @@ def _flat_accuracies(
             "training_samples": own[0].identity.samples_seen,
             "macs": None if cost is None or (m := cost.get("macs")) is None else m.value,
             "parameters": None if cost is None or (m := cost.get("params")) is None else m.value,
-            "latency_median_ms": None if timed is None else timed.value,
+            "latency_median_ms": None if timed is None else timed.median_ms,
             "latency_scope": "" if timed is None else timed.scope,
             "records": " ".join(r.id for r in own),
         }
@@ -234,12 +235,11 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
-    scope = "not measured"
+    timed = NetworkTimes(records)
+    times = {c.slug: timed.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there}
     for c in there:
         e = estimates[c.slug]
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        ms = None if cost is None else latency(cost)
-        scope = scope_of(ms) if ms else scope
         seen = sorted({r.identity.samples_seen for r in runs[c.slug].values()})
         rows.append(
             (
@@ -253,7 +253,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
                 Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
                 Cell(" or ".join(f"{s:,}" for s in seen), sort=float(seen[0])),
                 amount(None if cost is None else cost.get("macs"), 1e6, 1),
-                Cell(tables.EMPTY) if cost is None else latency_cell(cost, ms),
+                latency_cell(times[c.slug]),
             )
         )
     columns = (
@@ -265,7 +265,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
     )
-    note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
+    note = f"Intervals resample images and seeds. {latency_note(list(times.values()))}"
     return Table(
         f"accuracy-{place.scale}-{identifier(place.protocol)}",
         f"{where(place)}: {metric(key)}.",
@@ -444,4 +444,6 @@ def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
         return None
     inputs = {h: size(v.input_hw) for (_, h), v in full.items()}
     found.sort(key=lambda r: (inputs[r.identity.variant_hash], m.value if (m := r.get("macs")) else 0.0, r.id))
-    return tables.cost_table(found, "costs", "Cost at full size, batch 1, by input size.", False, inputs)
+    return tables.cost_table(
+        found, "costs", "Cost at full size, batch 1, by input size.", False, inputs, NetworkTimes(records)
+    )
