@@ -2,9 +2,9 @@
 
     python benchmarks/many_records.py 100000 /tmp/many
 
-makes the records (trainings of the bundled papers' declared arms with ever other seeds: 150 test images, eight rates with
-counts per image, a curve, ten drawn persons) unless they are there, then loads them and writes every page, and says
-what that took and how large the largest page is.
+makes the records (trainings of the bundled papers' declared arms with ever other seeds: 150 test images, eight rates
+with counts per image, a curve, ten drawn persons) unless they are there, then loads them and writes the board, with
+`--pages` every page, and says what that took and how large the largest page is.
 """
 
 from __future__ import annotations

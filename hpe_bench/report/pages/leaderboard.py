@@ -55,6 +55,7 @@ class Group:
     table: Table
     entries: tuple[Entry, ...]
     plots: tuple[tuple[str, str, Markup], ...]  # with the axis' key and, of latencies, the runtime
+    unshown: tuple[Entry, ...] = ()  # rows behind those of the table, for the downloads alone
 
     @property
     def leaders(self) -> list[Entry]:
