@@ -336,7 +336,7 @@ class Measurement:
             name = _name(
                 known["metric"], get("part", ""), get("joint", ""), get("group", ""), get("bin", ""), get("against", "")
             )
-            given = get("conditions")
+            given = known.get("conditions")
             conditions = ALWAYS if given is None else _conditions(tuple(given.items()))
         made = object.__new__(cls)
         made._fill(known, name, conditions)
