@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "HPE_BENCH_TORTURE"  # an environment variable by which every process of a start is known
 LINGER_SECONDS = 15.0  # for orphans to notice, on a busy machine
 HANG_SECONDS = 120.0  # for what was killed to unwind
