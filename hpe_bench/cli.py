@@ -221,6 +221,12 @@ def reproduce(
     ] = PrecisionName.fp32,
     compiled: Annotated[bool, typer.Option("--compile", help="full: torch.compile.")] = False,
     graphed: Annotated[bool, typer.Option("--graphs", help="full, on a GPU: steps replayed as CUDA graphs.")] = False,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="full: GPUs (or processes on a CPU) that share each training.")
+    ] = 1,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="full: the same bits however many processes share a training; slower.")
+    ] = False,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -249,7 +255,8 @@ def reproduce(
         colours=None if colours is None else colours.value,
         seeds=seeds or 1,
         workers=workers or 1,
-        execution=Execution(precision.value, compiled, graphed),
+        execution=Execution(precision.value, compiled, graphed, exact=exact),
+        devices=devices,
     )
     settings = _settings(results, runs, root, workers, device)
     _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ class World:
 
     rank: int = 0
     size: int = 1
+    device: str = "cpu"  # where tensors must lie that processes exchange
 
     @property
     def leads(self) -> bool:
@@ -49,6 +51,14 @@ class World:
         found = [torch.empty_like(rows_KP) for _ in range(self.size)]
         dist.all_gather(found, rows_KP)
         return torch.cat(found)
+
+    def lists(self, values: np.ndarray) -> list[np.ndarray]:
+        """Every process's array, rank after rank, in each of them."""
+        if self.size == 1:
+            return [values]
+        found: list[np.ndarray | None] = [None] * self.size
+        dist.all_gather_object(found, values)
+        return [array for array in found if array is not None]
 
     def take_from_lead(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite tensors by rank 0's."""
@@ -88,7 +98,7 @@ def join(device: str) -> tuple[World, str]:
         torch.cuda.set_device(local)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
-    return world, device
+    return replace(world, device=device), device
 
 
 def leave() -> None:
