@@ -70,7 +70,7 @@ def scoring(folder: Path) -> None:
 
 def export(folder: Path) -> None:
     """A network as a file."""
-    command("export", "tiny", "tiny", "--to", "torchscript", "--output", "out/tiny.pt")
+    command("export", "tiny", "tiny", "--to", "torchscript", "--output", "out/tiny.pt", "--force")
 
 
 def profiling(folder: Path) -> None:
