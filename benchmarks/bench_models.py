@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench import build_model
-from hpe_bench.cost.runtimes.folding import folded
-from hpe_bench.cost.sources import calibrate
+from hpe_bench.timing.runtimes.folding import folded
+from hpe_bench.timing.sources import calibrate
 
 INPUT_HW = (256, 192)
 ROUNDS = 5

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from hpe_bench import records
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Ablation, Arm, fingerprint, replace
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records import RunRecord
-from hpe_bench.report import leaderboard, site
+from hpe_bench.records import store
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.pages import leaderboard
 from tests import browser
 from tests import synthetic_records as make
 from tests.synthetic_paper import PAPER, POCKET, RCE, claim
@@ -73,7 +74,7 @@ def test_read(benchmark: Any, made: Made, tmp_path: Path) -> None:
     for r in made[1]:
         (tmp_path / "tiny").mkdir(exist_ok=True)
         (tmp_path / "tiny" / r.filename).write_text(r.model_dump_json())
-    assert len(benchmark.pedantic(records.load_all, (tmp_path,), rounds=1)) == 10_000
+    assert len(benchmark.pedantic(store.load_all, (tmp_path,), rounds=1)) == 10_000
 
 
 @pytest.mark.benchmark(group="whole")

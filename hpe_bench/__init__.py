@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hpe_bench.catalog import build_model
-    from hpe_bench.weights import load_weights
+    from hpe_bench.inference.weights import load_weights
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "build_model", "load_weights"]
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> object:
 
         return build_model
     if name == "load_weights":
-        from hpe_bench.weights import load_weights
+        from hpe_bench.inference.weights import load_weights
 
         return load_weights
     raise AttributeError(f"module 'hpe_bench' has no attribute {name!r}")

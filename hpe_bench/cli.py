@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hpe_bench.data.prediction_files import Origin
-    from hpe_bench.runner import Settings
+    from hpe_bench.run.pool import Settings
 
 app = typer.Typer(
     help="Published claims about 2D human pose estimation meet measurement.",
@@ -107,7 +107,7 @@ PAPERS = Path("papers")
 @app.command("list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
-    from hpe_bench import show
+    from hpe_bench.commands import show
 
     broken = show.print_list(_console(), results)
     if broken:
@@ -117,7 +117,7 @@ def list_papers(results: ResultsOpt = RESULTS) -> None:
 @app.command()
 def show(paper: PaperArg) -> None:
     """One paper: what it claims, its variants, its studies."""
-    from hpe_bench import show as pages
+    from hpe_bench.commands import show as pages
 
     pages.print_paper(_console(), paper)
 
@@ -136,7 +136,7 @@ def reproduce(
     runs: RunsOpt = RUNS,
 ) -> None:
     """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page."""
-    from hpe_bench import reproduce as story
+    from hpe_bench.commands import reproduce as story
 
     scales = [s.value for s in scale or list(Scale)]
     settings = _settings(results, runs, root, workers, device)
@@ -157,7 +157,7 @@ def ablate(
     runs: RunsOpt = RUNS,
 ) -> None:
     """Train all arms of a paper's studies under one equal budget and write its page."""
-    from hpe_bench import reproduce as story
+    from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
     _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
@@ -170,7 +170,7 @@ def compare(
     reports: ReportsOpt = REPORTS,
 ) -> None:
     """Set papers side by side: what was measured, with intervals and differences, as a table and a page."""
-    from hpe_bench import show as pages
+    from hpe_bench.commands import show as pages
 
     pages.print_comparison(_console(), papers, results, reports)
 
@@ -187,7 +187,7 @@ def leaderboard(
     ] = None,
 ) -> None:
     """Write reports/index.html and every paper's page from the records."""
-    from hpe_bench import show as pages
+    from hpe_bench.commands import show as pages
 
     pages.write_all(_console(), results or [RESULTS], reports, readme)
 
@@ -234,8 +234,8 @@ def profile(
 
     Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
     """
-    from hpe_bench import profiling
-    from hpe_bench import reproduce as story
+    from hpe_bench.commands import profile as profiling
+    from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, None, "cpu")
     asked = profiling.Asked(
@@ -313,7 +313,7 @@ def predict(
     runs: RunsOpt = RUNS,
 ) -> None:
     """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
-    from hpe_bench import submit
+    from hpe_bench.commands import submit
 
     if (images is None) != (boxes is None):
         raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
@@ -343,7 +343,7 @@ def score(
     runs: RunsOpt = RUNS,
 ) -> None:
     """Score a file of predictions under a protocol: table with intervals, record, page."""
-    from hpe_bench import submit
+    from hpe_bench.commands import submit
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
@@ -373,7 +373,7 @@ def evaluate(
     runs: RunsOpt = RUNS,
 ) -> None:
     """Predict and score in one."""
-    from hpe_bench import submit
+    from hpe_bench.commands import submit
 
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
@@ -395,7 +395,7 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
 ) -> None:
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
-    from hpe_bench import export_command
+    from hpe_bench.commands import export as export_command
 
     wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
     export_command.export(wish, to.value, output, _console())
@@ -409,7 +409,7 @@ def ceilings(
     reports: ReportsOpt = REPORTS,
 ) -> None:
     """Score a perfect network: what each codec loses at each heatmap size, and to moved boxes; write the page."""
-    from hpe_bench import reproduce as story
+    from hpe_bench.commands import reproduce as story
 
     _exit(story.ceilings(data.value, None if root is None else str(root), results, reports, _console()))
 
@@ -420,7 +420,7 @@ def new(
     to: Annotated[Path, typer.Option("--to", help="Folder to put it in.")] = PAPERS,
 ) -> None:
     """Start a paper: a folder that loads, trains and passes the contract tests, to be filled in."""
-    from hpe_bench import scaffold
+    from hpe_bench.commands import new as scaffold
 
     folder = scaffold.new_paper(slug, to)
     print(f"wrote {folder}; fill in paper.py, model.py, claims.csv and README.md. Next:")
@@ -431,7 +431,7 @@ def new(
 @app.command()
 def doctor() -> None:
     """Check this machine: packages, processor, load, disk."""
-    from hpe_bench import doctor as examination
+    from hpe_bench.commands import doctor as examination
 
     if not examination.examine(_console()):
         raise typer.Exit(1)
@@ -451,8 +451,8 @@ def data_check(
     root: RootOpt = None,
 ) -> None:
     """Count and hash what lies under a root, and say which protocols it is enough for."""
-    from hpe_bench import readiness
     from hpe_bench.data import check
+    from hpe_bench.run import readiness
 
     console, folder = _console(), None if root is None else str(root)
     whole = check.print_check(console, name.value, folder)
@@ -504,25 +504,25 @@ ProtocolArg = Annotated[str, typer.Argument(help="A protocol's name; see `hpe-be
 @protocols_app.command("list")
 def protocols_list() -> None:
     """All protocols by name, with their hashes."""
-    from hpe_bench import protocol_text
+    from hpe_bench.commands import protocols
 
-    protocol_text.print_list(_console())
+    protocols.print_list(_console())
 
 
 @protocols_app.command("show")
 def protocols_show(name: ProtocolArg) -> None:
     """Everything that a protocol says."""
-    from hpe_bench import protocol_text
+    from hpe_bench.commands import protocols
 
-    protocol_text.print_protocol(_console(), name)
+    protocols.print_protocol(_console(), name)
 
 
 @protocols_app.command("diff")
 def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
     """How two protocols differ, field by field."""
-    from hpe_bench import protocol_text
+    from hpe_bench.commands import protocols
 
-    protocol_text.print_diff(_console(), first, second)
+    protocols.print_diff(_console(), first, second)
 
 
 # ---------------------------------------------------------------------------------------------------- helpers
@@ -535,7 +535,7 @@ def _console() -> Console:
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:
-    from hpe_bench.runner import Settings
+    from hpe_bench.run.pool import Settings
 
     return Settings(
         results=results,

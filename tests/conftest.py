@@ -13,7 +13,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from hpe_bench import catalog, exporting
+from hpe_bench import catalog
+from hpe_bench.run import exporting
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.cost.conductor import Player, Rehearsed
-from hpe_bench.cost.runtimes.eager import Eager
-from hpe_bench.cost.runtimes.runtime import Call, Score
+from hpe_bench.timing.interleave import Player, Rehearsed
+from hpe_bench.timing.runtimes.eager import Eager
+from hpe_bench.timing.runtimes.runtime import Call, Score
 
 
 class Noisy(Eager):

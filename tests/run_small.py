@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpe_bench import runner
 from hpe_bench.declare import replace
-from hpe_bench.runner import Outcome, Settings
+from hpe_bench.run import pool
+from hpe_bench.run.pool import Outcome, Settings
 from hpe_bench.training import loop
 from tests import small
 
@@ -20,7 +20,7 @@ def main(folder: Path, samples: int) -> Outcome:
     run = small.training()
     run = replace(run, recipe=replace(run.recipe, samples=samples))
     settings = Settings(results=folder / "results", runs=folder / "runs")
-    return runner.run_trainings([run], settings, Console(), lambda _: 1.0)
+    return pool.run_trainings([run], settings, Console(), lambda _: 1.0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpe_bench.declare import Variant, fingerprint
-from hpe_bench.records import Absent, Identity, Measurement, RunRecord, Timing
+from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, Timing
 from tests.synthetic_records import digest, provenance
 
 ROUNDS, CALLS = 10, 12

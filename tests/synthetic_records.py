@@ -10,7 +10,7 @@ import numpy as np
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Arm, Variant, fingerprint
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records import CurvePoint, Identity, Measurement, Provenance, RunRecord, Sample, Tally
+from hpe_bench.records.schema import CurvePoint, Identity, Measurement, Provenance, RunRecord, Sample, Tally
 
 IMAGES = 150
 JOINTS = len(COCO_17.joints)

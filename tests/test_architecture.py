@@ -13,8 +13,8 @@ from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.cost.outline import IMAGE, MOST, Outline, outline, outline_of
 from hpe_bench.nn.hourglass import Hourglass
-from hpe_bench.report import architecture
-from hpe_bench.report.architecture import amount, places, rows_of, short
+from hpe_bench.report.pages import architecture
+from hpe_bench.report.pages.architecture import amount, places, rows_of, short
 
 PAPERS = catalog.load_all()[0]
 

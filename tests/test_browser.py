@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hpe_bench import submissions
-from hpe_bench.report import entries, leaderboard, score_page, site
-from hpe_bench.report.entries import Entry
-from hpe_bench.report.leaderboard import Group, Leaderboard
-from hpe_bench.report.score_page import Rival
-from hpe_bench.report.tables import Cell, Column, Table
+from hpe_bench.report import site
+from hpe_bench.report.kit.tables import Cell, Column, Table
+from hpe_bench.report.pages import entries, leaderboard, score_page
+from hpe_bench.report.pages.entries import Entry
+from hpe_bench.report.pages.leaderboard import Group, Leaderboard
+from hpe_bench.report.pages.score_page import Rival
+from hpe_bench.run import submission
 from tests import browser
 from tests.browser import PHONE_PX, Visits, unfold, violations
 from tests.synthetic_latency import latency
@@ -448,7 +449,7 @@ def test_axe_finds_nothing(visits: Visits, built_site: Path, name: str, look: di
 @pytest.fixture(scope="module")
 def score(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a submission held against another one."""
-    found = submissions.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
+    found = submission.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
     page = score_page.build(record_of("somebody", GOOD), TRUTH, GOOD, Rival("other", BAD, found), None)
     return site.write_score(page, tmp_path_factory.mktemp("score"))
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from hpe_bench import records, show
 from hpe_bench.ceilings import measure
 from hpe_bench.ceilings.contenders import (
     ARGMAX,
@@ -29,13 +28,16 @@ from hpe_bench.ceilings.measure import AS_ANNOTATED, FLIPPED, DataProtocol, Grid
 from hpe_bench.ceilings.oracle import Condition, jittered, predict
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.codecs.integral import Integral
+from hpe_bench.commands import show
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import LSP_14, Skeleton
 from hpe_bench.declare import DataSource
 from hpe_bench.metrics.pck import PCK
-from hpe_bench.records import RunRecord
-from hpe_bench.report import ceilings_page, site
+from hpe_bench.records import store
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.pages import ceilings_page
 from tests.test_report import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,7 +193,7 @@ def measured() -> list[RunRecord]:
 
 def test_records_hold_every_condition_and_read_back(measured: list[RunRecord], tmp_path: Path) -> None:
     for record in measured:
-        assert records.load(records.save(record, tmp_path)) == record
+        assert store.load(store.save(record, tmp_path)) == record
         assert record.identity.kind == "ceiling"
         assert record.identity.test_digest == people().digest() != ""
         assert record.identity.code
@@ -225,7 +227,7 @@ def test_a_changed_codec_or_protocol_has_a_record_of_its_own() -> None:
 
 
 def test_committed_records_of_every_kind_still_load() -> None:
-    kinds = {r.identity.kind for r in records.load_all(ROOT / "results")}
+    kinds = {r.identity.kind for r in store.load_all(ROOT / "results")}
     assert {"cost", "accuracy"} <= kinds
 
 
@@ -279,7 +281,7 @@ def test_the_leaderboard_links_the_page_and_both_are_rebuilt_from_records(
     assert "ceilings/index.html" not in (reports / "index.html").read_text()
     assert site.write_ceilings(results, reports) is None
     for record in measured:
-        records.save(record, results)
+        store.save(record, results)
     show.write_all(Console(quiet=True), [results], reports, readme=None)
     links = re.findall(r'href="(ceilings/[^"]+)"', (reports / "index.html").read_text())
     assert links

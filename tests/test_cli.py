@@ -264,9 +264,9 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> P
 
 
 def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
-    from hpe_bench import records
+    from hpe_bench.records import store
 
-    found = records.load_all(reproduced / "results")
+    found = store.load_all(reproduced / "results")
     kinds = [(r.identity.paper, r.identity.kind, r.identity.seed) for r in found]
     assert kinds.count(("tiny", "cost", None)) == 1
     assert kinds.count(("mean_pose", "accuracy", None)) == 2  # one a protocol

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpe_bench import protocols, readiness
+from hpe_bench import protocols
 from hpe_bench.data import check
 from hpe_bench.data.boxes import Boxes, boxes_of, every_person
 from hpe_bench.data.coco import COCO, DetectionFile, annotated_boxes, counts, read_annotations, read_detections
@@ -23,6 +23,7 @@ from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
+from hpe_bench.run import readiness
 from tests.json_faults import cut_or_flipped, faulty, one_sentence, write
 
 MINI = COCO(folder="coco_mini", subset_sha256=protocols.COCO_MINI_SHA256)

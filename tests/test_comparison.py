@@ -8,9 +8,10 @@ import pytest
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Paper, fingerprint, replace
-from hpe_bench.records import RunRecord, Timing
-from hpe_bench.report import comparison, comparison_costs, site
-from hpe_bench.report.comparison import Comparison
+from hpe_bench.records.schema import RunRecord, Timing
+from hpe_bench.report import site
+from hpe_bench.report.pages import comparison, comparison_costs
+from hpe_bench.report.pages.comparison import Comparison
 from tests import synthetic_records as make
 from tests.synthetic_paper import BASE_FULL, BASE_POCKET, CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL
 from tests.synthetic_records import Level

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpe_bench import catalog
-from hpe_bench.cost import latency, macs
-from hpe_bench.cost.latency import ROUNDS, Latency
+from hpe_bench.cost import macs
 from hpe_bench.cost.macs import Cost
 from hpe_bench.nn.resnet import R50, R101, R152, ResNet
+from hpe_bench.timing import latency
+from hpe_bench.timing.latency import ROUNDS, Latency
 
 catalog.load("fasterpose")
 from hpe_bench.papers.fasterpose import model as fasterpose  # noqa: E402

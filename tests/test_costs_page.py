@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from hpe_bench import catalog, records
+from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, replace
-from hpe_bench.report import costs_page, site
-from hpe_bench.report.costs_page import HOW
+from hpe_bench.records import store
+from hpe_bench.report import site
+from hpe_bench.report.pages import costs_page
+from hpe_bench.report.pages.costs_page import HOW
 from hpe_bench.verdicts.conventions import explain
 from tests import synthetic_records
 from tests.synthetic_paper import BASE_FULL, FULL, PAPER, PRINTED, macs
@@ -85,7 +87,7 @@ def test_unexplained_and_uncounted_figures_stay_on_the_page() -> None:
 
 def test_every_published_cost_of_every_paper_appears() -> None:
     papers, _ = catalog.load_all()
-    built = costs_page.build(papers, records.load_all(ROOT / "results"))
+    built = costs_page.build(papers, store.load_all(ROOT / "results"))
     assert built is not None
     shown = [(row[0].text, row[0].note, row[8].text) for row in built.figures_table.rows]
     claimed = [

@@ -16,7 +16,7 @@ from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.cost.macs import Cost, count
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Batch
-from hpe_bench.weights import load_weights
+from hpe_bench.inference.weights import load_weights
 from tests import parity
 
 VARIANTS = {variant.name: variant for variant in load("cpn").paper.variants}

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from hpe_bench import scoring
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, LSP_14
 from hpe_bench.declare import replace
@@ -16,10 +15,12 @@ from hpe_bench.metrics.diagnosis import KINDS
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
-from hpe_bench.records import Measurement, RunRecord, Sample, Tally
-from hpe_bench.report import diagnosis_view, gallery, svgdraw
-from hpe_bench.report.diagnosis_view import Model
-from hpe_bench.report.theme import Style
+from hpe_bench.records.schema import Measurement, RunRecord, Sample, Tally
+from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit.theme import Style
+from hpe_bench.report.pages import diagnosis_view, gallery
+from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.run import scoring
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, PROPOSAL
 from tests.synthetic_records import STANDING, Level

@@ -17,13 +17,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from hpe_bench import catalog, exporting, predict
+from hpe_bench import catalog
+from hpe_bench.commands.export import Wish, convention_text, export
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
-from hpe_bench.export_command import Wish, convention_text, export
 from hpe_bench.inference import networks
 from hpe_bench.inference.onnx_model import Convention, read_convention
 from hpe_bench.protocols import named
+from hpe_bench.run import exporting, prediction
 from hpe_bench.training.checkpoints import save_weights
 
 PAPERS = [p.paper.slug for p in catalog.load_all()[0]]
@@ -230,15 +231,15 @@ def test_an_exported_network_predicts_what_the_network_predicts(tmp_path: Path) 
     with (tmp_path / "boxes.csv").open("w", newline="") as table:
         csv.writer(table).writerows([["image", "x", "y", "width", "height"], ["a.png", 20, 20, 90, 120]])
     protocol = replace(named("mannequins-v1-dark"), flip_test=True)
-    task = predict.task_of_images(protocol, tmp_path, tmp_path / "boxes.csv")
+    task = prediction.task_of_images(protocol, tmp_path, tmp_path / "boxes.csv")
     skeleton = protocol.data.skeleton
-    theirs = predict.answer(task, networks.of_onnx(file, read_convention(file), skeleton))
-    ours = predict.answer(task, networks.of_paper("fasterpose", "pocket", "coco_256x192", weights, skeleton))
+    theirs = prediction.answer(task, networks.of_onnx(file, read_convention(file), skeleton))
+    ours = prediction.answer(task, networks.of_paper("fasterpose", "pocket", "coco_256x192", weights, skeleton))
     assert float(np.ptp(ours.joints, axis=1).min()) > 20  # joints all over the crop
     assert np.abs(theirs.joints - ours.joints).max() < 0.05
     assert np.abs(theirs.joint_scores - ours.joint_scores).max() < 1e-4
     (tmp_path / "p.npz").write_bytes(
-        predict.as_file(task, theirs, networks.of_onnx(file, read_convention(file), skeleton))
+        prediction.as_file(task, theirs, networks.of_onnx(file, read_convention(file), skeleton))
     )
     assert "mine.onnx" in own.load(tmp_path / "p.npz")[0].creator
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from hpe_bench.cost.macs import count
 from hpe_bench.declare import Batch
+from hpe_bench.inference.weights import load_weights
 from hpe_bench.nn.hourglass import Hourglass, Residual
 from hpe_bench.training.losses import HeatmapMSE
-from hpe_bench.weights import load_weights
 from tests import parity
 
 

@@ -8,7 +8,7 @@ from hpe_bench.papers.hrnet.model import Exchange
 
 from hpe_bench.catalog import build_model, load
 from hpe_bench.cost.macs import Cost, count
-from hpe_bench.weights import load_weights
+from hpe_bench.inference.weights import load_weights
 from tests import parity
 
 PAPER = load("hrnet").paper

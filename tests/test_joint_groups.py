@@ -8,8 +8,8 @@ import pytest
 from hpe_bench.papers.part_branching.paper import paper
 
 from hpe_bench.declare import JointGroups
-from hpe_bench.report.joint_groups import drawings, position
-from hpe_bench.report.svgdraw import skeleton_of
+from hpe_bench.report.kit.svgdraw import skeleton_of
+from hpe_bench.report.pages.joint_groups import drawings, position
 
 
 @pytest.mark.parametrize("groups", paper.joint_groups, ids=lambda g: g.title)

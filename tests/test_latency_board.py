@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.records import Measurement, RunRecord
-from hpe_bench.report import entries, leaderboard, paper_page, site
-from hpe_bench.report.latency_board import LatencyBoard
-from hpe_bench.report.leaderboard import Leaderboard
-from hpe_bench.report.tables import Cell
+from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.kit.tables import Cell
+from hpe_bench.report.pages import entries, leaderboard, paper_page
+from hpe_bench.report.pages.latency_board import LatencyBoard
+from hpe_bench.report.pages.leaderboard import Leaderboard
 from tests.synthetic_latency import latency, timing, without_times
 from tests.synthetic_paper import FULL, PAPER, POCKET
 from tests.synthetic_records import provenance

@@ -9,9 +9,10 @@ import pytest
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant
-from hpe_bench.records import Measurement, RunRecord
-from hpe_bench.report import latency_view, leaderboard, paper_page, site, without_gpu_page
-from hpe_bench.report.tables import Table
+from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.kit.tables import Table
+from hpe_bench.report.pages import latency_view, leaderboard, paper_page, without_gpu_page
 from tests.synthetic_latency import latency, timing
 from tests.synthetic_paper import FULL, PAPER, PRINTED
 from tests.synthetic_records import cost, provenance

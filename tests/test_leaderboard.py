@@ -12,14 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hpe_bench import records
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import replace
 from hpe_bench.metrics import bootstrap
-from hpe_bench.report import entries, leaderboard, pareto, site
-from hpe_bench.report.leaderboard import Leaderboard
-from hpe_bench.report.paper_page import build as build_paper
-from hpe_bench.report.pareto import Dot, front
+from hpe_bench.records import store
+from hpe_bench.report import site
+from hpe_bench.report.kit import pareto
+from hpe_bench.report.kit.pareto import Dot, front
+from hpe_bench.report.pages import entries, leaderboard
+from hpe_bench.report.pages.leaderboard import Leaderboard
+from hpe_bench.report.pages.paper_page import build as build_paper
 from hpe_bench.verdicts import evidence
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, OLD_LOSS, PAPER, PROPOSAL
@@ -174,4 +176,4 @@ def test_the_board_is_the_same_whatever_the_order_of_records(board: Leaderboard,
     assert written.is_file()
     assert (tmp_path / "leaderboard.csv").is_file()
     assert json.loads((tmp_path / "leaderboard.json").read_text())
-    assert records.load_all(tmp_path / "results") == []
+    assert store.load_all(tmp_path / "results") == []

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from hpe_bench import protocols, readiness
+from hpe_bench import protocols
 from hpe_bench.data import check, export
 from hpe_bench.data.crops import box_to_affine
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.mpii import MPII, read_annotations, with_official_truth
 from hpe_bench.data.skeletons import MPII_16
+from hpe_bench.run import readiness
 from tests.json_faults import cut_or_flipped, faulty, one_sentence, write
 
 # ---------------------------------------------------------------------------------------------------- real files

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpe_bench import catalog, predict
+from hpe_bench import catalog
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.boxes import Boxes, every_person
 from hpe_bench.data.mannequins import Mannequins
@@ -24,8 +24,9 @@ from hpe_bench.inference import networks, overlays
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.onnx_model import Convention
 from hpe_bench.metrics.pckh import PCKh
-from hpe_bench.predict import Task
 from hpe_bench.protocols import COCO_GTBOX, DetectionProtocol
+from hpe_bench.run import prediction
+from hpe_bench.run.prediction import Task
 from hpe_bench.training.checkpoints import save_weights
 from tests import onnx_files, small, test_records
 from tests.predicted import BlankImages, persons
@@ -70,10 +71,10 @@ def light_finder(tmp_path: Path) -> Network:
 def test_light_is_found_where_it_is_whatever_the_order_of_the_boxes(
     light_finder: Network, monkeypatch: pytest.MonkeyPatch, flip: bool
 ) -> None:
-    monkeypatch.setattr(predict, "CHUNK", 2)
+    monkeypatch.setattr(prediction, "CHUNK", 2)
     truth = lit()
     task = Task(replace(PLAIN, flip_test=flip), truth, every_person(truth))
-    found = predict.answer(task, light_finder)
+    found = prediction.answer(task, light_finder)
     spots = np.array([truth.images.spots[i] for i in truth.image], float)  # type: ignore[attr-defined]
     assert np.abs(found.joints - spots[:, None]).max() < 5  # half a heatmap pixel is 2 to 5 px here
     assert found.person is not None
@@ -85,14 +86,14 @@ def test_an_input_of_another_aspect_is_refused(light_finder: Network) -> None:
     truth = lit()
     square = replace(COCO_GTBOX, aspect_wh=(1, 1))
     with pytest.raises(ValueError, match="48x64"):
-        predict.answer(Task(square, truth, every_person(truth)), light_finder)
+        prediction.answer(Task(square, truth, every_person(truth)), light_finder)
 
 
 def test_detections_are_rescored_and_near_duplicates_dropped(light_finder: Network) -> None:
     truth = lit()
     image, box = np.array([0, 0, 1]), np.array([[50, 50, 60, 80], [50, 50, 60, 80], [180, 20, 40, 60.0]])
     boxes = Boxes(image, box, np.array([0.5, 0.9, 0.7]))
-    found = predict.answer(Task(COCO_GTBOX, truth, boxes), light_finder)
+    found = prediction.answer(Task(COCO_GTBOX, truth, boxes), light_finder)
     assert found.person is None
     assert found.image.tolist() == [0, 1]  # the first two see the same pose, so the one with the better box stays
     over = np.where(found.joint_scores > 0.2, found.joint_scores, 0.0)
@@ -113,7 +114,7 @@ def test_the_area_of_nms_is_that_of_the_padded_box() -> None:
     protocol = DetectionProtocol("p", small.DATA, small.CODEC, (PCKh(0.5),))
     for side, kept in ((20.0, 2), (400.0, 1)):
         boxes = Boxes(np.zeros(2, np.int64), np.tile([0, 0, side, side], (2, 1)), np.array([0.9, 0.8]))
-        assert len(predict.rescored(found, boxes, protocol, (64, 48))) == kept
+        assert len(prediction.rescored(found, boxes, protocol, (64, 48))) == kept
 
 
 # ---------------------------------------------------------------------------------------------------- own images
@@ -131,10 +132,10 @@ def write_own_images(folder: Path, rows: list[list[object]], columns: str = "ima
 
 def test_images_of_ones_own(tmp_path: Path, light_finder: Network) -> None:
     table = write_own_images(tmp_path, [["b.png", 60, 40, 80, 90, 0.5], ["a.png", 0, 0, 50, 50, ""]])
-    task = predict.task_of_images(PLAIN, tmp_path, table)
-    found = predict.answer(task, light_finder)
+    task = prediction.task_of_images(PLAIN, tmp_path, table)
+    found = prediction.answer(task, light_finder)
     assert np.abs(found.joints[0] - [100, 80]).max() < 5
-    (tmp_path / "p.npz").write_bytes(predict.as_file(task, found, light_finder))
+    (tmp_path / "p.npz").write_bytes(prediction.as_file(task, found, light_finder))
     header, arrays = own.load(tmp_path / "p.npz")
     assert header.images == ("b.png", "a.png")
     assert arrays["image_ids"].tolist() == [0, 1]
@@ -160,7 +161,7 @@ def test_a_wrong_table_of_boxes_is_named(
 ) -> None:
     table = write_own_images(tmp_path, rows, columns)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        predict.task_of_images(PLAIN, tmp_path, table)
+        prediction.task_of_images(PLAIN, tmp_path, table)
     for word in words:
         assert word in str(caught.value)
 
@@ -214,7 +215,7 @@ def test_weights_of_a_paper_and_of_a_run_give_the_same_network(tmp_path: Path) -
 
 def test_the_embedded_data_go_through(light_finder: Network) -> None:
     protocol = Protocol("p", Mannequins(train_persons=4, test_persons=6), small.CODEC, (PCKh(0.5),))
-    task = predict.task_of_protocol(protocol, None)
-    found = predict.answer(task, light_finder)
+    task = prediction.task_of_protocol(protocol, None)
+    found = prediction.answer(task, light_finder)
     assert found.person is not None
     assert sorted(found.person.tolist()) == list(range(6))

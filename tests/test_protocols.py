@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hpe_bench import catalog, protocol_text, protocols
+from hpe_bench import catalog, protocols
 from hpe_bench.codecs.udp import UDP
+from hpe_bench.commands import protocols as protocol_commands
 from hpe_bench.data.lsp import LSP, ObserverLSP, observer_centric
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import LSP_14
 from hpe_bench.declare import fingerprint, replace
+from hpe_bench.report.kit import protocol_text
 
 # F28: committed records carry the first four; a protocol that changes must get a new name.
 FINGERPRINTS = {
@@ -118,17 +120,17 @@ def test_builders_are_said_by_name() -> None:
 
 def test_printed_pages(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(width=200)
-    protocol_text.print_list(console)
+    protocol_commands.print_list(console)
     listed = capsys.readouterr().out.splitlines()
     assert len(listed) == len(FINGERPRINTS)
     assert all(value in line for value, line in zip(map(fingerprint, protocols.every().values()), listed, strict=True))
-    protocol_text.print_protocol(console, "coco-val2017-det")
+    protocol_commands.print_protocol(console, "coco-val2017-det")
     shown = capsys.readouterr().out
     assert "  nms_oks: 0.9" in shown
     assert "    boxes: 104125" in shown
-    protocol_text.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det")
+    protocol_commands.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det")
     assert "boxes: ground truth in coco-val2017-gtbox, detector in coco-val2017-det" in capsys.readouterr().out
-    protocol_text.print_diff(console, "mpii-val", "mpii-val")
+    protocol_commands.print_diff(console, "mpii-val", "mpii-val")
     assert "do not differ" in capsys.readouterr().out
 
 

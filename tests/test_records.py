@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hpe_bench import records
-from hpe_bench.records import Identity, Measurement, Provenance, RecordError, RunRecord, Tally
+from hpe_bench.records import store
+from hpe_bench.records.schema import Identity, Measurement, Provenance, RunRecord, Tally
+from hpe_bench.records.store import RecordError
 
 
 def make(**changes: object) -> RunRecord:
@@ -53,9 +54,9 @@ def make(**changes: object) -> RunRecord:
 
 def test_round_trip_keeps_every_digit(tmp_path: Path) -> None:
     record = make()
-    path = records.save(record, tmp_path)
+    path = store.save(record, tmp_path)
     assert path == tmp_path / "some_paper" / "v__r__p-v1__seed0__abc.json"
-    assert records.load(path) == record
+    assert store.load(path) == record
     assert json.loads(path.read_text())["measurements"][0]["value"] == 1 / 3
 
 
@@ -70,12 +71,12 @@ def test_round_trip_keeps_every_digit(tmp_path: Path) -> None:
     ],
 )
 def test_a_changed_file_is_refused_with_file_and_field(tmp_path: Path, field: str, value: object, message: str) -> None:
-    path = records.save(make(), tmp_path)
+    path = store.save(make(), tmp_path)
     content = json.loads(path.read_text())
     content[field] = value
     path.write_text(json.dumps(content))
     with pytest.raises(RecordError, match=message) as caught:
-        records.load(path)
+        store.load(path)
     assert str(path) in str(caught.value)
 
 
@@ -85,7 +86,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     with pytest.raises(RecordError, match=r"x\.json"):
-        records.load_all(tmp_path)
+        store.load_all(tmp_path)
 
 
 def test_values_are_checked_when_written() -> None:
@@ -102,7 +103,7 @@ def test_values_are_checked_when_written() -> None:
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = records.save(make(), tmp_path)
+    path = store.save(make(), tmp_path)
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -110,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        records.save(make(reason="", predictions_sha256="0" * 64), tmp_path)
+        store.save(make(reason="", predictions_sha256="0" * 64), tmp_path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -120,6 +121,6 @@ def test_equal_predictions_under_two_names_are_refused() -> None:
     renamed = one.identity.model_copy(update={"paper": "other_paper", "variant_hash": "9"})
     other = make(id="def", identity=renamed, predictions_sha256="a" * 64)
     with pytest.raises(RecordError, match="same predictions"):
-        records.refuse_shared_predictions([one, other])
+        store.refuse_shared_predictions([one, other])
     decoded_twice = one.identity.model_copy(update={"protocol": "p-v1-quarter"})
-    records.refuse_shared_predictions([one, make(id="ghi", identity=decoded_twice, predictions_sha256="a" * 64)])
+    store.refuse_shared_predictions([one, make(id="ghi", identity=decoded_twice, predictions_sha256="a" * 64)])

@@ -15,19 +15,22 @@ import cv2
 import numpy as np
 import pytest
 
-from hpe_bench import catalog, records
+from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.mannequins import render as render_scene
 from hpe_bench.data.mannequins.body import JOINTS as MANNEQUIN_JOINTS
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Claim, Paper, replace
-from hpe_bench.records import RunRecord, Sample
-from hpe_bench.report import comparison, footguns_page, leaderboard, paper_page, pixels, plots, site, svgdraw, theme
-from hpe_bench.report.claims_view import ClaimView
-from hpe_bench.report.paper_page import PaperPage
-from hpe_bench.report.ranking import rank_ranges, rank_text
-from hpe_bench.report.tables import Table
+from hpe_bench.records import store
+from hpe_bench.records.schema import RunRecord, Sample
+from hpe_bench.report import site
+from hpe_bench.report.kit import pixels, plots, svgdraw, theme
+from hpe_bench.report.kit.ranking import rank_ranges, rank_text
+from hpe_bench.report.kit.tables import Table
+from hpe_bench.report.pages import comparison, footguns_page, leaderboard, paper_page
+from hpe_bench.report.pages.claims_view import ClaimView
+from hpe_bench.report.pages.paper_page import PaperPage
 from tests import synthetic_records as make
 from tests.synthetic_paper import (
     BASE_FULL,
@@ -549,7 +552,7 @@ def test_a_rebuild_gives_the_same_bytes_and_drops_old_tables(tmp_path: Path) -> 
     for name, order in (("a", made), ("b", made[::-1])):
         results, reports = tmp_path / name / "results", tmp_path / name / "reports"
         for record in order:
-            records.save(record, results)
+            store.save(record, results)
         (reports / "fasterpose" / "tables").mkdir(parents=True)
         (reports / "fasterpose" / "tables" / "old.csv").write_text("old")
         written = site.write_paper("fasterpose", results, reports)

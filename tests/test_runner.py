@@ -14,10 +14,11 @@ from pydantic.dataclasses import dataclass as checked
 from rich.console import Console
 from torch import Tensor
 
-from hpe_bench import records, runner
 from hpe_bench.declare import STRICT, Batch, Codec, Loss, replace
 from hpe_bench.plan import TrainingRun
-from hpe_bench.runner import Settings
+from hpe_bench.records import store
+from hpe_bench.run import pool
+from hpe_bench.run.pool import Settings
 from hpe_bench.training.losses import HeatmapMSE
 from tests import small
 
@@ -60,7 +61,7 @@ def finish(program: subprocess.Popen[str]) -> str:
 
 
 def weights_of(folder: Path) -> set[tuple[str, str]]:
-    found = records.load_all(folder / "results")
+    found = store.load_all(folder / "results")
     return {(r.weights_sha256, r.predictions_sha256) for r in found}
 
 
@@ -83,7 +84,7 @@ def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path: P
 
 def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
     run = small.training()
-    first = runner.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    first = pool.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert [r.identity.protocol for r in first.made] == ["small-dark", "small-quarter"]
     for path in tmp_path.glob("results/*/*.json"):
         path.unlink()
@@ -92,12 +93,12 @@ def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
         assert all(s.heatmap is not None for s in record.samples)
         assert record.get("diagnosis/kind/miss/wrist") is not None
         assert record.measurements[0].key == "pckh@0.5"
-    second = runner.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    second = pool.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert (second.made, second.kept) == ([], 1)
-    assert records.load_all(tmp_path / "results") == sorted(first.made, key=lambda r: r.filename)
+    assert store.load_all(tmp_path / "results") == sorted(first.made, key=lambda r: r.filename)
 
     other_checkout = replace(settings(tmp_path), runs=tmp_path / "elsewhere")
-    third = runner.run_trainings([run], other_checkout, Console(quiet=True), lambda _: 1.0)
+    third = pool.run_trainings([run], other_checkout, Console(quiet=True), lambda _: 1.0)
     assert len(third.made) == 2
     assert all(c.identical for c in third.compared)
     assert len(third.compared) == 2
@@ -109,34 +110,34 @@ def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
 def test_a_failed_run_is_a_record_with_its_reason_and_the_others_go_on(tmp_path: Path, loss: Loss, reason: str) -> None:
     good = small.training()
     bad = replace(good, recipe=replace(good.recipe, name="bad", loss=loss))
-    outcome = runner.run_trainings([bad, good], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    outcome = pool.run_trainings([bad, good], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert {r.status for r in outcome.failed} == {"failed"}
     assert all(reason in r.reason for r in outcome.failed)
     assert [r.identity.recipe for r in outcome.made] == ["small", "small"]
-    again = runner.run_trainings([bad], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    again = pool.run_trainings([bad], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert again.kept == 0
     assert again.failed
 
 
 def test_a_failure_never_overwrites_a_result(tmp_path: Path) -> None:
     run, here = small.training(), settings(tmp_path)
-    made = runner.run_trainings([run], here, Console(quiet=True), lambda _: 1.0).made[0]
-    outcome = runner.Outcome()
-    runner.keep(runner.failed_record(run, run.protocols[0], "later it failed", "cpu"), here, outcome)
-    assert records.load(here.results / made.identity.paper / made.filename).status == "done"
+    made = pool.run_trainings([run], here, Console(quiet=True), lambda _: 1.0).made[0]
+    outcome = pool.Outcome()
+    pool.keep(pool.failed_record(run, run.protocols[0], "later it failed", "cpu"), here, outcome)
+    assert store.load(here.results / made.identity.paper / made.filename).status == "done"
 
 
 def test_changed_code_is_run_again(tmp_path: Path) -> None:
     run, here = small.training(), settings(tmp_path)
-    runner.run_trainings([run], here, Console(quiet=True), lambda _: 1.0)
+    pool.run_trainings([run], here, Console(quiet=True), lambda _: 1.0)
     record_id = run.record_id(run.protocols[0])
-    assert runner.finished(record_id, run.code, here)
-    assert runner.finished(record_id, "0123456789abcdef", here) is None
+    assert pool.finished(record_id, run.code, here)
+    assert pool.finished(record_id, "0123456789abcdef", here) is None
 
 
 def test_no_room_is_said_before_work_starts(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="needed"):
-        runner.check_room(tmp_path, 1 << 60)
+        pool.check_room(tmp_path, 1 << 60)
 
 
 def test_a_plan_names_each_training_once() -> None:

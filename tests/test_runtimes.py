@@ -12,28 +12,31 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from hpe_bench import catalog, latencies, profiling, records
-from hpe_bench.cost import runtimes
-from hpe_bench.cost.conductor import WIDE_SPREAD, Plan, Times, conduct
+from hpe_bench import catalog
+from hpe_bench.commands import profile
+from hpe_bench.commands.profile import Asked
 from hpe_bench.cost.energy import Meter, RaplMeter
-from hpe_bench.cost.gate import InBatches, Reference
-from hpe_bench.cost.latency import ROUNDS
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.onnx_input import input_sizes
-from hpe_bench.cost.runtimes import ON_CPU, ON_CUDA, Runtime, Score
-from hpe_bench.cost.runtimes.eager import ChannelsLast, Eager
-from hpe_bench.cost.runtimes.folding import foldable_pairs, folded
-from hpe_bench.cost.runtimes.onnx_runtime import OnnxRuntime
-from hpe_bench.cost.runtimes.open_vino import OpenVino
-from hpe_bench.cost.scopes import PHOTOGRAPH_HW, Decoding, photograph, pose_call, skeleton_of
-from hpe_bench.cost.sources import OfCode, OfVariant, calibrate
-from hpe_bench.cost.timings import counts, ratio
 from hpe_bench.data.skeletons import COCO_17
-from hpe_bench.exporting import to_onnx
-from hpe_bench.latencies import Conditions, LatencyRun, Subject
-from hpe_bench.profiling import Asked
-from hpe_bench.records import Timing
-from hpe_bench.runner import Settings
+from hpe_bench.records import schema, store
+from hpe_bench.records.schema import Timing
+from hpe_bench.run import latency
+from hpe_bench.run.exporting import to_onnx
+from hpe_bench.run.latency import Conditions, LatencyRun, Subject
+from hpe_bench.run.pool import Settings
+from hpe_bench.timing import runtimes
+from hpe_bench.timing.check import InBatches, Reference
+from hpe_bench.timing.interleave import WIDE_SPREAD, Plan, Times, conduct
+from hpe_bench.timing.latency import ROUNDS
+from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Score
+from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
+from hpe_bench.timing.runtimes.folding import foldable_pairs, folded
+from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
+from hpe_bench.timing.runtimes.open_vino import OpenVino
+from hpe_bench.timing.scopes import PHOTOGRAPH_HW, Decoding, photograph, pose_call, skeleton_of
+from hpe_bench.timing.sources import OfCode, OfVariant, calibrate
+from hpe_bench.timing.statistics import counts, ratio
 from tests import fake_runtimes, onnx_files
 from tests.fake_runtimes import Scripted
 
@@ -282,7 +285,7 @@ def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> No
     subject = Subject("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
     names = ("eager", "noisy", "crashing", "raising", "hanging", "absent")
     run = LatencyRun(subject, tuple(Conditions(name, 1, 1, (32, 24)) for name in names))
-    (record,) = latencies.measure([run], Plan(seconds=0.01, limit_s=20.0, builders=5))
+    (record,) = latency.measure([run], Plan(seconds=0.01, limit_s=20.0, builders=5))
     rows = {t.runtime: t for t in record.timings}
     assert {name: row.status for name, row in rows.items()} == {
         **dict.fromkeys(("eager", "noisy"), "done"),
@@ -300,9 +303,9 @@ def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> No
     assert record.get("memory/activations_peak").value == 4 * (3 + 2) * 32 * 24  # type: ignore[union-attr]
     assert record.get("peak/conv", "1 thread") is not None
     assert [a.key for a in record.absent] in (["energy"], [])
-    text = "\n".join(profiling.notes(record))
+    text = "\n".join(profile.notes(record))
     assert "noisy, 1 thread, network does not count" in text
-    assert records.RunRecord.model_validate_json(record.model_dump_json()) == record
+    assert schema.RunRecord.model_validate_json(record.model_dump_json()) == record
 
 
 # ---------------------------------------------------------------------------------------- statistics
@@ -419,7 +422,7 @@ def test_own_code_that_cannot_be_timed_is_one_sentence(
     asked = own_asked(write_code(tmp_path, body), inputs=inputs)
     settings = Settings(tmp_path / "results", tmp_path / "runs")
     with pytest.raises(ValueError, match=message) as error:
-        profiling.profile(asked, settings, Console(quiet=True))
+        profile.profile(asked, settings, Console(quiet=True))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "results").exists()
 
@@ -447,17 +450,17 @@ def test_onnx_files_that_cannot_be_timed_are_one_sentence(tmp_path: Path) -> Non
     assert input_sizes(dynamic, ((64, 48), (32, 24)), (1, 8)) == ((64, 48), (32, 24))
     assert input_sizes(fixed, (), (1,)) == ((64, 48),)
     with pytest.raises(ValueError, match="eager runs no ONNX files; onnxruntime, openvino"):
-        profiling._own_run(Asked(subject=str(fixed), runtimes=("eager",)))
+        profile._own_run(Asked(subject=str(fixed), runtimes=("eager",)))
 
 
 def test_somebodys_onnx_file_is_counted_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiling, "SECONDS", 0.02)
+    monkeypatch.setattr(profile, "SECONDS", 0.02)
     path = onnx_files.write(tmp_path / "My Net.onnx", onnx_files.brightness(17))
     settings = Settings(tmp_path / "results", tmp_path / "runs")
     asked = own_asked(str(path), inputs=(), runtimes=("onnxruntime",), scopes=("network", "end-to-end"))
-    assert profiling.profile(asked, settings, Console(quiet=True))
+    assert profile.profile(asked, settings, Console(quiet=True))
     (file,) = (tmp_path / "results" / "own").glob("*.json")
-    record = records.load(file)
+    record = store.load(file)
     assert file.name.startswith("my-net__latency-v1__")
     assert [t.scope for t in record.timings] == ["network", "end-to-end"]
     assert all(counts(t) for t in record.timings)
@@ -474,42 +477,42 @@ def tiny_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = catalog.load("tiny")
     monkeypatch.setattr(catalog, "load_all", lambda: ([loaded], []))
     few = (Eager(), ChannelsLast(), fake_runtimes.AbsentRuntime())
-    monkeypatch.setattr(profiling, "ALL", few)
-    monkeypatch.setattr(profiling, "ON_CPU", few)
+    monkeypatch.setattr(profile, "ALL", few)
+    monkeypatch.setattr(profile, "ON_CPU", few)
     monkeypatch.setattr(runtimes, "ALL", few)
-    monkeypatch.setattr(profiling, "TOGETHER", ("tiny",))
-    monkeypatch.setattr(profiling, "ALL_SECONDS", 0.02)
+    monkeypatch.setattr(profile, "TOGETHER", ("tiny",))
+    monkeypatch.setattr(profile, "ALL_SECONDS", 0.02)
 
 
 def test_all_measures_what_is_not_finished_here(
     tiny_papers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(tmp_path / "results", tmp_path / "runs")
-    assert profiling.profile_all(60.0, settings, Console(quiet=True))
+    assert profile.profile_all(60.0, settings, Console(quiet=True))
     (file,) = (tmp_path / "results" / "tiny").glob("*.json")
     first = file.read_bytes()
-    record = records.load(file)
-    cores = latencies.default_threads()
+    record = store.load(file)
+    cores = latency.default_threads()
     scopes = [t.scope for t in record.timings if (t.runtime, t.threads) == ("eager", cores[-1])]
     assert scopes == ["network", "flip", "processed", "end-to-end"]
     assert {t.threads for t in record.timings if t.runtime == "channels_last"} == set(cores)
     file.unlink()
-    monkeypatch.setattr(latencies, "measure", lambda *_: pytest.fail("it was finished"))
-    assert profiling.profile_all(60.0, settings, Console(quiet=True))
+    monkeypatch.setattr(latency, "measure", lambda *_: pytest.fail("it was finished"))
+    assert profile.profile_all(60.0, settings, Console(quiet=True))
     assert file.read_bytes() == first  # put back from runs/
     monkeypatch.setattr(fake_runtimes.AbsentRuntime, "missing", lambda self: "")
-    assert not latencies.is_current(record)  # a runtime was installed since
+    assert not latency.is_current(record)  # a runtime was installed since
 
 
 def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latencies, "default_threads", lambda: (1, 2))
+    monkeypatch.setattr(latency, "default_threads", lambda: (1, 2))
     papers, _ = catalog.load_all()
-    rows = {p.paper.slug: profiling._all_runs(p)[0].conditions for p in papers if p.paper.timed}
-    assert set(profiling.TOGETHER) < set(rows)
+    rows = {p.paper.slug: profile._all_runs(p)[0].conditions for p in papers if p.paper.timed}
+    assert set(profile.TOGETHER) < set(rows)
     for slug, conditions in rows.items():
         at_one, at_most = ({c.runtime for c in conditions if c.threads == n} for n in (1, 2))
         assert {"eager", "channels_last", "folded", "bf16", "onnxruntime", "openvino", "openvino_bf16"} <= at_one
-        assert ("compile" in at_most) == (slug in profiling.TOGETHER)
+        assert ("compile" in at_most) == (slug in profile.TOGETHER)
         assert {"eager", "onnxruntime", "openvino", "openvino_bf16", "cuda"} <= at_most
 
 

@@ -12,8 +12,9 @@ from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import JointGroups, Paper, replace
-from hpe_bench.records import RunRecord
-from hpe_bench.report import comparison, front_page, leaderboard, paper_page, site
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.pages import comparison, front_page, leaderboard, paper_page
 from tests.synthetic_latency import latency
 from tests.synthetic_paper import CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL, claim, macs, relation
 from tests.test_report import ALL, INJECTION, LSP, Page, runs

@@ -14,7 +14,7 @@ from hpe_bench.papers.fpd.loss import DistillationMSE
 from rich.console import Console
 from torch import Tensor, nn
 
-from hpe_bench import plan, records, runner, worker
+from hpe_bench import plan
 from hpe_bench.declare import (
     Ablation,
     Arm,
@@ -27,12 +27,14 @@ from hpe_bench.declare import (
     in_stages,
     replace,
 )
-from hpe_bench.runner import Settings
+from hpe_bench.records import store
+from hpe_bench.run import pool, training
+from hpe_bench.run.pool import Settings
+from hpe_bench.run.training import Data
 from hpe_bench.training import loop
 from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.losses import HeatmapMSE
 from hpe_bench.training.stages import spans
-from hpe_bench.worker import Data
 from tests import small
 from tests.test_runner import BrokenLoss
 
@@ -46,7 +48,7 @@ TAUGHT = in_stages(small.RECIPE, "taught", (Stage("taught", 1.0, DistillationMSE
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return worker.load_data(small.PROTOCOLS[0], None, CASCADE.input_hw)
+        return training.load_data(small.PROTOCOLS[0], None, CASCADE.input_hw)
 
 
 def ignore(samples: int, probe: float | None) -> None:
@@ -56,7 +58,7 @@ def ignore(samples: int, probe: float | None) -> None:
 def train(
     data: Data, folder: Path, recipe: Recipe, report: loop.Report = ignore, teacher: loop.Teacher | None = None
 ) -> nn.Module:
-    model = worker.build(CASCADE, 17, 0)
+    model = training.build(CASCADE, 17, 0)
     mirrored = data.truth.skeleton.mirrored()
     loop.train(
         model,
@@ -91,7 +93,7 @@ def test_stages_follow_each_other_without_gaps_and_a_plain_recipe_is_one() -> No
 
 
 def test_a_stage_changes_what_it_trains_and_nothing_else(data: Data, tmp_path: Path) -> None:
-    start = worker.build(CASCADE, 17, 0).state_dict()
+    start = training.build(CASCADE, 17, 0).state_dict()
     detector_only = in_stages(small.RECIPE, "detector_only", (replace(IN_TURN.stages[0], share=1.0),))
     after = train(data, tmp_path, detector_only).state_dict()
     changed = {name.split(".")[0] for name in start if not torch.equal(start[name], after[name])}
@@ -208,12 +210,12 @@ def test_the_plan_names_a_teacher_before_its_students_and_once() -> None:
 def test_a_student_waits_for_its_teacher_and_a_lost_teacher_is_trained_again(tmp_path: Path) -> None:
     student = replace(small.training(), recipe=TAUGHT)
     assert student.teacher is not None
-    first = runner.run_trainings([student.teacher, student], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    first = pool.run_trainings([student.teacher, student], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert [r.identity.recipe for r in first.made] == ["small", "small", "taught", "taught"]
     for path in tmp_path.glob("runs/*/weights.safetensors"):
         path.unlink()
     other = replace(student, recipe=replace(TAUGHT, name="other", samples=80))
-    again = runner.run_trainings([student.teacher, other], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    again = pool.run_trainings([student.teacher, other], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert not again.failed
     assert all(c.identical for c in again.compared)
 
@@ -222,8 +224,8 @@ def test_a_student_of_a_failed_teacher_fails_with_that_reason(tmp_path: Path) ->
     broken = Trained("simple_baseline", small.VARIANT, replace(small.RECIPE, name="broken", loss=BrokenLoss()))
     student = replace(small.training(), recipe=replace(TAUGHT, teacher=broken))
     assert student.teacher is not None
-    outcome = runner.run_trainings([student.teacher, student], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    outcome = pool.run_trainings([student.teacher, student], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert not outcome.made
     assert {r.identity.recipe for r in outcome.failed} == {"broken", "taught"}
-    reasons = {r.identity.recipe: r.reason for r in records.load_all(tmp_path / "results")}
+    reasons = {r.identity.recipe: r.reason for r in store.load_all(tmp_path / "results")}
     assert "its teacher" in reasons["taught"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpe_bench import records, submissions, submit, truths
 from hpe_bench.cli import app
+from hpe_bench.commands import submit
 from hpe_bench.data import prediction_files
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.prediction_files import Header, PredictionFile, to_bytes
@@ -23,11 +23,14 @@ from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.protocols import named
-from hpe_bench.records import RecordError
-from hpe_bench.report import score_page, site
-from hpe_bench.report.score_page import Rival
-from hpe_bench.scoring import save_predictions
-from hpe_bench.truths import Truth
+from hpe_bench.records import schema, store
+from hpe_bench.records.store import RecordError
+from hpe_bench.report import site
+from hpe_bench.report.pages import score_page
+from hpe_bench.report.pages.score_page import Rival
+from hpe_bench.run import submission, truths
+from hpe_bench.run.scoring import save_predictions
+from hpe_bench.run.truths import Truth
 from tests import onnx_files, small
 from tests.predicted import answers, persons
 
@@ -43,9 +46,9 @@ def file_of(predictions: Predictions, truth: Truth = TRUTH) -> PredictionFile:
     return PredictionFile(predictions, "hpe-bench npz", sha256, "a test")
 
 
-def record_of(name: str, predictions: Predictions, truth: Truth = TRUTH) -> records.RunRecord:
+def record_of(name: str, predictions: Predictions, truth: Truth = TRUTH) -> schema.RunRecord:
     file = file_of(predictions, truth)
-    return submissions.record(name, Path("p.npz"), truth, file, submissions.scores(truth, file, "p.npz"), MADE)
+    return submission.record(name, Path("p.npz"), truth, file, submission.scores(truth, file, "p.npz"), MADE)
 
 
 GOOD, BAD = answers(TRUTH.persons, 1.0), answers(TRUTH.persons, 5.0)
@@ -57,7 +60,7 @@ GOOD, BAD = answers(TRUTH.persons, 1.0), answers(TRUTH.persons, 5.0)
 def scored(protocol: str, truth: Path, path: Path, origin: Any = None) -> dict[str, float]:
     found = truths.of_file(named(protocol), truth, None)
     file = prediction_files.read(path, found.persons, origin)
-    return {s.key: s.value for s in submissions.scores(found, file, str(path))}
+    return {s.key: s.value for s in submission.scores(found, file, str(path))}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_a_truth_file_of_another_data_set_is_refused(tmp_path: Path, shared_data
 
 def test_a_record_survives_and_says_what_was_handed_in(tmp_path: Path) -> None:
     made = record_of("somebody", GOOD)
-    assert records.load(records.save(made, tmp_path)) == made
+    assert store.load(store.save(made, tmp_path)) == made
     assert made.submission is not None
     assert made.submission.truth == "mannequins, split test: 30 persons on 12 images"
     assert (made.identity.kind, made.identity.paper, made.identity.variant) == ("submission", "submitted", "somebody")
@@ -152,46 +155,46 @@ def test_a_record_survives_and_says_what_was_handed_in(tmp_path: Path) -> None:
 def test_only_a_submission_says_what_was_handed_in() -> None:
     made = record_of("somebody", GOOD).model_dump()
     with pytest.raises(ValueError, match="submission"):
-        records.RunRecord(**{**made, "submission": None})
+        schema.RunRecord(**{**made, "submission": None})
 
 
 def test_committed_records_still_load() -> None:
-    assert len(records.load_all(Path(__file__).parents[1] / "results")) > 100
+    assert len(store.load_all(Path(__file__).parents[1] / "results")) > 100
 
 
 def test_the_same_predictions_under_another_name_are_refused() -> None:
     first, second = record_of("first", GOOD), record_of("second", GOOD)
-    submissions.refuse_other_names(first, [first])
+    submission.refuse_other_names(first, [first])
     with pytest.raises(RecordError, match="F26"):
-        submissions.refuse_other_names(second, [first])
-    submissions.refuse_other_names(record_of("second", BAD), [first])
+        submission.refuse_other_names(second, [first])
+    submission.refuse_other_names(record_of("second", BAD), [first])
 
 
 def test_predictions_of_a_run_of_ours_are_recognised(tmp_path: Path) -> None:
     digest = save_predictions(tmp_path / "p.npz", GOOD.joints, GOOD.joint_scores)
     run = record_of("run", BAD).model_copy(update={"predictions_sha256": digest})
-    assert submissions.same_run(TRUTH, file_of(GOOD), [run]) is run
-    assert submissions.same_run(TRUTH, file_of(BAD), [run]) is None
+    assert submission.same_run(TRUTH, file_of(GOOD), [run]) is run
+    assert submission.same_run(TRUTH, file_of(BAD), [run]) is None
 
 
 def test_every_person_needs_a_prediction() -> None:
     some = file_of(GOOD.subset(np.arange(28)))
     with pytest.raises(ValueError, match=r"p.npz: no prediction for person 28 \(2 of 30 are missing\).*F23"):
-        submissions.scores(TRUTH, some, "p.npz")
+        submission.scores(TRUTH, some, "p.npz")
     with pytest.raises(ValueError, match="person by person"):
-        submissions.scores(TRUTH, file_of(replace(GOOD, person=None)), "p.npz")
+        submission.scores(TRUTH, file_of(replace(GOOD, person=None)), "p.npz")
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:
     turned = file_of(GOOD.subset(np.arange(30)[::-1]))
-    assert submissions.scores(TRUTH, turned, "p") == submissions.scores(TRUTH, file_of(GOOD), "p")
+    assert submission.scores(TRUTH, turned, "p") == submission.scores(TRUTH, file_of(GOOD), "p")
 
 
 def test_differences_are_paired() -> None:
-    same = submissions.differences(TRUTH, file_of(GOOD), file_of(GOOD), ("a", "a"))
+    same = submission.differences(TRUTH, file_of(GOOD), file_of(GOOD), ("a", "a"))
     assert all((d.value, d.p_value) == (0.0, 1.0) for d in same.values())
-    found = submissions.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
-    values = [{s.key: s.value for s in submissions.scores(TRUTH, file_of(p), "p")} for p in (GOOD, BAD)]
+    found = submission.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
+    values = [{s.key: s.value for s in submission.scores(TRUTH, file_of(p), "p")} for p in (GOOD, BAD)]
     for key in ("pckh@0.5", "ap"):
         assert found[key].value == pytest.approx(values[0][key] - values[1][key])
         assert found[key].low > 0
@@ -200,7 +203,7 @@ def test_differences_are_paired() -> None:
 
 def test_what_is_stored_reads_back_as_the_same_predictions(tmp_path: Path) -> None:
     file = file_of(replace(GOOD, joints=GOOD.joints + 1 / 3))
-    (tmp_path / "s.npz").write_bytes(submissions.stored(TRUTH, file))
+    (tmp_path / "s.npz").write_bytes(submission.stored(TRUTH, file))
     assert prediction_files.read(tmp_path / "s.npz", TRUTH.persons).sha256 == file.sha256
 
 
@@ -209,7 +212,7 @@ def test_what_is_stored_reads_back_as_the_same_predictions(tmp_path: Path) -> No
 
 def test_the_page_holds_the_figures_and_is_the_same_every_time(tmp_path: Path) -> None:
     made = record_of("somebody", GOOD)
-    rival = Rival("other", BAD, submissions.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b")))
+    rival = Rival("other", BAD, submission.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b")))
     page = score_page.build(made, TRUTH, GOOD, rival, None)
     path = site.write_score(page, tmp_path)
     assert path == tmp_path / "scores" / "somebody--both.html"
@@ -267,13 +270,13 @@ def test_score_in_one_command(
     arguments = ["--protocol", "coco-val2017-gtbox", "--truth", str(oracle / "person_keypoints_val2014_100.json")]
     hpe_bench("score", "fake.json", *arguments)
     assert re.search(r"^AP +37\.22 +\[", capsys.readouterr().out, re.MULTILINE)
-    made = records.load_all(Path("results"))
+    made = store.load_all(Path("results"))
     assert [r.identity.variant for r in made] == ["fake"]
     assert Path(f"runs/predictions/{made[0].predictions_sha256}.npz").exists()
     assert len(list(Path("reports/scores").glob("fake--*.html"))) == 1
     with pytest.raises(RecordError, match=r"submitted/fake.*submitted/another.*F26"):
         hpe_bench("score", "fake.json", *arguments, "--name", "another")
-    assert len(records.load_all(Path("results"))) == 1
+    assert len(store.load_all(Path("results"))) == 1
     assert not list(Path("reports/scores").glob("another*"))
 
 
@@ -312,7 +315,7 @@ def test_evaluate_predicts_and_scores(
     hpe_bench("predict", "--protocol", "tiny", "--onnx", "light.onnx", "--to", "p.npz", "--draw", "drawn")
     hpe_bench("score", "p.npz", "--protocol", "tiny", "--name", "light", "--against", "p.npz")
     assert "not told apart" in " ".join(capsys.readouterr().out.split())
-    (made,) = records.load_all(Path("results"))  # evaluate and predict + score leave the same record
+    (made,) = store.load_all(Path("results"))  # evaluate and predict + score leave the same record
     assert made.weights_sha256 == ""  # of a file of predictions nobody knows the weights
     assert list(Path("drawn").glob("*.jpg"))
 

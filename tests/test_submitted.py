@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hpe_bench import catalog, records, scaffold
+from hpe_bench import catalog
+from hpe_bench.commands import new as scaffold
 from hpe_bench.declare import Paper
-from hpe_bench.records import RunRecord, Submission
-from hpe_bench.report import entries, leaderboard, site, submitted
+from hpe_bench.records import store
+from hpe_bench.records.schema import RunRecord, Submission
+from hpe_bench.report import site
+from hpe_bench.report.pages import entries, leaderboard, submitted
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL
 from tests.synthetic_records import Level
@@ -96,7 +99,7 @@ def test_a_paper_of_ones_own_stands_on_one_board_with_the_suites(
     mine = proposal_run(papers["my_paper"], 71)
     theirs = proposal_run(papers["fasterpose"], 64)
     for record, folder in ((mine, "mine"), (theirs, "suite")):
-        records.save(record, tmp_path / folder)
+        store.save(record, tmp_path / folder)
     site.write_leaderboard(tmp_path / "suite", tmp_path / "alone")
     board = site.board(tmp_path / "suite", tmp_path / "mine")
     assert {e.paper for g in board.measured for e in g.entries} == {"my_paper", "fasterpose"}
@@ -111,17 +114,17 @@ def proposal_run(paper: Paper, level: float) -> RunRecord:
 def test_of_a_record_in_two_folders_the_newest_counts(tmp_path: Path) -> None:
     old = make.accuracy(CONTROL, 0, Level(60))
     new = old.model_copy(update={"provenance": make.provenance("2026-03-01T00:00:00+00:00")})
-    records.save(new, tmp_path / "a")
-    records.save(old, tmp_path / "b")
+    store.save(new, tmp_path / "a")
+    store.save(old, tmp_path / "b")
     for order in (("a", "b"), ("b", "a")):
-        (found,) = records.load_folders([tmp_path / name for name in order])
+        (found,) = store.load_folders([tmp_path / name for name in order])
         assert found == new
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such folder"):
-        records.load_folders([tmp_path, tmp_path / "nowhere"])
-    assert records.load_folders([tmp_path / "nowhere"]) == []
+        store.load_folders([tmp_path, tmp_path / "nowhere"])
+    assert store.load_folders([tmp_path / "nowhere"]) == []
 
 
 # ---------------------------------------------------------------------------------------------------- comparisons

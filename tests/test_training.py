@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from hpe_bench import worker
 from hpe_bench.declare import Optimiser, replace
+from hpe_bench.run import training
+from hpe_bench.run.training import Data
 from hpe_bench.training import checkpoints, loop
 from hpe_bench.training.checkpoints import weights_digest
-from hpe_bench.worker import Data
 from tests import small
 
 
@@ -21,7 +21,7 @@ from tests import small
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return worker.load_data(small.PROTOCOLS[0], None, small.VARIANT.input_hw)
+        return training.load_data(small.PROTOCOLS[0], None, small.VARIANT.input_hw)
 
 
 def ignore(samples: int, probe: float | None) -> None:
@@ -36,7 +36,7 @@ def run(
     **change: object,
 ) -> tuple[nn.Module, loop.TrainState]:
     recipe = replace(small.RECIPE, **change)  # type: ignore[arg-type]
-    model = worker.build(small.VARIANT, 17, seed)
+    model = training.build(small.VARIANT, 17, seed)
     state = loop.train(
         model,
         data.train,
@@ -115,8 +115,8 @@ def test_a_diverging_training_says_so(data: Data, tmp_path: Path) -> None:
 
 
 def test_weights_survive_their_file_and_no_other_model_takes_them(tmp_path: Path) -> None:
-    model = worker.build(small.VARIANT, 17, 0)
+    model = training.build(small.VARIANT, 17, 0)
     digest = checkpoints.save_weights(tmp_path / "w.safetensors", model)
-    assert checkpoints.load_weights(tmp_path / "w.safetensors", worker.build(small.VARIANT, 17, 5)) == digest
+    assert checkpoints.load_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 17, 5)) == digest
     with pytest.raises(RuntimeError, match="final_layer"):
-        checkpoints.load_weights(tmp_path / "w.safetensors", worker.build(small.VARIANT, 14, 0))
+        checkpoints.load_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 14, 0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpe_bench.declare import Claim, replace
-from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import STATUSES, Verdict, count, judge, judge_all
 from hpe_bench.verdicts.printed import decimals, matches
 from tests import synthetic_records as make

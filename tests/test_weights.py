@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench.catalog import build_model
-from hpe_bench.weights import load_weights
+from hpe_bench.inference.weights import load_weights
 
 
 def trained(paper: str, variant: str) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from hpe_bench import protocols, provenance
+from hpe_bench import protocols
 from hpe_bench.ceilings.contenders import HEATMAP_HW, INPUT_HW, Contender
 from hpe_bench.ceilings.oracle import Condition, predict, read_back
 from hpe_bench.codehash import code_digest
@@ -24,7 +24,8 @@ from hpe_bench.declare import PROSE, DataSource, Metric, Score, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
-from hpe_bench.records import Identity, Measurement, RunRecord
+from hpe_bench.records import provenance
+from hpe_bench.records.schema import Identity, Measurement, RunRecord
 
 CEILINGS = "ceilings"  # the folder of the records, in the place of a paper's
 BOX_SHIFTS = (0.1, 0.2)  # of the box's width and height

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpe_bench.cost.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.errors import sentence
+from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 
 Size = tuple[int, int]
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from hpe_bench.cost.macs import Cost, ModuleCost, UncountedOperatorError, by_kind, convolution_kind
-from hpe_bench.exporting import package
+from hpe_bench.run.exporting import package
 
 # fmt: off
 FREE = frozenset({

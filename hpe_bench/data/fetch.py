@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hpe_bench.data.folders import file_sha256
-from hpe_bench.progress import Board
+from hpe_bench.terminal import Board
 
 if TYPE_CHECKING:
     from rich.console import Console

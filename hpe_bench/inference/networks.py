@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hpe_bench import catalog, weights
+from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Curriculum, Recipe, Variant, fingerprint
+from hpe_bench.inference import weights
 from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
-from hpe_bench.records import RunRecord
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.training.checkpoints import weights_digest
 
 

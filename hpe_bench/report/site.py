@@ -21,13 +21,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hpe_bench import catalog, protocols, records
+from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
-from hpe_bench.records import RunRecord, write_atomically
-from hpe_bench.report import (
+from hpe_bench.files import write_atomically
+from hpe_bench.records import store
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report.kit import pixels
+from hpe_bench.report.kit.tables import Table
+from hpe_bench.report.kit.text import metric, number, span
+from hpe_bench.report.pages import (
     architecture,
     ceilings_page,
     comparison,
@@ -37,14 +42,11 @@ from hpe_bench.report import (
     front_page,
     leaderboard,
     paper_page,
-    pixels,
     without_gpu_page,
 )
-from hpe_bench.report.comparison import Comparison
-from hpe_bench.report.leaderboard import Leaderboard
-from hpe_bench.report.score_page import ScorePage
-from hpe_bench.report.tables import Table
-from hpe_bench.report.text import metric, number, span
+from hpe_bench.report.pages.comparison import Comparison
+from hpe_bench.report.pages.leaderboard import Leaderboard
+from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.verdicts import STATUSES, Verdict, judge_all
 
 STATIC = Path(__file__).parent / "static"
@@ -64,7 +66,7 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     Returns their paths. Records are read once, from `results` and whatever other folders are named.
     """
     papers, _ = catalog.load_all()
-    found = records.load_folders([results, *others])
+    found = store.load_folders([results, *others])
     pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, reports)]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
@@ -78,7 +80,7 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
     loaded = catalog.load(slug)
     _write_footguns(reports)
-    return _write_paper(loaded, catalog.load_all()[0], records.load_all(results), reports)[0]
+    return _write_paper(loaded, catalog.load_all()[0], store.load_all(results), reports)[0]
 
 
 def _write_paper(
@@ -104,12 +106,12 @@ def _write_paper(
 def board(*results: Path) -> Leaderboard:
     """The leaderboard over all papers that load and the records of some folders."""
     papers, _ = catalog.load_all()
-    return leaderboard.build(papers, records.load_folders(results), suite())
+    return leaderboard.build(papers, store.load_folders(results), suite())
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` and its downloads."""
-    return _write_board(catalog.load_all()[0], records.load_all(results), reports)
+    return _write_board(catalog.load_all()[0], store.load_all(results), reports)
 
 
 def _write_board(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> Path:
@@ -131,7 +133,7 @@ def refresh_readme(file: Path, *results: Path) -> None:
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
     """Write the page of the codec ceilings; None where no current record speaks about them."""
-    return _write_ceilings(records.load_all(results, [CEILINGS]), reports)
+    return _write_ceilings(store.load_all(results, [CEILINGS]), reports)
 
 
 def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
@@ -172,7 +174,7 @@ def _write_footguns(reports: Path) -> Path:
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return _compared([catalog.load(s) for s in slugs], records.load_all(results))
+    return _compared([catalog.load(s) for s in slugs], store.load_all(results))
 
 
 def _compared(papers: Sequence[LoadedPaper], found: list[RunRecord]) -> Comparison:

@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from hpe_bench.records import CurvePoint, write_atomically
+from hpe_bench.files import write_atomically
+from hpe_bench.records.schema import CurvePoint
 
 if TYPE_CHECKING:
     from hpe_bench.training.loop import TrainState

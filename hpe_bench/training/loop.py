@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hpe_bench.data.augmentation import augment
 from hpe_bench.data.crops import CropSet
 from hpe_bench.declare import Batch, Curriculum, Optimiser, Recipe
-from hpe_bench.records import CurvePoint
+from hpe_bench.records.schema import CurvePoint
 from hpe_bench.training import checkpoints
 from hpe_bench.training.stages import Span, spans, trained_parameters, training_mode
 

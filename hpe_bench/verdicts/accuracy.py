@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpe_bench.declare import Claim, Paper
-from hpe_bench.records import RunRecord
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from hpe_bench.declare import Claim, Paper
-from hpe_bench.records import RunRecord
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts.costs import CLOSE_PERCENT, under_each
 from hpe_bench.verdicts.counters import Counter
 from hpe_bench.verdicts.evidence import Records

@@ -14,7 +14,7 @@ import numpy as np
 
 from hpe_bench.declare import Claim, Paper
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records import RunRecord
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Condition, Records
 from hpe_bench.verdicts.pairs import Pair, loss_pair

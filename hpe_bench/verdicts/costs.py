@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hpe_bench.declare import Claim, Paper, Variant
-from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import commands
 from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
 from hpe_bench.verdicts.evidence import UNSETTLED, Records, cost_record, declared_variant, latencies

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from hpe_bench.declare import Claim, Convention
-from hpe_bench.records import RunRecord
+from hpe_bench.records.schema import RunRecord
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpe_bench.declare import Arm, Paper, Variant, fingerprint
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records import Measurement, RunRecord
+from hpe_bench.records.schema import Measurement, RunRecord
 
 Records = Sequence[RunRecord]
 

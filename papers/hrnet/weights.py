@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpe_bench.weights import unwrapped
+from hpe_bench.inference.weights import unwrapped
 
 MMPOSE = ("backbone.", "head.")
 

@@ -1,0 +1,1 @@
+"""The commands, told as lists of steps."""

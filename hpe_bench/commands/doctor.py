@@ -1,0 +1,83 @@
+"""`hpe-bench doctor`: is this machine fit to give comparable numbers?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination; `fit` is None where nothing can be wrong."""
+
+    what: str
+    found: str
+    fit: bool | None
+    remedy: str = ""
+
+
+def examine(console: Console) -> bool:
+    """Print every finding; True if nothing is wrong."""
+    findings = [*packages(), *machine(), *places()]
+    table = Table("", "found", "", box=None, pad_edge=False)
+    for f in findings:
+        mark = {True: "ok", False: "wrong", None: ""}[f.fit]
+        table.add_row(f.what, escape(f.found), mark if f.fit is not False else f"{mark}: {escape(f.remedy)}")
+    console.print(table)
+    return all(f.fit is not False for f in findings)
+
+
+def packages() -> Iterator[Finding]:
+    """Every requirement of hpe-bench against what is installed (F21 for OpenCV's major version)."""
+    from packaging.requirements import Requirement
+
+    for line in importlib.metadata.requires("hpe-bench") or []:
+        requirement = Requirement(line)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(requirement.name, "missing", False, f"pip install -c constraints.txt '{requirement}'")
+            continue
+        fit = requirement.specifier.contains(found, prereleases=True)
+        yield Finding(requirement.name, found, fit, f"pip install -c constraints.txt '{requirement}'")
+
+
+def machine() -> Iterator[Finding]:
+    """Processor, threads, accelerator."""
+    import torch
+
+    from hpe_bench.records.provenance import cpu_name, numeric_flags
+
+    yield Finding("processor", f"{cpu_name()}, {os.cpu_count()} cores", None)
+    yield Finding("instructions", numeric_flags()["cpu_capability"], None)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = load > 0.5 * (os.cpu_count() or 1)
+    yield Finding("load", f"{load:.2f}", not busy, "something else is running: latencies would be too long (M8)")
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; everything runs on the processor"
+    yield Finding("GPU", gpu, None)
+
+
+def places() -> Iterator[Finding]:
+    """Folders that are written, and room for them."""
+    from hpe_bench.data.cache import cache_folder
+
+    for what, folder in (("cache", cache_folder()), ("here", Path.cwd())):
+        free_gib = shutil.disk_usage(folder).free / 2**30
+        writable = os.access(folder, os.W_OK)
+        found = f"{_home(folder)}, {free_gib:.1f} GiB free"
+        yield Finding(what, found, writable and free_gib > 3, "needs to be writable, with 3 GiB free")
+
+
+def _home(folder: Path) -> str:
+    return re.sub(f"^{re.escape(str(Path.home()))}(?=/|$)", "~", str(folder))

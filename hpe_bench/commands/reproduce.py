@@ -1,0 +1,183 @@
+"""The commands that run things, told as a list of steps: say what will run, prepare, measure, train, judge, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+
+from hpe_bench import catalog, plan, protocols
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.ceilings.contenders import contenders
+from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
+from hpe_bench.commands.show import print_ceilings, print_verdicts
+from hpe_bench.cost import macs
+from hpe_bench.declare import Ablation, Paper
+from hpe_bench.plan import TrainingRun
+from hpe_bench.records import store
+from hpe_bench.records.provenance import check_device, code_version
+from hpe_bench.report import site
+from hpe_bench.run import pool, training
+from hpe_bench.run.pool import Outcome, Settings
+from hpe_bench.terminal import Board
+
+
+def reproduce(
+    slug: str, scales: list[str], data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+) -> bool:
+    """Cost and headline comparison of a paper, then its page. False if a run failed."""
+    loaded = catalog.load(slug)
+    announce(loaded, [loaded.paper.headline], data, scales, console)
+    runs = plan.study_runs([loaded.paper.headline], protocols.POCKET[data], seeds) if "pocket" in scales else []
+    prepare(runs, settings, console)  # first: what is wrong with the data is said before anything is measured
+    outcome = Outcome()
+    if "cost" in scales:
+        outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
+    outcome = outcome.merge(train(runs, settings, console))
+    return conclude(loaded, outcome, settings, reports, console)
+
+
+def ablate(
+    slug: str, study: str | None, data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+) -> bool:
+    """Some or all studies of a paper, then its page. False if a run failed."""
+    loaded = catalog.load(slug)
+    studies = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
+    announce(loaded, studies, data, ["pocket"], console)
+    runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
+    prepare(runs, settings, console)
+    outcome = train(runs, settings, console)
+    return conclude(loaded, outcome, settings, reports, console)
+
+
+def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
+    """Costs of one paper's variants, as records and as a table."""
+    from hpe_bench.commands.show import print_costs, print_kinds
+
+    loaded = catalog.load(slug)
+    runs = costs_of(loaded)
+    if variant:
+        wanted = catalog.find_variant(loaded, variant)
+        runs = [run for run in runs if run.paper == slug and run.variant == wanted]
+    pool.run_costs(runs, settings, console)
+    print_costs(console, [run.id for run in runs], settings.results)
+    if variant:
+        with torch.device("meta"):
+            model = wanted.builder(wanted.joints)
+        print_kinds(console, f"{slug}/{variant}", macs.count(model, wanted.input_hw))
+    return True
+
+
+def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:
+    """What every codec loses by itself, on a grid of positions and on a data set; then the page."""
+    code_version()
+    torch.set_num_threads(1)
+    protocol, codecs = data_protocols()[data], contenders()
+    with Board(console, f"{protocol.data.name}, {protocol.split} split", 1) as board:
+        protocol.data.prepare(protocol.split, root, board.set_done)
+        subjects = load_subjects(protocol, root)
+    with Board(console, "codecs on a grid of positions", 1) as board:
+        on_grid = list(grid_records(GRID, codecs, board.set_done))
+    with Board(console, f"codecs on {len(subjects.persons):,} persons", 1) as board:
+        on_persons = list(data_records(protocol, codecs, subjects, board.set_done))
+    for record in (*on_grid, *on_persons):
+        store.save(record, results)
+    print_ceilings(console, on_persons, protocol.metrics[0].key)
+    console.print(f"report: {site.write_ceilings(results, reports)}", highlight=False)
+    site.write_leaderboard(results, reports)
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------- steps
+
+
+def find_study(paper: Paper, name: str) -> Ablation:
+    """A study by name; ValueError naming those there are."""
+    for study in paper.studies:
+        if study.name == name:
+            return study
+    raise ValueError(f"{paper.slug} has no study {name!r}; it has {', '.join(s.name for s in paper.studies)}")
+
+
+def costs_of(loaded: LoadedPaper) -> list[plan.CostRun]:
+    """The cost runs of a paper, its arms' models and its claims' baselines."""
+    papers, _ = catalog.load_all()
+    return plan.cost_runs([(loaded.paper, loaded.claims)], {p.paper.slug: p.paper for p in papers})
+
+
+def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: list[str], console: Console) -> None:
+    """What will run and what it can and cannot decide, before any compute is spent."""
+    paper, protocol = loaded.paper, protocols.POCKET[data][0]
+    console.print(f"[bold]{escape(paper.title)}[/bold] ({paper.venue} {paper.year})")
+    console.print(paper.reading, highlight=False, markup=False)
+    if "pocket" in scales:
+        needed = sorted({c.protocol for c in loaded.claims if c.protocol and c.kind == "value"})
+        console.print(
+            f"Pocket trainings are scored under {protocol.name} (ground-truth boxes, input "
+            f"{'x'.join(map(str, studies[0].arms[0].variant.input_hw))}). The paper's numbers need "
+            f"{', '.join(needed) or 'protocols it does not name'}: no pocket score is held against them; "
+            "only signs of differences are tested (F1-F4).",
+            highlight=False,
+        )
+
+
+def train(runs: list[TrainingRun], settings: Settings, console: Console) -> Outcome:
+    """Score the mean pose, then train."""
+    outcome = pool.run_mean_poses(plan.mean_pose_runs(runs), settings)
+    return outcome.merge(pool.run_trainings(runs, settings, console, macs_of))
+
+
+def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> None:
+    """Generate or check the data and cut the crops, once, before several processes want them."""
+    if not runs:
+        return
+    check_device(settings.device)
+    protocol = runs[0].protocols[0]
+    for split in (protocol.train_split, protocol.test_split):
+        with Board(console, f"{protocol.data.name}, {split} split", 1) as board:
+            protocol.data.prepare(split, settings.root, board.set_done)
+    for input_hw in sorted({run.variant.input_hw for run in runs}):
+        with Board(console, f"crops of {input_hw[0]}x{input_hw[1]}", 1) as board:
+            training.load_data(protocol, settings.root, input_hw, board.set_done)
+
+
+def macs_of(run: TrainingRun) -> float:
+    """MACs of a run's forward pass, and a third of its teacher's: its relative cost, to estimate the time left."""
+    with torch.device("meta"):
+        model = run.variant.builder(joints=len(run.protocols[0].data.skeleton.joints))
+    teacher = 0.0 if run.teacher is None else macs_of(run.teacher) / 3  # it has no backward pass
+    return float(macs.count(model, run.variant.input_hw).macs) + teacher
+
+
+def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:
+    """Say what came out, write the pages, say where they are."""
+    console.print(
+        f"{len(outcome.made)} records made, {outcome.kept} runs were finished already, {len(outcome.failed)} failed",
+        highlight=False,
+    )
+    compare_with_committed(outcome, console)
+    for record in outcome.failed:
+        text = f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}"
+        console.print(text, highlight=False, markup=False)
+    print_verdicts(console, loaded, settings.results)
+    page = site.write_paper(loaded.paper.slug, settings.results, reports)
+    site.write_leaderboard(settings.results, reports)
+    console.print(f"report: {page}", highlight=False)
+    return not outcome.failed
+
+
+def compare_with_committed(outcome: Outcome, console: Console) -> None:
+    """How the new records differ from those that were there: to the bit, or by how much."""
+    same = sum(c.identical for c in outcome.compared)
+    if outcome.compared:
+        console.print(
+            f"{same} of {len(outcome.compared)} repeat the earlier record's predictions to the bit", highlight=False
+        )
+    for c in outcome.compared:
+        if not c.identical and c.old.measurements:
+            new, old = c.new.measurements[0], c.old.measurements[0]
+            i = c.new.identity
+            run = f"{i.paper}/{i.variant} {i.recipe} seed {i.seed} {i.protocol}"
+            console.print(f"  {run}: {new.key} {new.value:.2f}, before {old.value:.2f}", highlight=False)

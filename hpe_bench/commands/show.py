@@ -1,0 +1,182 @@
+"""What the commands print about papers, costs, verdicts and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hpe_bench import catalog, verdicts
+from hpe_bench.catalog import BrokenPaper, LoadedPaper
+from hpe_bench.ceilings.contenders import HEATMAP_HW
+from hpe_bench.ceilings.measure import AS_ANNOTATED
+from hpe_bench.cost.macs import Cost
+from hpe_bench.records import store
+from hpe_bench.records.schema import Measurement, RunRecord
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(" ")
+        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
+    return table
+
+
+# ---------------------------------------------------------------------------------------------------- papers
+
+
+def print_list(console: Console, results: Path) -> bool:
+    """One line a paper, with its verdicts so far; True if a folder is broken."""
+    papers, broken = catalog.load_all()
+    found = store.load_all(results)
+    table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in verdicts.STATUSES))
+    for loaded in papers:
+        counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
+        numbers = [len(loaded.paper.variants), len(loaded.claims), *counts.values()]
+        table.add_row(loaded.paper.slug, str(loaded.paper.year), *(str(n) for n in numbers))
+    console.print(table)
+    console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
+    for paper in broken:
+        print_broken(console, paper)
+    return bool(broken)
+
+
+def print_broken(console: Console, paper: BrokenPaper) -> None:
+    """A paper folder that does not load, in one sentence."""
+    console.print(f"[bold]{paper.slug}[/bold] does not load: {escape(paper.message)}", highlight=False)
+
+
+def print_paper(console: Console, slug: str) -> None:
+    """One paper: what it says, how it is read, variants, studies."""
+    loaded = catalog.load(slug)
+    paper = loaded.paper
+    console.print(f"[bold]{escape(paper.title)}[/bold]")
+    console.print(f"{paper.authors}\n{paper.venue} {paper.year}, {paper.url}\n", markup=False)
+    console.print(escape(paper.summary), highlight=False)
+    console.print(escape(paper.reading), "\n", highlight=False)
+    table = plain_table("variant", " input", " heatmap", " joints", "scale", "reading")
+    for v in paper.variants:
+        sizes = ["x".join(map(str, size)) for size in (v.input_hw, v.heatmap_hw)]
+        table.add_row(v.name, *sizes, str(v.joints), v.scale, v.reading)
+    console.print(table, "")
+    table = plain_table("study", " arms", " seeds", " samples each", "question")
+    for s in paper.studies:
+        table.add_row(s.name, str(len(s.arms)), str(s.seeds), f"{s.arms[0].recipe.samples:,}", escape(s.question))
+    console.print(table)
+    console.print(f"\n{len(loaded.claims)} claims; folder {loaded.folder.name}/", highlight=False)
+
+
+# ---------------------------------------------------------------------------------------------------- results
+
+
+def print_verdicts(console: Console, loaded: LoadedPaper, results: Path) -> None:
+    """The verdicts that were reached, and how many claims wait for what."""
+    judged = verdicts.judge_all(loaded.claims, loaded.paper, store.load_all(results))
+    statements = {c.id: c.statement for c in loaded.claims}
+    table = plain_table("verdict", "claim", "scale", "counted or scored as", " measured")
+    for v in judged:
+        if v.status != "not attempted":
+            table.add_row(v.status, escape(statements[v.claim]), v.scale, v.convention or v.protocol, measured(v))
+    if table.row_count:
+        console.print(table)
+    waiting = [v for v in judged if v.status == "not attempted"]
+    if waiting:
+        console.print(f"not attempted: {len(waiting)}; the page says what each would take", highlight=False)
+
+
+def measured(v: verdicts.Verdict) -> str:
+    """Value, unit and interval of a verdict."""
+    if v.value is None:
+        return ""
+    interval = f" \\[{v.interval[0]:.2f}, {v.interval[1]:.2f}]" if v.interval else ""
+    return f"{v.value:,.4g} {v.unit}{interval}"
+
+
+def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
+    """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
+    wanted = set(ids)
+    found = [r for r in store.load_all(results) if r.id in wanted]
+    scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
+    table = plain_table(
+        "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
+    )
+    for record in found:
+        i = record.identity
+        numbers = [
+            amount(record.get("params"), 1e6, 3),
+            amount(record.get("macs"), 1e9, 3),
+            amount(record.get("macs/hrnet_counter"), 2**30, 3),
+            amount(record.get("activations"), 1e6, 2),
+            *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
+        ]
+        table.add_row(f"{i.paper}/{i.variant}", *numbers)
+    console.print(table)
+    console.print(
+        "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
+        "transposed convolutions at output resolution. Latency: median.",
+        highlight=False,
+    )
+
+
+def print_kinds(console: Console, name: str, cost: Cost) -> None:
+    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
+    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
+    for k in cost.kinds:
+        share = f"{100 * k.macs / cost.macs:.1f}"
+        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
+    console.print(table)
+
+
+def amount(measurement: Measurement | None, unit: float, digits: int) -> str:
+    """A measurement in a unit, or nothing."""
+    return "" if measurement is None else f"{measurement.value / unit:,.{digits}f}"
+
+
+def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> None:
+    """What a perfect network loses, codec by codec, at every heatmap size."""
+    table = plain_table("codec", *(f" {h}x{w}" for h, w in HEATMAP_HW))
+    for record in made:
+        lost = (record.get(key, condition.text) for condition in AS_ANNOTATED)
+        table.add_row(record.identity.variant, *("" if m is None else f"{100 - m.value:.1f}" for m in lost))
+    console.print(f"points of {key} that a perfect network loses, by heatmap size", highlight=False)
+    console.print(table)
+
+
+def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
+    """Papers side by side, as tables and a page."""
+    from hpe_bench.report import site  # which draws, so it is slow to import
+
+    slugs = list(dict.fromkeys(slugs))
+    if len(slugs) < 2:
+        raise ValueError("name at least two different papers to compare")
+    for slug in slugs:
+        catalog.load(slug)
+    comparison = site.compare(slugs, results)
+    for line in (*comparison.wins, *comparison.missing):
+        console.print(escape(line), highlight=False)
+    console.print()
+    for section in comparison.sections:
+        table = plain_table(*section.columns)
+        for row in section.rows:
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(f"[bold]{escape(section.title)}[/bold]")
+        console.print(table, "")
+    console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
+
+
+def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
+    """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
+    from hpe_bench.report import site  # which draws, so it is slow to import
+
+    for page in site.write_site(results[0], reports, *results[1:]):
+        console.print(str(page), highlight=False)
+    if readme is not None:
+        site.refresh_readme(readme, *results)
+        console.print(str(readme), highlight=False)
+    for paper in catalog.load_all()[1]:
+        print_broken(console, paper)

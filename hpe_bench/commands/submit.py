@@ -1,0 +1,217 @@
+"""The commands about predictions, told as lists of steps: predict, score, evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpe_bench.commands.show import plain_table
+from hpe_bench.data import prediction_files
+from hpe_bench.data.prediction_files import Origin, PredictionFile
+from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.skeletons import Skeleton
+from hpe_bench.declare import NAME, Protocol
+from hpe_bench.files import write_atomically
+from hpe_bench.inference import networks, overlays
+from hpe_bench.inference.networks import Network
+from hpe_bench.inference.onnx_model import read_convention
+from hpe_bench.protocols import named
+from hpe_bench.records import store
+from hpe_bench.records.provenance import check_device
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import site
+from hpe_bench.report.pages import score_page
+from hpe_bench.report.pages.score_page import Rival
+from hpe_bench.run import prediction as predicting
+from hpe_bench.run import submission, truths
+from hpe_bench.run.pool import Settings
+from hpe_bench.run.prediction import Task
+from hpe_bench.run.truths import Truth
+from hpe_bench.terminal import Board
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the command line says about the network: a paper's variant, weights of a run, or an ONNX file."""
+
+    weights: Path | None = None
+    paper: str | None = None
+    variant: str | None = None
+    recipe: str | None = None
+    onnx: Path | None = None
+    convention: tuple[tuple[str, Any], ...] = ()  # of the ONNX file, as far as it was given
+
+
+def predict(
+    model: Model,
+    protocol_name: str,
+    own_images: tuple[Path, Path] | None,
+    to: Path,
+    draw: Path | None,
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Boxes of a protocol's data, or of one's own images (folder, CSV of boxes), through a network into a file."""
+    protocol = named(protocol_name)
+    if to.suffix != ".npz":
+        raise ValueError(f"{to}: predictions are written as .npz; give --to a name that ends so")
+    network = load(model, protocol.data.skeleton, settings)
+    if own_images is None:
+        task = prepared(protocol, settings, console)
+    else:
+        task = predicting.task_of_images(protocol, *own_images)
+    found = answered(task, network, settings, console)
+    write_atomically(to, predicting.as_file(task, found, network))
+    console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
+    if draw is not None:
+        count = overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
+        console.print(f"drew {count:,} images in {draw}", highlight=False, markup=False)
+
+
+def score(
+    path: Path,
+    protocol_name: str,
+    name: str | None,
+    truth_file: Path | None,
+    origin: Origin | None,
+    against: Path | None,
+    settings: Settings,
+    reports: Path,
+    console: Console,
+) -> None:
+    """A file of predictions under a protocol: table, record, page."""
+    started = datetime.now(UTC)
+    name = checked_name(name or path.stem)
+    truth = truth_of(named(protocol_name), truth_file, settings, console)
+    file = prediction_files.read(path, truth.persons, origin)
+    rival = None if against is None else (against, prediction_files.read(against, truth.persons, origin))
+    conclude(name, path, truth, file, rival, settings, reports, console, started)
+
+
+def evaluate(
+    model: Model,
+    protocol_name: str,
+    name: str | None,
+    against: Path | None,
+    settings: Settings,
+    reports: Path,
+    console: Console,
+) -> None:
+    """Predict and score in one: the predictions go to `runs/predictions`."""
+    started = datetime.now(UTC)
+    protocol = named(protocol_name)
+    network = load(model, protocol.data.skeleton, settings)
+    name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
+    task = prepared(protocol, settings, console)
+    found = answered(task, network, settings, console)
+    truth = Truth(protocol, task.truth)
+    path = settings.runs / "predictions" / f"{name}--{protocol.name}.npz"
+    write_atomically(path, predicting.as_file(task, found, network))
+    file = prediction_files.read(path, truth.persons)
+    rival = None if against is None else (against, prediction_files.read(against, truth.persons))
+    conclude(name, path, truth, file, rival, settings, reports, console, started, network.weights_sha256)
+
+
+# ---------------------------------------------------------------------------------------------------- steps
+
+
+def checked_name(name: str) -> str:
+    """A name fit for a file; ValueError with what to do."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"name {name!r}: give one of lower-case letters, digits, '.', '_' and '-' with --name")
+    return name
+
+
+def load(model: Model, skeleton: Skeleton, settings: Settings) -> Network:
+    """The network that the command line names."""
+    check_device(settings.device)
+    if (model.onnx is None) == (model.weights is None):
+        raise ValueError("name the network: --onnx FILE, or --weights FILE with --paper and --variant")
+    if model.onnx is not None:
+        return networks.of_onnx(model.onnx, read_convention(model.onnx, **dict(model.convention)), skeleton)
+    assert model.weights is not None
+    if model.paper is None:
+        return networks.of_run(model.weights, run_records(settings), skeleton)
+    if model.variant is None:
+        raise ValueError(f"name a variant of {model.paper} with --variant; `hpe-bench show {model.paper}` lists them")
+    return networks.of_paper(model.paper, model.variant, model.recipe, model.weights, skeleton)
+
+
+def run_records(settings: Settings) -> list[RunRecord]:
+    """The records of this checkout's runs and those under `results/`."""
+    own = [store.load(path) for path in sorted((settings.runs / "records").glob("*.json"))]
+    return own + store.load_all(settings.results)
+
+
+def prepared(protocol: Protocol, settings: Settings, console: Console) -> Task:
+    """The protocol's own data, generated first where they are generated."""
+    with Board(console, f"{protocol.data.name}, {protocol.test_split} split", 1) as board:
+        return predicting.task_of_protocol(protocol, settings.root, board.set_done)
+
+
+def answered(task: Task, network: Network, settings: Settings, console: Console) -> Predictions:
+    """The network's predictions, with progress."""
+    with Board(console, f"{network.name} on {len(task.boxes):,} boxes", 1) as board:
+        return predicting.answer(task, network, settings.device, board.set_done)
+
+
+def truth_of(protocol: Protocol, file: Path | None, settings: Settings, console: Console) -> Truth:
+    """The persons to score against: those of an annotation file if one is named (then the root holds its images)."""
+    if file is not None:
+        return truths.of_file(protocol, file, None if settings.root is None else Path(settings.root))
+    with Board(console, f"{protocol.data.name}, {protocol.test_split} split", 1) as board:
+        return truths.of_protocol(protocol, settings.root, board.set_done)
+
+
+def conclude(
+    name: str,
+    path: Path,
+    truth: Truth,
+    file: PredictionFile,
+    rival: tuple[Path, PredictionFile] | None,
+    settings: Settings,
+    reports: Path,
+    console: Console,
+    started: datetime,
+    weights_sha256: str = "",
+) -> None:
+    """Score, and only then write: predictions, record, page; print the table."""
+    found = submission.scores(truth, file, str(path))
+    record = submission.record(name, path, truth, file, found, started, weights_sha256)
+    there = store.load_all(settings.results)
+    submission.refuse_other_names(record, there)
+    other = None if rival is None else held_against(truth, path, file, *rival)
+    same = submission.same_run(truth, file, there)
+    page = score_page.build(record, truth, file.predictions, other, same)
+    write_atomically(settings.runs / "predictions" / f"{file.sha256}.npz", submission.stored(truth, file))
+    store.save(record, settings.results)
+    print_score(record, other, console)
+    console.print(f"record: {settings.results / record.identity.paper / record.filename}", highlight=False)
+    console.print(f"page: {site.write_score(page, reports)}", highlight=False)
+
+
+def held_against(truth: Truth, path: Path, file: PredictionFile, against: Path, other: PredictionFile) -> Rival:
+    """Another file on the same persons."""
+    found = submission.differences(truth, file, other, (str(path), str(against)))
+    return Rival(against.stem, other.predictions, found)
+
+
+def print_score(record: RunRecord, rival: Rival | None, console: Console) -> None:
+    """The table, as on the page."""
+    assert record.submission is not None
+    console.print(f"{record.identity.protocol}; {record.submission.truth}", highlight=False, markup=False)
+    shown = [score_page.headline_table(record), score_page.groups_table(record)]
+    if rival is not None:
+        shown.append(score_page.versus_table(record, rival))
+    for table in shown:
+        if table is None:
+            continue
+        printed = plain_table(*(f" {c.name}" if c.numeric else c.name for c in table.columns))
+        for row in table.rows:
+            printed.add_row(*(" ".join(filter(None, (c.text, c.note))).replace("[", "\\[") for c in row))
+        console.print(printed, "")

@@ -1,0 +1,1 @@
+"""Records: what a run leaves, where it lies, with what it was made."""

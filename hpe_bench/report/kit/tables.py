@@ -1,0 +1,311 @@
+"""Tables of the pages: plain values first, rendered by one template macro, downloadable as CSV.
+
+Every column of numbers says its unit; every cell that is rounded carries full precision in its title.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from hpe_bench.metrics.breakdown import PREFIX
+from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit.svgdraw import Axis, strip
+from hpe_bench.report.kit.text import NO_BREAK, arm_label, change, exact, metric, number, plural, signed, span, where
+from hpe_bench.report.pages.studies import ArmResult, StudyResult, latency, sample_size, scope_of, short_scopes
+from hpe_bench.verdicts import evidence
+
+HRNET_UNIT = 2**30
+MIB = 2**20
+EMPTY = "–"
+LATENCY = "Latency: median, below it its 95 % interval, the 90th percentile (p90) and the calls (n)"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `sort` is what its column sorts by; `mark` a drawing beside the text; `note` a second line."""
+
+    text: str
+    title: str = ""
+    sort: float | None = None
+    note: str = ""
+    mark: Markup = Markup("")
+    before: Markup = Markup("")
+    href: str = ""
+    instead: tuple[tuple[str, Cell], ...] = ()  # what stands here when the page is asked for a runtime, by its name
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name with its unit, and how it is set."""
+
+    name: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption that says what was measured and how."""
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    emphasised: tuple[int, ...] = ()  # rows set apart, such as the control
+    attributes: tuple[dict[str, str], ...] = ()  # HTML attributes of each row, such as its id
+
+    def csv(self) -> str:
+        """The table as CSV, full precision where a cell has it; a cell's second line is a column of its own."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        noted = [any(row[i].note for row in self.rows) for i in range(len(self.columns))]
+        names = [[c.name, f"{c.name}: note"][: 1 + noted[i]] for i, c in enumerate(self.columns)]
+        writer.writerow([name for pair in names for name in pair])
+        for row in self.rows:
+            cells = [[c.text if c.sort is None else repr(c.sort), c.note][: 1 + noted[i]] for i, c in enumerate(row)]
+            writer.writerow([text for pair in cells for text in pair])
+        return buffer.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------- accuracy
+
+
+def accuracy_table(result: StudyResult, id: str) -> Table:
+    """The arms of a study under one condition, the control first, the mean pose last."""
+    ordered = sorted(result.arms, key=lambda a: not a.is_control)
+    axis = svgdraw.axis_of(
+        [v for a in result.run if a.accuracy for v in (a.accuracy.value, *(a.accuracy.interval or ()))]
+    )
+    gains = svgdraw.axis_of(
+        [v for a in result.run if a.gain for v in (a.gain.value, *(a.gain.interval or ()))], zero=True
+    )
+    scope = next((scope_of(m) for a in result.run if a.cost and (m := latency(a.cost))), "")
+    columns = (
+        Column("Arm"),
+        Column(f"{metric(result.key)}, %", numeric=True),
+        Column("95 % interval, %"),
+        Column("Difference to control, points", numeric=True),
+        Column("95 % interval, points"),
+        Column("Runs"),
+        Column("MMAC, true count", numeric=True),
+        Column("Latency, ms", numeric=True),
+    )
+    rows = [_arm_row(a, axis, gains) for a in ordered if a.accuracy is not None]
+    if result.mean_pose is not None:
+        rows.append(_mean_pose_row(result.mean_pose, result.key))
+    caption = f"{where(result.where)}: {metric(result.key)} over all test persons, {_scope_of(result)}"
+    note = "Intervals resample images and seeds; differences are paired image by image and seed by seed."
+    if scope:
+        note += f" {LATENCY}; {scope}. MACs do not order speed (F20)."
+    if missing := [arm_label(a.arm) for a in ordered if a.accuracy is None]:
+        note += f" Not run yet: {'; '.join(missing)}."
+    return Table(id, caption, columns, tuple(rows), note, emphasised=(0,) if ordered[0].accuracy else ())
+
+
+def _scope_of(result: StudyResult) -> str:
+    seen = sorted({r.identity.samples_seen for a in result.run for r in a.runs})
+    budget = " or ".join(f"{s:,}" for s in seen)
+    size = sample_size([r for a in result.run for r in a.runs], result.key)
+    return f"{size}, {budget} training samples an arm."
+
+
+def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell, ...]:
+    name = Cell(
+        arm_label(a.arm) + (" (control)" if a.is_control else ""),
+        note=f"{a.arm.paper}/{a.arm.variant.name} · {a.arm.recipe.name}",
+        before=svgdraw.swatch(a.style),
+    )
+    assert a.accuracy is not None
+    assert axis is not None
+    value = Cell(number(a.accuracy.value, 1), exact(a.accuracy.value, "percent"), a.accuracy.value)
+    interval = Cell(
+        span(a.accuracy.interval),
+        f"{exact_span(a.accuracy.interval)} percent, {a.accuracy.method}",
+        mark=strip(a.accuracy.value, a.accuracy.interval, axis, a.style.css),
+    )
+    runs = Cell(
+        plural(a.accuracy.seeds, "seed"),
+        "per seed: " + ", ".join(repr(v) for v in a.accuracy.each),
+        float(a.accuracy.seeds),
+        note=f"×{NO_BREAK}" + plural(a.accuracy.images, "image"),
+    )
+    return (name, value, interval, *_gain_cells(a, gains), runs, *_costs(a.cost))
+
+
+def _gain_cells(a: ArmResult, axis: Axis | None) -> tuple[Cell, Cell]:
+    if a.gain is None or axis is None:
+        return Cell("control" if a.is_control else EMPTY, a.unequal, note=a.unequal), Cell("")
+    return (
+        Cell(signed(a.gain.value, 1), exact(a.gain.value, "points"), a.gain.value),
+        Cell(
+            span(a.gain.interval, sign=True),
+            f"{exact_span(a.gain.interval)} points, {a.gain.method}",
+            mark=strip(a.gain.value, a.gain.interval, axis, a.style.css),
+        ),
+    )
+
+
+def _mean_pose_row(record: RunRecord, key: str) -> tuple[Cell, ...]:
+    m = record.get(key)
+    tally = evidence.rates(record, key)
+    images = "" if tally is None else plural(len(tally[0]), "image")
+    return (
+        Cell("Mean training pose", note="no model: what a model must beat"),
+        Cell(EMPTY) if m is None else Cell(number(m.value, 1), exact(m.value, "percent"), m.value),
+        Cell("" if m is None else span(m.interval)),
+        Cell(EMPTY),
+        Cell(""),
+        Cell("no training", note=images),
+        Cell(EMPTY),
+        Cell(EMPTY),
+    )
+
+
+def exact_span(interval: tuple[float, float] | None) -> str:
+    """An interval at full precision."""
+    return "no interval" if interval is None else f"[{interval[0]!r}, {interval[1]!r}]"
+
+
+def mib_cell(count_bytes: float | None) -> Cell:
+    """Memory, bytes in full in the title."""
+    if count_bytes is None:
+        return Cell(EMPTY, "not measured")
+    return Cell(
+        number(count_bytes / MIB, 0 if count_bytes >= 10 * MIB else 1), exact(count_bytes, "byte"), count_bytes / MIB
+    )
+
+
+def _costs(record: RunRecord | None) -> tuple[Cell, Cell]:
+    if record is None:
+        return Cell(EMPTY), Cell(EMPTY)
+    return amount(record.get("macs"), 1e6, 1), latency_cell(record, latency(record))
+
+
+def amount(m: Measurement | None, unit: float, digits: int, base: Measurement | None = None) -> Cell:
+    """A measurement in a unit, its full value in the title; its change to `base`, if there is one, below."""
+    if m is None:
+        return Cell(EMPTY)
+    note = "" if base is None else change(m.value, base.value)
+    return Cell(number(m.value / unit, digits), exact(m.value, m.unit), m.value / unit, note=note)
+
+
+def latency_cell(record: RunRecord, m: Measurement | None, base: Measurement | None = None) -> Cell:
+    """Median latency; below it the change to `base`, the interval, p90 and n. A median that never settled says so."""
+    if m is None:
+        return Cell(EMPTY, "not measured")
+    p90 = record.get("latency/p90", m.scope)
+    told = (
+        "" if base is None else change(m.value, base.value),
+        span(m.interval, 1),
+        "" if p90 is None else f"p90{NO_BREAK}{number(p90.value, 1)}",
+        f"n{NO_BREAK}{m.n:,}",
+        "" if m.scope == scope_of(m) else "not settled",
+    )
+    title = f"{exact(m.value, m.unit)}, {m.scope}, {m.n} calls"
+    return Cell(number(m.value, 1), title, m.value, note=" · ".join(filter(None, told)))
+
+
+def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
+    """Every accuracy key of the arms that were run, mean over seeds; single joints in a table of their own."""
+    measured = [m.key for a in result.run for r in a.runs for m in r.measurements if m.unit == "percent"]
+    keys = [k for k in measured if ("/joint/" in k) == joints and not k.startswith(PREFIX)]
+    if not keys:
+        return None
+    columns = (Column("Metric, %"), *(Column(arm_label(a.arm), numeric=True) for a in result.run))
+    rows = []
+    for key in dict.fromkeys(keys):
+        cells = [Cell(metric(key), key)]
+        for a in result.run:
+            runs = [r for r in a.runs if r.get(key)]
+            if not runs:
+                cells.append(Cell(EMPTY))
+                continue
+            e = evidence.pooled(runs, key)
+            cells.append(
+                Cell(number(e.value, 1), f"{exact(e.value, 'percent')}, {e.method}", e.value, note=span(e.interval))
+            )
+        rows.append(tuple(cells))
+    what = "joint by joint" if joints else "every metric"
+    caption = f"{where(result.where)}: {what}, mean over seeds with 95 % interval."
+    return Table(id, caption, columns, tuple(rows))
+
+
+# ---------------------------------------------------------------------------------------------------- cost
+
+
+def cost_table(
+    records: Sequence[RunRecord],
+    id: str,
+    title: str,
+    pocket: bool,
+    inputs: dict[str, str],
+    baselines: Sequence[RunRecord] = (),
+) -> Table:
+    """Cost records as rows: both counting conventions, and always the measured latency beside them (F19, F20).
+
+    `baselines` come first and are set apart; against a single one, the other rows give their changes.
+    """
+    base = baselines[0] if len(baselines) == 1 else None
+    shown = (*baselines, *records)
+    scopes = list(dict.fromkeys(scope for r in shown for scope in evidence.latencies(r)))
+    short = short_scopes(scopes)
+    prefix, unit, per_2 = ("M", 1e6, 2**20) if pocket else ("G", 1e9, HRNET_UNIT)
+    columns = (
+        Column("Model"),
+        Column("Input, px"),
+        Column("Parameters, M", numeric=True),
+        Column(f"{prefix}MAC, true count", numeric=True),
+        Column(f"HRNet counter, {prefix}MAC/{'2²⁰' if pocket else '2³⁰'}", numeric=True),
+        Column("Activations, M", numeric=True),
+        *(Column(f"Latency, ms ({short[scope]})", numeric=True) for scope in scopes),
+    )
+    rows = []
+    for r in shown:
+        i = r.identity
+        against = None if r is base else base
+        rows.append(
+            (
+                Cell(i.variant + (" (baseline)" if r in baselines else ""), note=i.paper),
+                Cell(inputs.get(i.variant_hash) or _counted_size(r)),
+                *(
+                    amount(r.get(key), per, digits, None if against is None else against.get(key))
+                    for key, per, digits in (
+                        ("params", 1e6, 3 if pocket else 2),
+                        ("macs", unit, 2),
+                        ("macs/hrnet_counter", per_2, 2),
+                        ("activations", 1e6, 2),
+                    )
+                ),
+                *(_timed(r, scope, against) for scope in scopes),
+            )
+        )
+    machines = sorted({f"{r.provenance.device}" for r in shown})
+    note = (
+        "True count: each layer at its own cost, transposed convolutions at input resolution. HRNet counter: "
+        "transposed convolutions at output resolution, as published tables of that line print them. Never compare "
+        "across columns. "
+        f"{LATENCY}; {'; '.join(scopes) or 'not measured'}; "
+        f"on {', '.join(machines)}."
+    )
+    if base is not None:
+        note += " Percentages are changes against the baseline."
+    return Table(id, title, columns, tuple(rows), note, emphasised=tuple(range(len(baselines))))
+
+
+def _timed(record: RunRecord, scope: str, base: RunRecord | None) -> Cell:
+    """Latency in a scope; against a baseline only if that was timed on the same machine."""
+    alike = base is not None and base.provenance.device == record.provenance.device
+    theirs = evidence.latencies(base).get(scope) if base is not None and alike else None
+    return latency_cell(record, evidence.latencies(record).get(scope), theirs)
+
+
+def _counted_size(record: RunRecord) -> str:
+    """The input size a model of another paper was counted at: the end of the scope `one image of 256x192`."""
+    m = record.get("macs")
+    return EMPTY if m is None or " of " not in m.scope else m.scope.rpartition(" of ")[2].replace("x", "×")

@@ -1,0 +1,379 @@
+"""Papers side by side: what was measured under the same protocol and budget, differences, and full-size costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.declare import Arm, fingerprint
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report.kit import plots, svgdraw, tables
+from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.protocol_text import differences as differences_of
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.text import (
+    MINUS,
+    NO_BREAK,
+    arm_label,
+    exact,
+    identifier,
+    metric,
+    number,
+    plural,
+    signed,
+    size,
+    span,
+    where,
+)
+from hpe_bench.report.kit.theme import Style
+from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
+from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.report.pages.gallery import Images, Person
+from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.verdicts import evidence, pairs
+from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+
+YARDSTICK = "simple_baseline"  # what every paper is set beside
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table as plain text, for a terminal; a column that starts with a space is set right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What stands behind a headline comparison: joints, parts of the test set, kinds of errors, the same persons."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...]
+    persons: tuple[Person, ...]
+    ground: str  # of the drawn persons
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Papers side by side. `missing` says in sentences what could not be compared."""
+
+    papers: tuple[LoadedPaper, ...]
+    accuracy: tuple[Table, ...]
+    differences: tuple[Table, ...]
+    details: tuple[Detail, ...]
+    wins: tuple[str, ...]
+    recipes: tuple[Table, ...]
+    ratios: tuple[Table, ...]
+    costs: Table | None
+    missing: tuple[str, ...]
+
+    @property
+    def tables(self) -> list[Table]:
+        shown = [*self.accuracy, *self.differences, *(t for d in self.details for t in d.tables)]
+        return [*shown, *self.recipes, *self.ratios, *([self.costs] if self.costs else [])]
+
+    @property
+    def sections(self) -> list[Section]:
+        """The same tables as text."""
+        return [_section(t) for t in self.tables]
+
+
+def _section(table: Table) -> Section:
+    columns = tuple(f" {c.name}" if c.numeric else c.name for c in table.columns)
+    rows = tuple(tuple(" ".join(filter(None, (c.text, c.note))) for c in row) for row in table.rows)
+    return Section(table.caption, columns, rows)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a paper enters with: the arm of its own that its headline proposes, or else its first own arm."""
+
+    slug: str
+    arm: Arm
+    style: Style
+
+
+def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
+    """The yardstick and a paper; nothing for the yardstick itself, or where it does not load."""
+    found = [p for p in papers if p.paper.slug == YARDSTICK and loaded.paper.slug != YARDSTICK]
+    return (found[0], loaded) if found else ()
+
+
+def address(slugs: Sequence[str]) -> str:
+    """Where the comparison of some papers lies below the reports."""
+    return f"compare/{'-vs-'.join(slugs)}/index.html"
+
+
+def contenders(papers: Sequence[LoadedPaper]) -> list[Contender]:
+    """One arm a paper, each with a colour of its own."""
+    found = []
+    for i, loaded in enumerate(papers):
+        own = [a for a in (pairs.proposal(loaded.paper), *loaded.paper.headline.arms) if a.paper == loaded.paper.slug]
+        if own:
+            found.append(Contender(loaded.paper.slug, own[0], Style(i + 1)))
+    return found
+
+
+def build(
+    papers: Sequence[LoadedPaper],
+    records: Records,
+    protocols: Protocols,
+    images: Mapping[str, Images] = MappingProxyType({}),
+) -> Comparison:
+    """Compare two papers or more; `images` gives pixels by protocol, where they may be shown."""
+    entered = contenders(papers)
+    accuracy, differences, details, wins, missing = [], [], [], [], []
+    for place in ordered_conditions(records, protocols):
+        runs = {c.slug: evidence.arm_runs(records, c.arm, place) for c in entered}
+        there = [c for c in entered if runs[c.slug]]
+        if len(there) >= 2:
+            accuracy.append(_accuracy(place, there, runs, records))
+            differences.append(_differences(place, there, runs))
+            details.append(_detail(place, there, runs, images.get(place.protocol)))
+            wins += _accuracy_wins(place, there, runs)
+        elif there:
+            missing.append(f"{where(place)}: only {there[0].slug} was run.")
+    if not accuracy:
+        names = ", ".join(f"`hpe-bench reproduce {p.paper.slug}`" for p in papers)
+        missing.append(f"No protocol has runs of two of these papers yet; {names} make them.")
+    fields = comparison_costs.fields(papers, [(c.slug, c.arm.variant) for c in entered], records)
+    ratios = [(f, comparison_costs.ratios(f, records)) for f in fields]
+    return Comparison(
+        papers=tuple(papers),
+        accuracy=tuple(accuracy),
+        differences=tuple(differences),
+        details=tuple(details),
+        wins=(*wins, *filter(None, (comparison_costs.sentence(*r) for r in ratios))),
+        recipes=tuple(t for a, b in combinations(entered, 2) if (t := _recipes(a, b)) is not None),
+        ratios=tuple(comparison_costs.table(*r) for r in ratios),
+        costs=_costs(papers, records),
+        missing=tuple(missing),
+    )
+
+
+Runs = dict[str, dict[int, RunRecord]]
+
+
+def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records) -> Table:
+    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key) for c in there}
+    axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
+    assert axis is not None
+    rows = []
+    scope = "not measured"
+    for c in there:
+        e = estimates[c.slug]
+        cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
+        ms = None if cost is None else latency(cost)
+        scope = scope_of(ms) if ms else scope
+        seen = sorted({r.identity.samples_seen for r in runs[c.slug].values()})
+        rows.append(
+            (
+                Cell(c.slug, note=arm_label(c.arm), before=svgdraw.swatch(c.style), href=f"../../{c.slug}/index.html"),
+                Cell(number(e.value, 1), exact(e.value, "percent"), e.value),
+                Cell(
+                    span(e.interval),
+                    f"{exact_span(e.interval)}, {e.method}",
+                    mark=svgdraw.strip(e.value, e.interval, axis, c.style.css),
+                ),
+                Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
+                Cell(" or ".join(f"{s:,}" for s in seen), sort=float(seen[0])),
+                amount(None if cost is None else cost.get("macs"), 1e6, 1),
+                Cell(tables.EMPTY) if cost is None else latency_cell(cost, ms),
+            )
+        )
+    columns = (
+        Column("Paper"),
+        Column(f"{metric(key)}, %", numeric=True),
+        Column("95 % interval, %"),
+        Column("Runs"),
+        Column("Training samples", numeric=True),
+        Column("MMAC, true count", numeric=True),
+        Column("Latency, ms", numeric=True),
+    )
+    note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
+    return Table(
+        f"accuracy-{place.scale}-{identifier(place.protocol)}",
+        f"{where(place)}: {metric(key)}.",
+        columns,
+        tuple(rows),
+        note,
+    )
+
+
+def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Table:
+    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    rows = []
+    for a, b in combinations(there, 2):
+        name = Cell(f"{a.slug} {chr(0x2212)} {b.slug}")
+        if unequal := evidence.unequal_budgets(runs[a.slug], runs[b.slug]):
+            rows.append((name, Cell("not comparable"), Cell(""), Cell(unequal)))
+            continue
+        gain = evidence.difference(runs[a.slug], runs[b.slug], key)
+        if gain is None:
+            rows.append((name, Cell("not comparable"), Cell(""), Cell("The papers share no seed.")))
+            continue
+        rows.append(
+            (
+                name,
+                Cell(signed(gain.value, 2), exact(gain.value, "points"), gain.value),
+                Cell(span(gain.interval, 2, sign=True), exact_span(gain.interval)),
+                Cell(
+                    _reading(gain.interval, a.slug, b.slug),
+                    note=f"{plural(gain.seeds, 'seed')} × {plural(gain.images, 'image')}",
+                ),
+            )
+        )
+    columns = (
+        Column("Papers"),
+        Column("Difference, points", numeric=True),
+        Column("95 % interval, points"),
+        Column("Reading"),
+    )
+    note = "Paired image by image and seed by seed."
+    caption = f"{where(place)}: differences in {metric(key)}."
+    return Table(f"differences-{place.scale}-{identifier(place.protocol)}", caption, columns, tuple(rows), note)
+
+
+def _reading(interval: tuple[float, float] | None, a: str, b: str) -> str:
+    if interval is None:
+        return "one seed, no interval"
+    if interval[0] > 0:
+        return f"{a} is more accurate"
+    return f"{b} is more accurate" if interval[1] < 0 else "not told apart: the interval covers 0"
+
+
+# ---------------------------------------------------------------------------------------------------- behind it
+
+
+def _detail(place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None) -> Detail:
+    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    models = [Model(c.slug, c.style, runs[c.slug]) for c in there]
+    name = f"{place.scale}-{identifier(place.protocol)}".replace(".", "-")
+    title = where(place)
+    kinds = f"{title}: what the labelled joints of found persons are, errors by kind. The rest is good."
+    drawn = [
+        _by_joint(f"joints-{name}", place, models, key),
+        diagnosis_view.kinds_figure(f"kinds-{name}", kinds, models),
+    ]
+    told = [
+        _joint_table(f"joints-{name}", place, models, key),
+        diagnosis_view.parts_table(f"parts-{name}", f"{title}: by visibility and size.", models, key),
+        diagnosis_view.kinds_table(f"kinds-{name}", f"{title}: kinds of errors.", models),
+    ]
+    shared = min(set.intersection(*(set(m.runs) for m in models)), default=None)
+    persons = [] if shared is None else gallery.beside([(m.label, m.runs[shared]) for m in models], images)
+    ground = f"Seed {shared}. " + (
+        gallery.RENDERED if persons and all(p.has_pixels for p in persons) else gallery.PLAIN
+    )
+    return Detail(
+        title,
+        tuple(f for f in drawn if f is not None),
+        tuple(t for t in told if t is not None),
+        tuple(persons),
+        ground,
+    )
+
+
+def _group_keys(models: Sequence[Model], key: str) -> list[str]:
+    """Joint groups that every run of every model has."""
+    runs = [r for m in models for r in m.runs.values()]
+    groups = [m.key for m in runs[0].measurements if m.key.startswith(f"{key}/") and "/joint/" not in m.key]
+    return [g for g in groups if all(r.get(g) for r in runs)]
+
+
+def _by_joint(name: str, place: Condition, models: Sequence[Model], key: str) -> Figure | None:
+    keys = _group_keys(models, key)
+    if not keys:
+        return None
+    rows = []
+    for m in models:
+        found = [e for k in keys if (e := m.estimate(k)) is not None]
+        rows.append(plots.Dots(m.label, m.style, tuple(e.value for e in found), tuple(e.interval for e in found)))
+    names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
+    svg = plots.dots(name, names, rows, f"{metric(key)}, %")
+    caption = f"{where(place)}: by joint group, mean over seeds with 95 % intervals over images and seeds."
+    return Figure(svg, caption, tuple((svgdraw.swatch(m.style), m.label) for m in models))
+
+
+def _joint_table(id: str, place: Condition, models: Sequence[Model], key: str) -> Table | None:
+    """Paired differences of every two models, joint group by joint group, in points."""
+    keys, couples = _group_keys(models, key), list(combinations(models, 2))
+    if not keys:
+        return None
+    rows = [
+        (Cell(k.rpartition("/")[2].replace("_", " ")), *(_points(diagnosis_view.gain(a, b, k)) for a, b in couples))
+        for k in keys
+    ]
+    columns = (
+        Column("Joints"),
+        *(Column(f"{a.label} {MINUS} {b.label}, {metric(key)}, points", numeric=True) for a, b in couples),
+    )
+    note = "Paired image by image and seed by seed; in brackets 95 % intervals, not corrected for the number of rows."
+    return Table(id, f"{where(place)}: differences by joint group.", columns, tuple(rows), note)
+
+
+def _points(gain: Estimate | None) -> Cell:
+    if gain is None:
+        return Cell(tables.EMPTY)
+    return Cell(signed(gain.value, 1), exact(gain.value, "points"), gain.value, note=span(gain.interval, 1, sign=True))
+
+
+def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> list[str]:
+    """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
+    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    found = []
+    for a, b in combinations([Model(c.slug, c.style, runs[c.slug]) for c in there], 2):
+        gain = diagnosis_view.gain(a, b, key)
+        if gain is None or gain.interval is None:
+            continue
+        if gain.interval[0] <= 0 <= gain.interval[1]:
+            found.append(f"{where(place)}: {a.label} and {b.label} cannot be told apart in {metric(key)}.")
+            continue
+        ahead, behind = (a, b) if gain.value > 0 else (b, a)
+        groups = [(k, g) for k in _group_keys([a, b], key) if (g := diagnosis_view.gain(ahead, behind, k)) is not None]
+        low, high = sorted(abs(end) for end in gain.interval)
+        by = f"{number(abs(gain.value), 1)} {span((low, high))} points {metric(key)}, {plural(gain.seeds, 'seed')}"
+        text = f"{where(place)}: {ahead.label} leads {behind.label} by {by}"
+        if groups:
+            best, worst = max(groups, key=lambda g: g[1].value), min(groups, key=lambda g: g[1].value)
+            text += f"; most at the {_joint(best[0])} ({signed(best[1].value, 1)})"
+            if worst[1].interval is not None and worst[1].interval[1] < 0:
+                text += f", but trails at the {_joint(worst[0])} ({signed(worst[1].value, 1)})"
+        found.append(f"{text}.")
+    return found
+
+
+def _joint(key: str) -> str:
+    return key.rpartition("/")[2].replace("_", " ")
+
+
+def _recipes(a: Contender, b: Contender) -> Table | None:
+    """How the trainings of two contenders differ, field by field; None where they do not."""
+    found = [d for d in differences_of(a.arm.recipe, b.arm.recipe) if d.field != "name"]
+    rows = tuple((Cell(d.field.replace("_", " ")), Cell(d.first), Cell(d.second)) for d in found)
+    columns = (Column("Field of the recipe"), Column(a.slug), Column(b.slug))
+    note = "Everything else of the two recipes is equal. The protocol is one and the same in every table above."
+    caption = f"How {a.slug} ({a.arm.recipe.name}) and {b.slug} ({b.arm.recipe.name}) were trained differently."
+    return Table(f"recipes-{a.slug}-{b.slug}", caption, columns, rows, note) if rows else None
+
+
+def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
+    """The full-size models of these papers."""
+    full = {(p.paper.slug, fingerprint(v)): v for p in papers for v in p.paper.variants if v.scale == "full"}
+    found = []
+    for (slug, _), variant in full.items():
+        record = evidence.cost_record(records, slug, variant.name, variant)
+        if record is not None:
+            found.append(record)
+    if not found:
+        return None
+    inputs = {h: size(v.input_hw) for (_, h), v in full.items()}
+    found.sort(key=lambda r: (inputs[r.identity.variant_hash], m.value if (m := r.get("macs")) else 0.0, r.id))
+    return tables.cost_table(found, "costs", "Cost at full size, batch 1, by input size.", False, inputs)

@@ -1,0 +1,515 @@
+"""The leaderboard: measured rows ranked within one protocol and budget, published figures apart, costs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.declare import Claim, fingerprint
+from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report.kit import pareto, svgdraw, tables
+from hpe_bench.report.kit.pareto import Dot
+from hpe_bench.report.kit.ranking import rank_ranges, rank_text
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
+from hpe_bench.report.kit.theme import Style
+from hpe_bench.report.pages import comparison, latency_board, latency_view, submitted, without_gpu_page
+from hpe_bench.report.pages.claims_view import ORIGIN
+from hpe_bench.report.pages.entries import Entry, in_runtime
+from hpe_bench.report.pages.latency_board import LatencyBoard, Timed
+from hpe_bench.report.pages.paper_page import records_of
+from hpe_bench.report.pages.provenance_view import anchor
+from hpe_bench.report.pages.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
+from hpe_bench.verdicts import Status, count, evidence, judge_all
+from hpe_bench.verdicts.evidence import Condition, Records
+
+HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
+FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
+TIMED_FACETS = (("runtime", "Runtime"), ("threads", "Threads"), ("batch", "Batch"), ("machine", "Machine"))
+
+
+@dataclass(frozen=True)
+class PaperLine:
+    """One paper in the list at the top."""
+
+    loaded: LoadedPaper
+    counts: dict[Status, int]
+    has_records: bool
+    beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparable rows: a table, the same rows as values, and plots against each cost, by its key."""
+
+    table: Table
+    entries: tuple[Entry, ...]
+    plots: tuple[tuple[str, Markup], ...]
+
+    @property
+    def leaders(self) -> list[Entry]:
+        """Rows that no other row is surely ahead of, best score first: their ranks begin at 1."""
+        return [e for e in self.entries if e.rank is not None and e.rank[0] == 1]
+
+    def cheapest(self, key: str) -> Entry | None:
+        """The leader of the least cost; None where no leader's cost was measured."""
+        priced = [(cost, k) for k, e in enumerate(self.leaders) if (cost := e.cost_value(key)) is not None]
+        return self.leaders[min(priced)[1]] if priced else None
+
+    def address(self, entry: Entry) -> str:
+        """Link to an entry's row on the page."""
+        return f"#{self.table.attributes[self.entries.index(entry)]['id']}"
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything the template needs."""
+
+    papers: tuple[PaperLine, ...]
+    measured: tuple[Group, ...]
+    costs: Table | None
+    published: tuple[Group, ...]
+    has_ceilings: bool
+    has_without_gpu: bool
+    submitted: tuple[Group, ...] = ()
+    runtimes: LatencyBoard | None = None
+
+    @property
+    def tables(self) -> list[Table]:
+        costs = [self.costs] if self.costs else []
+        costs += [self.runtimes.table] if self.runtimes else []
+        return [*(g.table for g in (*self.measured, *self.submitted)), *costs, *(g.table for g in self.published)]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every row of every group."""
+        return [e for g in (*self.measured, *self.submitted, *self.published) for e in g.entries]
+
+    @property
+    def facets(self) -> list[tuple[str, str, list[str]]]:
+        """What the page filters by: key, name and the values there are; by conditions of timing only if they vary."""
+        rows = [e.facets for e in self.entries] + list(self.runtimes.table.attributes if self.runtimes else ())
+        facets = [
+            (key, name, sorted({r[f"data-{key}"] for r in rows if f"data-{key}" in r}, key=_natural))
+            for key, name in (*FACETS, *TIMED_FACETS)
+        ]
+        return [facet for facet in facets if len(facet[2]) > 1 or facet[:2] in FACETS]
+
+
+def _natural(value: str) -> tuple[int, str]:
+    """Numbers by size, before words."""
+    return (int(value), "") if value.isdecimal() else (10**9, value)
+
+
+def build(
+    papers: Sequence[LoadedPaper], records: Records, protocols: Protocols, score_pages: Collection[str] = ()
+) -> Leaderboard:
+    """The leaderboard over all papers and records; `score_pages` are the pages of submissions that there are."""
+    current = _current(papers, records)
+    variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
+    timed = latency_board.timed_rows(current, variants)
+    others = latency_board.in_other_runtimes(timed, variants)
+    links = Links(_pages(papers, records), newest_costs(current), others)
+    return Leaderboard(
+        papers=tuple(_line(p, papers, records) for p in papers),
+        measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
+        costs=_costs(papers, current, links),
+        published=tuple(_published(papers, links)),
+        has_ceilings=any(r.identity.kind == "ceiling" for r in records),
+        has_without_gpu=without_gpu_page.build(papers, records) is not None,
+        submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
+        runtimes=latency_board.build(timed, links.to),
+    )
+
+
+def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) -> PaperLine:
+    counts = count(judge_all(loaded.claims, loaded.paper, records))
+    pair = comparison.with_yardstick(loaded, papers)
+    beside = comparison.address([p.paper.slug for p in pair]) if pair else ""
+    return PaperLine(loaded, counts, any(r.identity.paper == loaded.paper.slug for r in records), beside)
+
+
+def _current(papers: Sequence[LoadedPaper], records: Records) -> list[RunRecord]:
+    """Finished records whose variant and recipe are still declared as they were when they ran."""
+    variants = {(p.paper.slug, fingerprint(v)) for p in papers for v in p.paper.variants}
+    recipes = {fingerprint(r) for p in papers for r in p.paper.recipes}
+    arms = [a for p in papers for s in p.paper.studies for a in s.arms]
+    variants |= {(a.paper, fingerprint(a.variant)) for a in arms}
+    recipes |= {fingerprint(a.recipe) for a in arms} | {""}
+    return [
+        r
+        for r in records
+        if r.status == "done"
+        and (
+            r.identity.paper == MEAN_POSE
+            or ((r.identity.paper, r.identity.variant_hash) in variants and r.identity.recipe_hash in recipes)
+        )
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- looking up
+
+
+Costs = Mapping[tuple[str, str], RunRecord]
+"""The newest finished cost record by paper and variant's name, and by paper and variant's hash."""
+
+
+def newest_costs(records: Records) -> Costs:
+    """One pass over the records, for boards of thousands of them."""
+    found = [r for r in records if r.identity.kind == "cost" and r.status == "done"]
+    newest: dict[tuple[str, str], RunRecord] = {}
+    for r in sorted(found, key=lambda r: (r.provenance.started, r.id)):
+        newest[r.identity.paper, r.identity.variant] = newest[r.identity.paper, r.identity.variant_hash] = r
+    return newest
+
+
+def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
+    """The paper on whose page a record is listed, by record id: its own paper before others that use it."""
+    found: dict[str, str] = {}
+    for loaded in papers:
+        for r in records_of(loaded.paper, loaded.claims, records)[0]:
+            if r.id not in found or r.identity.paper == loaded.paper.slug:
+                found[r.id] = loaded.paper.slug
+    return found
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where records are listed, which cost record belongs to a variant, and in which other runtimes it was timed."""
+
+    pages: Mapping[str, str]
+    costs: Costs
+    runtimes: Mapping[tuple[str, str, str], Sequence[Timed]]
+
+    def to(self, record: RunRecord | None) -> str:
+        """Address of a record's row on a paper's page; empty if no page lists it."""
+        if record is None or record.id not in self.pages:
+            return ""
+        return f"{self.pages[record.id]}/index.html#{anchor(record.id)}"
+
+    def in_runtimes(self, cost: RunRecord) -> tuple[tuple[str, Cell], ...]:
+        """A network's latency in other runtimes on the machine of its cost record, by the runtime's name."""
+        key = (cost.identity.paper, cost.identity.variant_hash, cost.provenance.device)
+        return tuple(latency_board.instead(row, self.to) for row in self.runtimes.get(key, ()))
+
+
+# ---------------------------------------------------------------------------------------------------- measured
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, trained one way, over its seeds."""
+
+    runs: tuple[RunRecord, ...]
+    entry: Entry
+    method: str  # of the interval
+
+
+def _measured(where: Condition, records: Records, links: Links) -> list[Group]:
+    """One group for each budget under a condition: rows of unequal budgets are not comparable (F5)."""
+    groups: dict[tuple[int, str], dict[tuple[str, ...], list[RunRecord]]] = {}
+    for r in records:
+        i = r.identity
+        if i.kind == "accuracy" and i.paper != MEAN_POSE and evidence.condition(r) == where:
+            row = (i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash)
+            groups.setdefault((i.samples_seen, i.train_digest), {}).setdefault(row, []).append(r)
+    return [
+        _ranked(where, budget, [list(evidence.by_seed(r).values()) for r in rows.values()], records, links)
+        for (budget, _), rows in sorted(groups.items())
+    ]
+
+
+def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], records: Records, links: Links) -> Group:
+    key = evidence.headline_key(models[0][0])
+    rows = _rows(models, key, links)
+    axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
+    assert axis is not None
+    pocket = where.scale != "full"
+    prefix, power = ("M", 20) if pocket else ("G", 30)
+    cells = [(*_score_cells(row, axis, links), *_cost_cells(row.entry.cost, pocket, links)) for row in rows]
+    attributes = [row.entry.facets for row in rows]
+    mean = mean_pose(records, where)
+    if mean is not None:
+        cells.append(_mean_pose_row(mean, key, links))
+        attributes.append({"data-kept": ""})
+    columns = (
+        Column("Rank", numeric=True),
+        Column("Model"),
+        Column("Measured by"),
+        Column(f"{metric(key)}, %", numeric=True),
+        Column("95 % interval, %"),
+        Column("Runs"),
+        *_cost_columns(prefix, power),
+    )
+    note = (
+        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: those rows' "
+        f"intervals overlap. {_latency_note([r.entry.cost for r in rows])}"
+    )
+    table = Table(
+        f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
+        f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}.",
+        columns,
+        tuple(cells),
+        note,
+    )
+    return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
+
+
+def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
+    """The models of a group, best first, with their ranks."""
+    rows = []
+    for runs, e in zip(models, evidence.pooled_rows(models, key), strict=True):
+        i = runs[0].identity
+        entry = Entry(
+            by="us",
+            scale=i.scale,
+            protocol=i.protocol,
+            metric=key,
+            paper=i.paper,
+            variant=i.variant,
+            recipe=i.recipe,
+            training_samples=i.samples_seen,
+            value=e.value,
+            interval=e.interval,
+            seeds=e.seeds,
+            images=e.images,
+            records=tuple(r.id for r in runs),
+            cost=links.costs.get((i.paper, i.variant_hash)),
+        )
+        rows.append(Row(tuple(runs), entry, e.method))
+    rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
+    ranks = rank_ranges([r.entry.interval for r in rows])
+    return [replace(row, entry=replace(row.entry, rank=rank)) for row, rank in zip(rows, ranks, strict=True)]
+
+
+def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]:
+    e = row.entry
+    return (
+        Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),
+        Cell(e.paper, href=f"{e.paper}/index.html", note=f"{e.variant} · {e.recipe}"),
+        Cell(e.by, note=f"{e.scale}{NO_BREAK}scale"),
+        Cell(number(e.value, 1), exact(e.value, "percent"), e.value, href=links.to(row.runs[0])),
+        Cell(
+            span(e.interval),
+            f"{exact_span(e.interval)}, {row.method}",
+            mark=svgdraw.strip(e.value, e.interval, axis, Style(1).css),
+        ),
+        Cell(
+            plural(e.seeds, "seed"),
+            sort=float(e.seeds),
+            note=f"×{NO_BREAK}" + plural(e.images, "image"),
+            mark=_seed_links(row.runs, links),
+        ),
+    )
+
+
+def _seed_links(runs: Sequence[RunRecord], links: Links) -> Markup:
+    """Each seed's record, for rows that pool several."""
+    linked = [
+        Markup('<a href="{}" title="record {}">{}</a>').format(links.to(r), r.id, r.identity.seed)
+        for r in runs
+        if links.to(r)
+    ]
+    if len(linked) < 2:
+        return Markup("")
+    return Markup('<small class="seeds">records {}</small>').format(Markup(" ").join(linked))
+
+
+def _mean_pose_row(record: RunRecord, key: str, links: Links) -> tuple[Cell, ...]:
+    """What a model must beat; it is no model and has no rank."""
+    m = record.get(key)
+    tally = evidence.rates(record, key)
+    value = Cell(tables.EMPTY)
+    if m is not None:
+        value = Cell(number(m.value, 1), exact(m.value, "percent"), m.value, href=links.to(record))
+    return (
+        Cell(tables.EMPTY),
+        Cell("Mean training pose", note="no model"),
+        Cell("us", note=f"{record.identity.scale}{NO_BREAK}scale"),
+        value,
+        Cell("" if m is None else span(m.interval)),
+        Cell("no training", note="" if tally is None else plural(len(tally[0]), "image")),
+        *[Cell(tables.EMPTY)] * 4,
+    )
+
+
+def _latency_note(costs: Sequence[RunRecord | None]) -> str:
+    scopes = sorted({scope_of(m) for c in costs if c and (m := latency(c))})
+    return f"{tables.LATENCY}; {'; '.join(scopes) or 'not measured yet'}."
+
+
+def _cost_columns(prefix: str, power: int) -> tuple[Column, ...]:
+    return (
+        Column(f"{prefix}MAC, true count", numeric=True),
+        Column(unit_text(f"HRNet counter, {prefix}MAC/2^{power}"), numeric=True),
+        Column("Parameters, M", numeric=True),
+        Column("Latency, ms", numeric=True),
+    )
+
+
+def _cost_cells(cost: RunRecord | None, pocket: bool, links: Links) -> tuple[Cell, ...]:
+    if cost is None:
+        return (Cell(tables.EMPTY),) * 4
+    unit, per_2 = (1e6, 2.0**20) if pocket else (1e9, 2.0**30)
+    cells = (
+        amount(cost.get("macs"), unit, 2),
+        amount(cost.get("macs/hrnet_counter"), per_2, 2),
+        amount(cost.get("params"), 1e6, 3 if pocket else 1),
+        latency_cell(cost, latency(cost)),
+    )
+    *counted, timed = (cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in cells)
+    return (*counted, timed if timed.sort is None else replace(timed, instead=links.in_runtimes(cost)))
+
+
+# ---------------------------------------------------------------------------------------------------- plots
+
+
+def _group(
+    table: Table,
+    attributes: Sequence[dict[str, str]],
+    entries: Sequence[Entry],
+    prefix: str,
+    records: Sequence[str],
+) -> Group:
+    """The table with an id on every row, and a plot against every cost that enough rows have.
+
+    `records` are the addresses that the marks of the plots link to.
+    """
+    ids = [f"{table.id}-{k}" for k in range(len(table.rows))]
+    table = replace(table, attributes=tuple({"id": i, **facets} for i, facets in zip(ids, attributes, strict=True)))
+    axes = (
+        ("macs", f"{prefix}MAC, true count", 1e6 if prefix == "M" else 1e9),
+        ("latency", _latency_axis(entries), 1.0),
+        ("params", "parameters, M", 1e6),
+    )
+    plots = []
+    for key, label, unit in axes:
+        dots = [
+            _dot(e, cost / unit, label, href, row)
+            for e, href, row in zip(entries, records, ids, strict=False)
+            if (cost := e.cost_value(key)) is not None
+        ]
+        if len(dots) >= pareto.FEWEST:
+            y_label = f"{metric(entries[0].metric)}, %"
+            plots.append((key, pareto.plot(f"plot-{key}-{table.id}".replace(".", "-"), dots, label, y_label)))
+    return Group(table, tuple(entries), tuple(plots))
+
+
+def _latency_axis(entries: Sequence[Entry]) -> str:
+    """Latency with the runtime and the conditions that all rows share; each row's own stands in its table."""
+    scopes = {scope_of(m) for e in entries if e.cost and (m := latency(e.cost))}
+    shared = [part for part in next(iter(scopes), "").split(", ") if all(part in s.split(", ") for s in scopes)]
+    return f"latency, ms ({', '.join(shared)})" if shared else "latency, ms"
+
+
+def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
+    name = f"{e.paper} {e.variant}"
+    measured = "" if e.by == "us" else f", as printed by {e.by}"
+    told = (
+        f"{name}{f', {e.recipe}' if e.recipe else ''}: {number(e.value, 1)} % {span(e.interval)}".rstrip()
+        + f"{measured} · {number(cost, 2)} {x_label.partition(' (')[0]}"
+    )
+    return Dot(name, cost, e.value, e.interval, told, href, row)
+
+
+# ---------------------------------------------------------------------------------------------------- costs, published
+
+
+def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Table | None:
+    """Every full-size model that was measured, cheapest first."""
+    full = {fingerprint(v): v for p in papers for v in p.paper.variants if v.scale == "full"}
+    found = [r for r in records if r.identity.kind == "cost" and r.identity.variant_hash in full]
+    newest = {
+        (r.identity.paper, r.identity.variant): r for r in sorted(found, key=lambda r: (r.provenance.started, r.id))
+    }
+    if not newest:
+        return None
+    rows = sorted(
+        newest.values(), key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant)
+    )
+    inputs = {h: size(v.input_hw) for h, v in full.items()}
+    table = tables.cost_table(
+        rows, "costs", "What the full-size models cost, batch 1, cheapest true count first.", False, inputs
+    )
+    linked = tuple(
+        tuple(c if c.sort is None else replace(c, href=links.to(r)) for c in cells)
+        for cells, r in zip(table.rows, rows, strict=True)
+    )
+    facets = tuple(
+        {"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full", **in_runtime(r)} for r in rows
+    )
+    table = replace(table, rows=linked, attributes=facets)
+    table = latency_board.with_memory(table, rows, records, full, links.to)
+    return latency_view.with_fastest(table, rows, records, full)
+
+
+def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
+    """Published headline figures by protocol and metric, unranked: they come without intervals."""
+    groups: dict[tuple[str, str], list[tuple[str, Claim]]] = {}
+    for loaded in papers:
+        for claim in loaded.claims:
+            if (
+                claim.kind == "value"
+                and claim.status in ("published", "secondary")
+                and claim.value is not None
+                and claim.metric in HEADLINES
+                and claim.unit == "percent"  # a gain in points is no score
+                and claim.protocol
+            ):
+                groups.setdefault((claim.protocol, claim.metric), []).append((loaded.paper.slug, claim))
+    return [_published_group(protocol, key, rows, links) for (protocol, key), rows in sorted(groups.items())]
+
+
+def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], links: Links) -> Group:
+    rows.sort(key=lambda row: (-(row[1].value or 0.0), row[0], row[1].id))
+    entries = [_printed(slug, claim, links.costs.get((slug, claim.variant))) for slug, claim in rows]
+    cells = [
+        (
+            Cell(e.paper, href=f"{e.paper}/index.html", note=claim.statement),
+            Cell(e.by, note=claim.source),
+            Cell(ORIGIN[claim.status]),
+            Cell(claim.printed, exact(claim.value, "percent"), claim.value),
+            Cell(size(claim.input_hw) or tables.EMPTY),
+            *_cost_cells(e.cost, False, links),
+        )
+        for (_, claim), e in zip(rows, entries, strict=True)
+    ]
+    columns = (
+        Column("Model"),
+        Column("Measured by"),
+        Column("Status"),
+        Column(f"{metric(key)}, %", numeric=True),
+        Column("Input, px"),
+        *_cost_columns("G", 30),
+    )
+    note = "No intervals were published, so the rows are not ranked. Costs are our measurements. " + _latency_note(
+        [e.cost for e in entries]
+    )
+    table = Table(
+        f"published-{identifier(protocol)}-{identifier(key.replace('@', '-'))}",
+        f"{protocol}: {metric(key)} as published.",
+        columns,
+        tuple(cells),
+        note,
+    )
+    pages = [f"{e.paper}/index.html" for e in entries]
+    return _group(table, [e.facets for e in entries], entries, "G", pages)
+
+
+def _printed(slug: str, claim: Claim, cost: RunRecord | None) -> Entry:
+    assert claim.value is not None
+    return Entry(
+        by="the paper" if claim.status == "published" else "others",
+        scale="full",
+        protocol=claim.protocol,
+        metric=claim.metric,
+        paper=slug,
+        variant=claim.variant or claim.id,
+        value=claim.value,
+        source=claim.source,
+        cost=cost,
+    )

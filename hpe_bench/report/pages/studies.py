@@ -1,0 +1,150 @@
+"""What the records say about the arms of a study under one condition: accuracy, difference to the control, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hpe_bench.declare import Ablation, Arm, Paper, Protocol, fingerprint
+from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit.text import plural
+from hpe_bench.report.kit.theme import Style
+from hpe_bench.verdicts import evidence, pairs
+from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+
+Protocols = Mapping[str, Protocol]
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm under one condition. `accuracy` is None where it was not run; `gain` is None for the control."""
+
+    arm: Arm
+    style: Style
+    is_control: bool
+    runs: tuple[RunRecord, ...]
+    accuracy: Estimate | None
+    gain: Estimate | None
+    unequal: str  # why there is no difference to the control, if the budgets differ
+    cost: RunRecord | None
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study under one condition."""
+
+    study: Ablation
+    where: Condition
+    key: str
+    arms: tuple[ArmResult, ...]
+    mean_pose: RunRecord | None
+
+    @property
+    def run(self) -> list[ArmResult]:
+        """The arms that were run."""
+        return [a for a in self.arms if a.accuracy is not None]
+
+
+def styles(paper: Paper) -> dict[str, Style]:
+    """A look for every arm of a paper, the same in all its figures: headline control, proposal, then the others."""
+    first = [pairs.control(paper), pairs.proposal(paper)]
+    order = dict.fromkeys(same(arm) for arm in (*first, *(a for s in paper.studies for a in s.arms)))
+    return {key: Style(i) for i, key in enumerate(order)}
+
+
+def same(arm: Arm) -> str:
+    """Key under which arms of several studies are one and the same."""
+    return fingerprint((arm.paper, arm.variant, arm.recipe))
+
+
+def study_result(paper: Paper, study: Ablation, records: Records, where: Condition) -> StudyResult | None:
+    """The study under a condition, or None if no arm of it was run there."""
+    runs = {arm.name: evidence.arm_runs(records, arm, where) for arm in study.arms}
+    done = [r for by_seed in runs.values() for r in by_seed.values()]
+    if not done:
+        return None
+    key, look = evidence.headline_key(done[0]), styles(paper)
+    control = runs[study.control]
+    arms = tuple(
+        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records) for arm in study.arms
+    )
+    return StudyResult(study, where, key, arms, mean_pose(records, where))
+
+
+def _arm_result(
+    arm: Arm,
+    is_control: bool,
+    runs: dict[int, RunRecord],
+    control: dict[int, RunRecord],
+    key: str,
+    look: Mapping[str, Style],
+    records: Records,
+) -> ArmResult:
+    unequal = evidence.unequal_budgets(runs, control) if runs and control else ""
+    comparable = bool(runs and control) and not is_control and not unequal
+    return ArmResult(
+        arm=arm,
+        style=look[same(arm)],
+        is_control=is_control,
+        runs=tuple(runs.values()),
+        accuracy=evidence.pooled(list(runs.values()), key) if runs else None,
+        gain=evidence.difference(runs, control, key) if comparable else None,
+        unequal=unequal,
+        cost=evidence.cost_record(records, arm.paper, arm.variant.name, arm.variant),
+    )
+
+
+def mean_pose(records: Iterable[RunRecord], where: Condition) -> RunRecord | None:
+    """The mean-pose baseline under a condition."""
+    found = [
+        r
+        for r in records
+        if r.identity.kind == "accuracy"
+        and r.identity.paper == MEAN_POSE
+        and r.status == "done"
+        and evidence.condition(r)[1:] == where[1:]
+    ]
+    return max(found, key=lambda r: (r.provenance.started, r.id), default=None)
+
+
+def ordered_conditions(records: Records, protocols: Protocols) -> list[Condition]:
+    """Conditions with finished runs: the suite's protocols in their own order, then any others."""
+    order = list(protocols)
+    found = evidence.conditions(r for r in records if r.status == "done" and r.identity.paper != MEAN_POSE)
+    return sorted(found, key=lambda c: (order.index(c.protocol) if c.protocol in order else len(order), c))
+
+
+def sample_size(runs: Sequence[RunRecord], key: str) -> str:
+    """Images and joints behind a score, where images are resampled; else what it counts."""
+    sizes = {(None if (t := evidence.rates(r, key)) is None else len(t[0]), m.n) for r in runs if (m := r.get(key))}
+    told = [
+        f"{plural(n, 'person')}" if images is None else f"{plural(images, 'image')}, {plural(n, 'joint')}"
+        for images, n in sorted(sizes, key=lambda s: (s[0] or 0, s[1]))
+    ]
+    resampled = " (the image is what is resampled)" if any(images is not None for images, _ in sizes) else ""
+    return " or ".join(told) + resampled
+
+
+def group_keys(results: Sequence[ArmResult], key: str) -> list[str]:
+    """The joint groups measured under the headline metric, in the order of the records; single joints left out."""
+    keys = (m.key for a in results for r in a.runs for m in r.measurements if m.key.startswith(f"{key}/"))
+    return [k for k in dict.fromkeys(keys) if not k.startswith(f"{key}/joint/")]
+
+
+def latency(record: RunRecord) -> Measurement | None:
+    """The median latency a table shows: one thread where it was measured, else whatever there is."""
+    return next(iter(evidence.latencies(record).values()), None)
+
+
+def scope_of(found: Measurement) -> str:
+    """A latency's scope, without whether its warm-up settled."""
+    return found.scope.removesuffix(evidence.UNSETTLED)
+
+
+def short_scopes(scopes: Sequence[str]) -> dict[str, str]:
+    """What tells latency scopes apart, such as `1 thread`; their common parts are said once, under the table."""
+    parts = {scope: scope.split(", ") for scope in scopes}
+    common = set.intersection(*(set(p) for p in parts.values())) if len(parts) > 1 else set()
+    short = {scope: ", ".join(p for p in found if p not in common) for scope, found in parts.items()}
+    return short if len(parts) > 1 else {scope: found[-1] for scope, found in parts.items()}

@@ -1,0 +1,1 @@
+"""Doing what a plan says: trainings, evaluations, costs, latencies, submissions."""

@@ -1,0 +1,346 @@
+"""The runner: trainings in processes of their own, costs and baselines in this one; what is finished is not run again.
+
+State lies in two folders. `runs/` is this checkout's own: checkpoints, weights, predictions, and a copy of every
+record made here, which is what marks a run as finished. `results/` holds the records, committed when worth publishing:
+a record that came with the checkout does not stop a run, it is what the run is compared with.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hpe_bench import files
+from hpe_bench.declare import Protocol, fingerprint
+from hpe_bench.errors import sentence
+from hpe_bench.plan import CostRun, MeanPoseRun, TrainingRun
+from hpe_bench.records import store
+from hpe_bench.records.schema import Identity, RunRecord
+from hpe_bench.terminal import Board
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things lie and with how much of the machine they run."""
+
+    results: Path
+    runs: Path
+    root: str | None = None
+    workers: int = 1
+    device: str = "cpu"
+
+
+@dataclass
+class Outcome:
+    """What came of a plan."""
+
+    made: list[RunRecord] = field(default_factory=list)
+    kept: int = 0
+    failed: list[RunRecord] = field(default_factory=list)
+    compared: list[Comparison] = field(default_factory=list)
+
+    def merge(self, other: Outcome) -> Outcome:
+        """This outcome and another one."""
+        return Outcome(
+            self.made + other.made, self.kept + other.kept, self.failed + other.failed, self.compared + other.compared
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A new record beside the one that was in `results/` before it."""
+
+    new: RunRecord
+    old: RunRecord
+
+    @property
+    def identical(self) -> bool:
+        """The same predictions to the bit."""
+        return self.new.predictions_sha256 == self.old.predictions_sha256
+
+
+# ---------------------------------------------------------------------------------------------------- keeping records
+
+
+def finished(record_id: str, code: str, settings: Settings) -> RunRecord | None:
+    """The record this checkout made for a run with this code, if it did."""
+    record = _readable(settings.runs / "records" / f"{record_id}.json")
+    return None if record is None or record.identity.code not in ("", code) else record
+
+
+def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
+    """Write a record to `results/`, mark its run as finished here, note what it replaces."""
+    path = settings.results / record.identity.paper / record.filename
+    old = _readable(path)
+    if record.status == "done":
+        store.save(record, settings.results)
+        files.write_atomically(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
+        outcome.made.append(record)
+        if old is not None and old.predictions_sha256:
+            outcome.compared.append(Comparison(record, old))
+    else:
+        if old is None or old.status != "done":
+            store.save(record, settings.results)
+        outcome.failed.append(record)
+
+
+def _readable(path: Path) -> RunRecord | None:
+    """The record at a path; None if there is none, or only a damaged one (which the new record replaces)."""
+    try:
+        return store.load(path) if path.exists() else None
+    except store.RecordError:
+        return None
+
+
+def restore_missing(record: RunRecord, settings: Settings) -> None:
+    """Put a finished run's record back where somebody removed it from `results/`."""
+    if not (settings.results / record.identity.paper / record.filename).exists():
+        store.save(record, settings.results)
+
+
+def check_room(folder: Path, need_bytes: int) -> None:
+    """OSError (disk full) before work starts, rather than after, if `folder` has less room than is surely needed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise OSError(errno.ENOSPC, f"{free >> 20} MiB free, {need_bytes >> 20} MiB needed", str(folder))
+
+
+# ---------------------------------------------------------------------------------------------------- training
+
+
+def run_trainings(
+    plan: list[TrainingRun], settings: Settings, console: Console, weigh: Callable[[TrainingRun], float]
+) -> Outcome:
+    """Run the trainings that are not finished, `workers` at a time. Ctrl-C stops at the last checkpoint of each.
+
+    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left.
+    """
+    outcome = Outcome()
+    todo = []
+    for run in plan:
+        there = [finished(run.record_id(p), run.code, settings) for p in run.protocols]
+        if all(there):
+            outcome.kept += 1
+            for record in there:
+                assert record is not None
+                restore_missing(record, settings)
+        else:
+            todo.append(run)
+    todo = [*_lost_teachers(todo, settings), *todo]
+    if not todo:
+        return outcome
+    check_room(settings.runs, 64 << 20)
+    weights = {run.id: weigh(run) for run in todo}
+    work = sum(run.recipe.samples * weights[run.id] for run in todo)
+    title = f"{len(todo)} training{'s' if len(todo) > 1 else ''}, {settings.workers} at a time"
+    with Board(console, title, work) as board:
+        _Pool(todo, settings, board, outcome, weights).run()
+    return outcome
+
+
+def _lost_teachers(todo: list[TrainingRun], settings: Settings) -> list[TrainingRun]:
+    """Teachers that are finished but whose weights are no longer there, each once."""
+    from hpe_bench.run.training import WEIGHTS
+
+    ids = {run.id for run in todo}
+    teachers = {run.teacher.id: run.teacher for run in todo if run.teacher is not None}
+    return [t for t in teachers.values() if t.id not in ids and not (settings.runs / t.folder / WEIGHTS).exists()]
+
+
+class _Pool:
+    """A few processes at a time, one per run, none before its teacher; messages come back over one queue."""
+
+    def __init__(
+        self,
+        todo: list[TrainingRun],
+        settings: Settings,
+        board: Board,
+        outcome: Outcome,
+        weights: dict[str, float],
+    ) -> None:
+        self.waiting = list(todo)
+        self.settings, self.board, self.outcome, self.weights = settings, board, outcome, weights
+        self.context = multiprocessing.get_context("spawn")
+        self.messages: Any = self.context.Queue()
+        self.running: dict[str, tuple[TrainingRun, BaseProcess]] = {}
+        self.failed: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            while self.waiting or self.running:
+                while len(self.running) < self.settings.workers and (run := self._next()) is not None:
+                    self._start(run)
+                self._listen()
+                self._bury()
+        finally:
+            for _, process in self.running.values():
+                process.terminate()
+            for _, process in self.running.values():
+                process.join()
+
+    def _next(self) -> TrainingRun | None:
+        """The first waiting run whose teacher is neither waiting nor running; one whose teacher failed fails too."""
+        busy = {run.id for run in self.waiting} | set(self.running)
+        for run in self.waiting:
+            if run.teacher is None or run.teacher.id not in busy:
+                self.waiting.remove(run)
+                if run.teacher is None or run.teacher.id not in self.failed:
+                    return run
+                self._give_up(run, f"its teacher, {run.teacher.label}, failed")
+                return self._next()
+        return None
+
+    def _start(self, run: TrainingRun) -> None:
+        threads = 1 if run.variant.scale == "pocket" else os.cpu_count() or 1  # the same bits on any machine
+        job = pickle.dumps((run, self.settings, threads))
+        process = self.context.Process(target=_child, args=(job, self.messages, os.getpid()), daemon=True)
+        process.start()
+        self.running[run.id] = (run, process)
+        self.board.job(run.id, run.label, run.recipe.samples)
+
+    def _listen(self) -> None:
+        try:
+            kind, run_id, payload = self.messages.get(timeout=0.5)
+        except queue.Empty:
+            return
+        if run_id not in self.running:
+            return
+        run, process = self.running[run_id]
+        if kind == "samples":
+            seen, probe = payload
+            note = None if probe is None else f"probe {probe:.1f}"
+            self.board.job_at(run_id, seen, self.weights[run_id], note)
+            return
+        if kind == "done":
+            for record in payload:
+                keep(record, self.settings, self.outcome)
+            self._end(run_id, f"{run.label}: {headline(payload[0])}")
+        else:
+            self._fail(run_id, payload)
+        process.join()
+
+    def _bury(self) -> None:
+        """A process that ended without a word was killed, by the system for want of memory as a rule."""
+        for run_id, (_, process) in list(self.running.items()):
+            if process.exitcode:  # one that ended well has said so, and its message is on the way
+                self._fail(run_id, f"its process ended with code {process.exitcode} (memory ran out?)")
+
+    def _fail(self, run_id: str, reason: str) -> None:
+        run, _ = self.running[run_id]
+        self._give_up(run, reason)
+        self._end(run_id, f"{run.label}: failed: {reason}")
+
+    def _give_up(self, run: TrainingRun, reason: str) -> None:
+        self.failed.add(run.id)
+        for protocol in run.protocols:
+            keep(failed_record(run, protocol, reason, self.settings.device), self.settings, self.outcome)
+
+    def _end(self, run_id: str, text: str) -> None:
+        run, _ = self.running.pop(run_id)
+        self.board.job_at(run_id, run.recipe.samples, self.weights[run_id])
+        self.board.job_done(run_id, text)
+
+
+def _child(job: bytes, messages: Any, parent: int) -> None:
+    """Entry of a training process: never prints, never outlives the runner."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner ends us
+    from hpe_bench import catalog
+    from hpe_bench.run import training  # the catalog makes user folders importable before the job is unpickled
+
+    catalog.slugs()
+    run, settings, threads = pickle.loads(job)
+    last = time.monotonic()
+
+    def report(samples: int, probe: float | None) -> None:
+        nonlocal last
+        if os.getppid() != parent:
+            os._exit(1)
+        if probe is not None or time.monotonic() - last > 0.5:
+            last = time.monotonic()
+            messages.put(("samples", run.id, (samples, probe)))
+
+    try:
+        made = training.run_training(run, settings.root, settings.runs, threads, settings.device, report)
+        messages.put(("done", run.id, made))
+    except Exception as error:
+        messages.put(("failed", run.id, sentence(error)))
+
+
+def headline(record: RunRecord) -> str:
+    """First measurement of a record, as text."""
+    m = record.measurements[0]
+    interval = f" [{m.interval[0]:.1f}, {m.interval[1]:.1f}]" if m.interval else ""
+    return f"{m.key} {m.value:.2f}{interval}"
+
+
+def failed_record(run: TrainingRun, protocol: Protocol, reason: str, device: str) -> RunRecord:
+    """What a run leaves that could not be finished."""
+    from hpe_bench.records import provenance
+
+    identity = Identity(
+        kind="accuracy",
+        scale=run.variant.scale,
+        paper=run.paper,
+        variant=run.variant.name,
+        variant_hash=fingerprint(run.variant),
+        recipe=run.recipe.name,
+        recipe_hash=fingerprint(run.recipe),
+        protocol=protocol.name,
+        protocol_hash=fingerprint(protocol),
+        seed=run.seed,
+        code=run.code,
+    )
+    made = provenance.collect(datetime.now(UTC), device, 1)
+    return RunRecord(id=run.record_id(protocol), identity=identity, status="failed", reason=reason, provenance=made)
+
+
+# ---------------------------------------------------------------------------------------------------- the rest
+
+
+def run_mean_poses(plan: Iterable[MeanPoseRun], settings: Settings) -> Outcome:
+    """Score the mean pose under each protocol."""
+    from hpe_bench.run import training
+
+    outcome = Outcome()
+    for run in plan:
+        if (record := finished(run.id, run.code, settings)) is not None:
+            restore_missing(record, settings)
+            outcome.kept += 1
+        else:
+            keep(training.run_mean_pose(run, settings.root, settings.runs), settings, outcome)
+    return outcome
+
+
+def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outcome:
+    """Measure the variants that were not measured here yet; latencies are interleaved, nothing else runs meanwhile."""
+    from hpe_bench.run import costs
+
+    outcome = Outcome()
+    todo = []
+    for run in plan:
+        if (record := finished(run.id, run.code, settings)) is not None:
+            restore_missing(record, settings)
+            outcome.kept += 1
+        else:
+            todo.append(run)
+    if todo:
+        with Board(console, f"cost of {len(todo)} model{'s' if len(todo) > 1 else ''}", 1) as board:
+            for record in costs.run_costs(todo, board.set_done):
+                keep(record, settings, outcome)
+    return outcome

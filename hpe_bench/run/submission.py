@@ -1,0 +1,181 @@
+"""Submissions: predictions from elsewhere, scored under a protocol, as a record.
+
+R measured persons (rows of the truth), D detections.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.prediction_files import Header, PredictionFile, to_bytes
+from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.skeletons import LSP_14
+from hpe_bench.declare import Metric, Score, fingerprint
+from hpe_bench.metrics import average_precision
+from hpe_bench.metrics.ap_by_joint import ap_by_joint
+from hpe_bench.metrics.auc import AUC
+from hpe_bench.metrics.bootstrap import Difference
+from hpe_bench.metrics.diagnosis import crowds
+from hpe_bench.metrics.oks_ap import OksAP
+from hpe_bench.metrics.paired import paired_rates
+from hpe_bench.metrics.pcp import PCP
+from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
+from hpe_bench.records import provenance
+from hpe_bench.records.schema import Identity, RunRecord, Submission
+from hpe_bench.records.store import refuse_shared_predictions
+from hpe_bench.run import scoring
+from hpe_bench.run.truths import Truth
+
+SUBMITTED = "submitted"  # in the place of a paper's slug
+
+
+# ---------------------------------------------------------------------------------------------------- scores
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """The persons that were predicted one by one and their predictions, row by row; for metrics without a matching."""
+
+    rows: np.ndarray
+    persons: PersonSet
+    predictions: Predictions
+
+
+def answered(truth: PersonSet, file: PredictionFile, what: str) -> Answered:
+    """One prediction a person; ValueError unless every person with a labelled joint has one (F23)."""
+    found = file.predictions
+    if found.person is None:
+        raise ValueError(
+            f"{what}: the detections ({file.layout}) do not say which persons they are of, and the protocol scores "
+            "person by person; give a .npz with person rows, or an array with a row a person"
+        )
+    needed = truth.labelled.any(axis=1) & ~crowds(truth)
+    missing = np.setdiff1d(np.flatnonzero(needed), found.person)
+    if len(missing):
+        raise ValueError(
+            f"{what}: no prediction for person {missing[0]} ({len(missing)} of {int(needed.sum())} are missing); the "
+            "protocol wants one of every person (F23)"
+        )
+    order = np.argsort(found.person)
+    ordered = replace(found.subset(order), person=np.arange(len(order)))
+    return Answered(found.person[order], truth.subset(found.person[order]), ordered)
+
+
+def scores(truth: Truth, file: PredictionFile, what: str) -> list[Score]:
+    """Everything the protocol's metrics say, the headline first. `what` names the file where something is wrong."""
+    metrics = truth.protocol.metrics
+    found = [score for metric in metrics for score in _of_metric(metric, truth.persons, file, what)]
+    return found + _details(metrics[0], truth.persons, file, what)
+
+
+def _of_metric(metric: Metric, truth: PersonSet, file: PredictionFile, what: str) -> list[Score]:
+    if isinstance(metric, OksAP):
+        return metric.all_figures(truth, file.predictions)
+    one = answered(truth, file, what)
+    return metric.evaluate(one.persons, one.predictions.joints, one.predictions.joint_scores)
+
+
+def _details(metric: Metric, truth: PersonSet, file: PredictionFile, what: str) -> list[Score]:
+    """What a page shows beside the protocol's own figures: joint by joint, by visibility, areas under curves."""
+    if isinstance(metric, OksAP):
+        return ap_by_joint(truth, file.predictions)
+    if not isinstance(metric, DistanceRate):
+        return []
+    one = answered(truth, file, what)
+    persons, joints, joint_scores = one.persons, one.predictions.joints, one.predictions.joint_scores
+    more: list[Metric] = [AUC(metric), *([PCP()] if persons.skeleton.joints == LSP_14.joints else [])]
+    return [
+        *side_means(persons.skeleton, metric.key, metric.evaluate(persons, joints, joint_scores)),
+        on_threshold(metric, persons, joints),
+        *(visibility_scores(metric, persons, joints) if (persons.labelled & ~persons.visible).any() else []),
+        *(score for m in more for score in m.evaluate(persons, joints, joint_scores)),
+    ]
+
+
+def differences(truth: Truth, a: PredictionFile, b: PredictionFile, what: tuple[str, str]) -> dict[str, Difference]:
+    """Score of a less score of b, by key: the same images are resampled for both (F25)."""
+    found: dict[str, Difference] = {}
+    for metric in truth.protocol.metrics:
+        if isinstance(metric, OksAP):
+            all_keys = average_precision.paired_difference(truth.persons, a.predictions, b.predictions)
+            found |= {key: difference for key, difference in all_keys.items() if key in metric.keys}
+        else:
+            one, two = (answered(truth.persons, file, name) for file, name in zip((a, b), what, strict=True))
+            shared, in_a, in_b = np.intersect1d(one.rows, two.rows, return_indices=True)
+            joints = one.predictions.joints[in_a], two.predictions.joints[in_b]
+            found |= paired_rates(metric, truth.persons.subset(shared), *joints)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- the record
+
+
+def record(
+    name: str,
+    path: Path,
+    truth: Truth,
+    file: PredictionFile,
+    found: list[Score],
+    started: datetime,
+    weights_sha256: str = "",
+) -> RunRecord:
+    """The record of a submission; its id changes with name, predictions, protocol and truth."""
+    identity = Identity(
+        kind="submission",
+        scale="full",
+        paper=SUBMITTED,
+        variant=name,
+        variant_hash=fingerprint((SUBMITTED, name)),
+        protocol=truth.label,
+        protocol_hash=truth.protocol_hash,
+        test_digest=truth.persons.digest(),
+    )
+    measurements, tallies = scoring.as_measured(found, truth.label)
+    return RunRecord(
+        id=fingerprint((SUBMITTED, name, file.sha256, truth.protocol_hash, identity.test_digest)),
+        identity=identity,
+        status="done",
+        provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
+        measurements=measurements,
+        tallies=tallies,
+        predictions_sha256=file.sha256,
+        weights_sha256=weights_sha256,
+        submission=Submission(
+            name=name, file=path.name, layout=file.layout, creator=file.creator, truth=truth.described
+        ),
+    )
+
+
+def refuse_other_names(made: RunRecord, there: Iterable[RunRecord]) -> None:
+    """RecordError if the same predictions were submitted under another name (F26)."""
+    refuse_shared_predictions([*(r for r in there if r.identity.kind == "submission"), made])
+
+
+def same_run(truth: Truth, file: PredictionFile, there: Iterable[RunRecord]) -> RunRecord | None:
+    """The record of a run of ours that gave these very predictions for every person, if there is one."""
+    found = file.predictions
+    if found.person is None or not np.array_equal(found.person, np.arange(len(truth.persons))):
+        return None
+    values = (found.joints.astype(np.float32), found.joint_scores.astype(np.float32))
+    digest = hashlib.sha256(b"".join(v.tobytes() for v in values)).hexdigest()
+    return next((r for r in there if r.predictions_sha256 == digest), None)
+
+
+def stored(truth: Truth, file: PredictionFile) -> bytes:
+    """The predictions in our layout, for `runs/predictions/<sha256>.npz`."""
+    persons, found = truth.persons, file.predictions
+    header = Header(
+        joints=persons.skeleton.joints,
+        creator=file.creator or f"converted from {file.layout}",
+        protocol=truth.label,
+        persons=persons.digest(),
+    )
+    return to_bytes(found, persons.ids[found.image], header)

@@ -1,0 +1,233 @@
+"""What one run does, start to end, in the process it was given. The runner starts these in processes of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hpe_bench.data.cache import cache_folder
+from hpe_bench.data.crops import CropSet, build_crops
+from hpe_bench.data.persons import PersonSet
+from hpe_bench.declare import Protocol, Variant, fingerprint
+from hpe_bench.files import write_atomically
+from hpe_bench.inference.mean_pose import predict_mean_pose
+from hpe_bench.inference.predictor import largest_maps, predict
+from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
+from hpe_bench.records import provenance
+from hpe_bench.records.schema import CurvePoint, Identity, Measurement, RunRecord
+from hpe_bench.run import scoring
+from hpe_bench.training import checkpoints
+from hpe_bench.training.loop import Report, Teacher, seeded, steps_of, train
+
+TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
+PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Train and test crops of a protocol at one input size."""
+
+    truth: PersonSet
+    train: CropSet
+    test: CropSet
+    train_digest: str
+    test_digest: str
+
+
+Progress = Callable[[int, int], None]
+
+
+def load_data(
+    protocol: Protocol, root: str | None, input_hw: tuple[int, int], progress: Progress | None = None
+) -> Data:
+    """Persons and cached crops of both splits; builds what is missing (images decoded once)."""
+    train_set = protocol.data.load(protocol.train_split, root)
+    truth = protocol.data.load(protocol.test_split, root)
+    build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache_folder("crops"))
+    return Data(
+        truth=truth,
+        train=build(train_set, context=TRAIN_CONTEXT, progress=progress),
+        test=build(truth, context=1.0, progress=progress),
+        train_digest=train_set.digest(),
+        test_digest=truth.digest(),
+    )
+
+
+def build(variant: Variant, joints: int, seed: int) -> nn.Module:
+    """The variant's model with weights that depend on the seed alone."""
+    torch.manual_seed(int(seeded(seed, 0).integers(2**62)))
+    model = variant.builder(joints=joints)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+# ---------------------------------------------------------------------------------------------------- accuracy
+
+
+def run_training(
+    run: TrainingRun, root: str | None, runs: Path, threads: int, device: str, report: Report
+) -> list[RunRecord]:
+    """Train (or go on, or load what is trained), score under every protocol of the run, return the records."""
+    started = datetime.now(UTC)
+    provenance.code_version()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    folder = runs / run.folder
+    data = load_data(run.protocols[0], root, run.variant.input_hw)
+    model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
+    teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
+    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report)
+    weights = checkpoints.load_weights(folder / WEIGHTS, model)
+    return [
+        _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads)
+        for p in run.protocols
+    ]
+
+
+def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
+    """The heatmaps of a finished training's model."""
+    model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
+    checkpoints.load_weights(runs / run.folder / WEIGHTS, model)
+    model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def teach(images_B3HW: Tensor) -> Tensor:
+        return run.recipe.loss.activate(model(images_B3HW)[-1])
+
+    return teach
+
+
+def _trained(
+    run: TrainingRun,
+    model: nn.Module,
+    teacher: Teacher | None,
+    data: Data,
+    folder: Path,
+    device: str,
+    report: Report,
+) -> tuple[list[CurvePoint], float]:
+    """Bring the run's weights file into being; returns the training curve and the training's wall time."""
+    if not ((folder / HISTORY).exists() and (folder / WEIGHTS).exists()):
+        protocol, skeleton = run.protocols[0], data.truth.skeleton
+        probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
+        state = train(
+            model,
+            data.train,
+            run.recipe,
+            mirrored=skeleton.mirrored(),
+            seed=run.seed,
+            folder=folder,
+            probe=probe,
+            report=report,
+            teacher=teacher,
+            device=device,
+        )
+        checkpoints.save_weights(folder / WEIGHTS, model)
+        history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
+        write_atomically(folder / HISTORY, json.dumps(history).encode())
+    (folder / checkpoints.CHECKPOINT).unlink(missing_ok=True)
+    saved = json.loads((folder / HISTORY).read_bytes())
+    return [CurvePoint(**p) for p in saved["curve"]], saved["seconds"]
+
+
+def _probe(model: nn.Module, *, run: TrainingRun, protocol: Protocol, data: Data, device: str) -> float:
+    """Headline metric on a fixed spread of test persons, without flip test."""
+    rows = np.unique(np.linspace(0, len(data.truth) - 1, PROBE_PERSONS).round().astype(int))
+    joints, scores = predict(
+        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=None, rows=rows, device=device
+    )
+    return protocol.metrics[0].evaluate(data.truth.subset(rows), joints, scores)[0].value
+
+
+def _score(
+    run: TrainingRun,
+    protocol: Protocol,
+    model: nn.Module,
+    data: Data,
+    weights: str,
+    curve: list[CurvePoint],
+    train_seconds: float,
+    folder: Path,
+    device: str,
+    started: datetime,
+    threads: int,
+) -> RunRecord:
+    flip_pairs = data.truth.skeleton.flip_pairs if protocol.flip_test else None
+    joints, scores = predict(
+        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, device=device
+    )
+    measurements, tallies = scoring.score(protocol, data.truth, joints, scores)
+    parts, part_tallies = scoring.breakdown(protocol, data.truth, joints, scores)
+    rows = scoring.drawn_rows(data.truth, joints)
+    maps = largest_maps(
+        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=rows, device=device
+    )
+    heatmaps = {
+        int(row): scoring.heatmap_of(found, data.test.to_image[row], data.test.input_hw)
+        for row, found in zip(rows, maps, strict=True)
+    }
+    seconds = Measurement(key="train/seconds", value=round(train_seconds, 1), unit="s", scope="training", n=1)
+    return RunRecord(
+        id=run.record_id(protocol),
+        identity=_accuracy_identity(run.paper, run.variant, protocol, data).model_copy(
+            update={
+                "recipe": run.recipe.name,
+                "recipe_hash": fingerprint(run.recipe),
+                "seed": run.seed,
+                "code": run.code,
+                "samples_seen": steps_of(run.recipe) * run.recipe.batch,
+            }
+        ),
+        status="done",
+        provenance=provenance.collect(started, device, threads),
+        measurements=(*measurements, *parts, seconds),
+        tallies=(*tallies, *part_tallies),
+        curve=tuple(curve),
+        samples=scoring.samples(data.truth, joints, scores, heatmaps),
+        predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
+        weights_sha256=weights,
+    )
+
+
+def _accuracy_identity(paper: str, variant: Variant, protocol: Protocol, data: Data) -> Identity:
+    return Identity(
+        kind="accuracy",
+        scale=variant.scale,
+        paper=paper,
+        variant=variant.name,
+        variant_hash=fingerprint(variant),
+        protocol=protocol.name,
+        protocol_hash=fingerprint(protocol),
+        train_digest=data.train_digest,
+        test_digest=data.test_digest,
+    )
+
+
+def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
+    """Score the mean training pose."""
+    started = datetime.now(UTC)
+    data = load_data(run.protocol, root, run.variant.input_hw)
+    joints, scores = predict_mean_pose(data.train, data.test)
+    measurements, tallies = scoring.score(run.protocol, data.truth, joints, scores)
+    identity = _accuracy_identity(MEAN_POSE, run.variant, run.protocol, data)
+    return RunRecord(
+        id=run.id,
+        identity=identity.model_copy(update={"variant": MEAN_POSE, "variant_hash": fingerprint(MEAN_POSE)}),
+        status="done",
+        provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
+        measurements=measurements,
+        tallies=tallies,
+        samples=scoring.samples(data.truth, joints, scores),
+        predictions_sha256=scoring.save_predictions(runs / run.id / f"{run.protocol.name}.npz", joints, scores),
+    )

@@ -1,0 +1,1 @@
+"""Networks timed in runtimes, in turns, and held against eager float32."""
