@@ -17,8 +17,8 @@ from hpe_bench.metrics.bootstrap import (
     LEVEL,
     Difference,
     Interval,
+    Resampled,
     Spreads,
-    difference_of,
     image_weights,
     logit_interval,
     parts_of_mean,
@@ -156,25 +156,20 @@ def pooled_intervals(
 ) -> dict[str, Interval]:
     """Intervals of the mean over trainings of every figure that all of them have, over images and seeds.
 
-    Images are drawn from those with persons or detections of any training (the others cannot change a figure), and
-    every training is accumulated again under each draw. The variance is put together as in
-    `bootstrap.pooled_interval`, from `spreads` where a figure has one, and the interval is built on the scale of
-    log(p / (1 - p)): the percentile interval missed the truth up to half as often again as it may where images are
-    few (docs/statistics.md).
+    Every training is accumulated again under each draw of the images. The variance is put together as in
+    `bootstrap.pooled_interval`, from `spreads` where a figure has one; `logit_interval` makes the interval, as the
+    percentile interval misses the truth too often where images are few (docs/statistics.md).
     """
-    concerned_I = _concerned(trainings)
-    images = int(concerned_I.sum())
-    if images < 2:
-        raise ValueError("interval: persons and detections lie on one image; score at least two")
-    drawn_SRF = resampled(trainings, concerned_I, replicates, seed)
-    figures = [evaluation.figures() for evaluation in trainings]
-    found = {}
-    for i, f in enumerate(FIGURES):
-        if all(f.key in values for values in figures):
-            values_S = np.array([values[f.key] for values in figures])
-            parts = parts_of_mean(values_S, drawn_SRF[:, :, i].T, images, spreads.get(f.key))
-            found[f.key] = logit_interval(float(values_S.mean()), parts.half_width(1 - LEVEL) * _small_sample(images))
-    return found
+    drawn = resample([trainings], replicates, seed)
+    return {key: figure_interval(found, 0, spreads.get(key)) for key, found in drawn.items()}
+
+
+def figure_interval(found: Resampled, model: int, spread: Spread | None) -> Interval:
+    """The interval of one model's mean figure."""
+    values_S, drawn_RS = found.values[model], found.drawn[model]
+    half = parts_of_mean(values_S, drawn_RS, found.images, spread).half_width(1 - LEVEL)
+    # A resample of I images varies by (I - 1) / I of what I new images would.
+    return logit_interval(float(values_S.mean()), half * float(np.sqrt(found.images / (found.images - 1))))
 
 
 def paired_difference(
@@ -199,27 +194,41 @@ def seed_difference(
     Images are resampled jointly (F25) and all trainings accumulated again under each draw; interval and p value as
     `bootstrap.paired_difference` has them, by pairs of seeds for figures without `spreads`.
     """
-    concerned_I = _concerned([*a, *b])
+    drawn = resample([a, b], replicates, seed)
+    return {key: found.difference(0, 1, spreads.get(key)) for key, found in drawn.items()}
+
+
+def resample(
+    models: Sequence[Sequence[Evaluation]], replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, Resampled]:
+    """Every figure that all trainings of all models have, under common draws of the images.
+
+    Drawn from the images that hold a person, or a detection of any training: the others cannot change a figure.
+    ValueError for trainings on different images, and where all lies on one image.
+    """
+    trainings = [evaluation for model in models for evaluation in model]
+    if len({len(e.concerned_I) for e in trainings}) > 1:
+        raise ValueError("interval: the trainings were scored on different images; compare on the same ones")
+    concerned_I = np.any([e.concerned_I for e in trainings], axis=0)
     images = int(concerned_I.sum())
     if images < 2:
-        raise ValueError("paired difference: persons and detections lie on one image; compare on at least two")
-    drawn_SRF = resampled([*a, *b], concerned_I, replicates, seed)
-    figures = [evaluation.figures() for evaluation in (*a, *b)]
-    found = {}
-    for i, f in enumerate(FIGURES):
-        if all(f.key in values for values in figures):
-            values = np.array([v[f.key] for v in figures])
-            drawn_RS = drawn_SRF[:, :, i].T
-            first, second = (values[: len(a)], drawn_RS[:, : len(a)]), (values[len(a) :], drawn_RS[:, len(a) :])
-            known = spreads.get(f.key)
-            found[f.key] = difference_of(first[0], second[0], first[1], second[1], images, known)
-    return found
+        raise ValueError("interval: all persons and detections lie on one image; it needs at least two")
+    drawn_TRF = _accumulated(trainings, concerned_I, replicates, seed)
+    figures = [evaluation.figures() for evaluation in trainings]
+    ends = np.cumsum([len(model) for model in models])[:-1]
+    return {
+        f.key: Resampled(
+            tuple(np.split(np.array([values[f.key] for values in figures]), ends)),
+            tuple(np.split(drawn_TRF[:, :, i].T, ends, axis=1)),
+            images,
+        )
+        for i, f in enumerate(FIGURES)
+        if all(f.key in values for values in figures)
+    }
 
 
-def resampled(
-    trainings: Sequence[Evaluation], concerned_I: np.ndarray, replicates: int = REPLICATES, seed: int = 0
-) -> np.ndarray:
-    """The ten figures [S,R,F] of every training under common draws of the concerned images; NaN without persons."""
+def _accumulated(trainings: Sequence[Evaluation], concerned_I: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """The ten figures [T,R,F] of every training under common draws of the concerned images; NaN without persons."""
     position_I = np.flatnonzero(concerned_I)
     rows = max(1, CELLS // max(len(concerned_I), *(e.detections for e in trainings)))
     chunks = []
@@ -229,16 +238,3 @@ def resampled(
             weights_WI[:, position_I] = drawn[start : start + rows]
             chunks.append(np.stack([e.weighted_many(weights_WI) for e in trainings]))
     return np.concatenate(chunks, axis=1)
-
-
-def _concerned(trainings: Sequence[Evaluation]) -> np.ndarray:
-    """Images [I] that hold a person, or a detection of any training; ValueError if these differ in their images."""
-    sizes = {len(e.concerned_I) for e in trainings}
-    if len(sizes) > 1:
-        raise ValueError(f"interval: the trainings were scored on {sorted(sizes)} images; compare on the same ones")
-    return np.any([e.concerned_I for e in trainings], axis=0)
-
-
-def _small_sample(images: int) -> float:
-    """A resample of I images varies by (I - 1) / I of what I new images would."""
-    return float(np.sqrt(images / (images - 1)))

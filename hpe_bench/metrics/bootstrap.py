@@ -102,22 +102,9 @@ def pooled_intervals(
     known = [None] * len(models) if spreads is None else list(spreads)
     found = []
     for start in range(0, len(models), MODELS_AT_A_TIME):
-        some = models[start : start + MODELS_AT_A_TIME]
-        rates_RT = _resampled_rates([tally for tallies in some for tally in tallies], replicates, seed)
-        ends = np.cumsum([len(tallies) for tallies in some])[:-1]
-        parts = zip(some, np.split(rates_RT, ends, 1), known[start : start + MODELS_AT_A_TIME], strict=True)
-        found += [_pooled(tallies, rates, spread) for tallies, rates, spread in parts]
+        some = Resampled.of(models[start : start + MODELS_AT_A_TIME], replicates, seed)
+        found += [some.interval(i, spread) for i, spread in enumerate(known[start : start + MODELS_AT_A_TIME])]
     return found
-
-
-def _pooled(tallies: Sequence[Tally], resampled_RS: np.ndarray, spread: Spread | None) -> Interval:
-    if len(tallies) == 1 and spread is None:
-        return percentile_interval(resampled_RS[:, 0])
-    _same_images(tallies)
-    rates = np.array([rate(*tally) for tally in tallies])
-    images = len(np.asarray(tallies[0][0]))
-    mean, width = float(rates.mean()), parts_of_mean(rates, resampled_RS, images, spread).half_width(1 - LEVEL)
-    return max(mean - width, 0.0), min(mean + width, 100.0)
 
 
 @dataclass(frozen=True)
@@ -156,35 +143,56 @@ def paired_difference(
     gives two models nothing in common), may be of any number, and V_seeds is the sum of both arms' parts.
     """
     _same_images([*a, *b])
-    rates_RT = _resampled_rates([*a, *b], replicates, seed)
-    values = [np.array([rate(*tally) for tally in arm]) for arm in (a, b)]
-    images = len(np.asarray(a[0][0]))
-    return difference_of(values[0], values[1], rates_RT[:, : len(a)], rates_RT[:, len(a) :], images, spreads)
+    return Resampled.of([a, b], replicates, seed).difference(0, 1, spreads)
 
 
-def every_difference(
-    models: Sequence[Sequence[Tally]],
-    spreads: Sequence[Spread | None],
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> dict[tuple[int, int], Difference]:
-    """`paired_difference` of every two models i < j of a table, i less j, resampled once for all.
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Models of one or more trainings each, scored on the same images, under common resampled images.
 
-    Pairs of which one model has no spread are paired by seed; they must have the same number of them.
+    `values` holds every model's figures [S] in percent, `drawn` the same under R draws of the images [R,S].
     """
-    tallies = [tally for trainings in models for tally in trainings]
-    _same_images(tallies)
-    rates_RT = _resampled_rates(tallies, replicates, seed)
-    ends = np.cumsum([len(trainings) for trainings in models])[:-1]
-    drawn = np.split(rates_RT, ends, axis=1)
-    values = np.split(np.array([rate(*tally) for tally in tallies]), ends)
-    images = len(np.asarray(tallies[0][0]))
-    found = {}
-    for i, j in combinations(range(len(models)), 2):
-        ours, theirs = spreads[i], spreads[j]
-        both = None if ours is None or theirs is None else (ours, theirs)
-        found[i, j] = difference_of(values[i], values[j], drawn[i], drawn[j], images, both)
-    return found
+
+    values: tuple[np.ndarray, ...]
+    drawn: tuple[np.ndarray, ...]
+    images: int
+
+    @staticmethod
+    def of(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> Resampled:
+        """Rates of tallies; ValueError where a model's trainings count different joints."""
+        for trainings in models:
+            _same_images(trainings)
+        tallies = [tally for trainings in models for tally in trainings]
+        rates_RT = _resampled_rates(tallies, replicates, seed)
+        values_T = np.array([rate(*tally) for tally in tallies])
+        ends = np.cumsum([len(trainings) for trainings in models])[:-1]
+        images = len(np.asarray(tallies[0][0]))
+        return Resampled(tuple(np.split(values_T, ends)), tuple(np.split(rates_RT, ends, axis=1)), images)
+
+    def interval(self, i: int, spread: Spread | None = None) -> Interval:
+        """As `pooled_interval`."""
+        values_S, drawn_RS = self.values[i], self.drawn[i]
+        if len(values_S) == 1 and spread is None:
+            return percentile_interval(drawn_RS[:, 0])
+        mean = float(values_S.mean())
+        width = parts_of_mean(values_S, drawn_RS, self.images, spread).half_width(1 - LEVEL)
+        return max(mean - width, 0.0), min(mean + width, 100.0)
+
+    def difference(self, i: int, j: int, spreads: Spreads | None = None) -> Difference:
+        """Model i less model j, as `paired_difference`."""
+        return difference_of(
+            self.values[i], self.values[j], self.drawn[i], self.drawn[j], self.images, spreads
+        )
+
+    def every_difference(self, spreads: Sequence[Spread | None]) -> dict[tuple[int, int], Difference]:
+        """Of every two models i < j. A pair of which one model has no spread is paired by seed."""
+        pairs = combinations(range(len(self.values)), 2)
+        return {(i, j): self.difference(i, j, both(spreads[i], spreads[j])) for i, j in pairs}
+
+
+def both(ours: Spread | None, theirs: Spread | None) -> Spreads | None:
+    """The spreads of two arms, if both are known."""
+    return None if ours is None or theirs is None else (ours, theirs)
 
 
 def difference_of(
@@ -213,6 +221,21 @@ def mean_interval(values: Sequence[float]) -> Interval:
         raise ValueError(f"interval of a mean: {len(values)} value(s); give at least two")
     half = special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * np.std(values, ddof=1) / np.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def next_value_interval(values: Sequence[float], spread: Spread | None = None) -> Interval:
+    """95 % interval for one more training's figure, after those of a few: mean +- t * sd * sqrt(1 + 1/S).
+
+    The variance is that of `spread`, else that of the values, of which there must be two then. What a paper prints of
+    one training is such a figure where its test images are ours.
+    """
+    if spread is None:
+        if len(values) < 2:
+            raise ValueError(f"interval for one more training: {len(values)} value(s); give at least two")
+        spread = Spread(float(np.var(values, ddof=1)), len(values) - 1)
+    quantile = special.stdtrit(spread.freedom, (1 + LEVEL) / 2)
+    half = float(quantile * np.sqrt(spread.variance * (1 + 1 / len(values))))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
 def logit_interval(value: float, half: float) -> Interval:

@@ -66,6 +66,9 @@ class Curves:
         NaN where a set holds no person. Sums of whole numbers are exact in either order, so the two agree.
         """
         persons_W = weights_WI @ self.persons_I
+        if not persons_W.any():
+            nothing_WT = np.full((len(weights_WI), len(self.thresholds)), np.nan)
+            return {"precision": nothing_WT, "recall": nothing_WT}
         weights_WD = weights_WI[:, self.image_D]
         so_far_WD = weights_WD.cumsum(axis=1)
         precision_WT, recall_WT = np.zeros((2, len(weights_WI), len(self.thresholds)))
