@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 import hpe_bench.papers
+from hpe_bench import digits
 from hpe_bench.declare import Claim, Paper, Variant
 
 if TYPE_CHECKING:
@@ -184,6 +185,11 @@ def _claim(row: list[str], where: str, paper: Paper) -> Claim:
         claim = Claim(**cells)
     except ValidationError as error:
         raise CatalogError(f"{where}: {_problem(error)}") from None
+    if claim.printed and claim.value is not None and not digits.says(claim.printed, claim.value):
+        raise CatalogError(
+            f"{where}: value: {claim.value:g} is not what {claim.printed!r} says; correct one of the two, or leave "
+            "`printed` empty where no page prints the figure"
+        )
     own = [v.name for v in paper.variants]
     if claim.variant and claim.variant not in own:
         raise CatalogError(f"{where}: variant: no variant {claim.variant!r}; {nearest(claim.variant, own)}")

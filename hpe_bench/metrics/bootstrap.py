@@ -223,6 +223,17 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def mean_p_value(values: Sequence[float]) -> float:
+    """The two-sided p value of Student's t test that the mean of a few independent values is 0; needs two."""
+    if len(values) < 2:
+        raise ValueError(f"p value of a mean: {len(values)} value(s); give at least two")
+    spread = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    if spread == 0:
+        return 1.0 if np.mean(values) == 0 else SMALLEST_P
+    p = 2 * float(special.stdtr(len(values) - 1, -abs(float(np.mean(values))) / spread))
+    return max(p, SMALLEST_P)
+
+
 def next_value_interval(values: Sequence[float], spread: Spread | None = None) -> Interval:
     """95 % interval for one more training's figure, after those of a few: mean +- t * sd * sqrt(1 + 1/S).
 

@@ -247,6 +247,7 @@ def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
         row = asdict(v)
         row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
         row["records"] = " ".join(v.records)
+        row["recount"] = "" if v.recount is None else v.recount.reason
         writer.writerow(row)
     return buffer.getvalue()
 

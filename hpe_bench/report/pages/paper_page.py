@@ -34,7 +34,7 @@ from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
 from hpe_bench.report.pages.studies import Protocols, StudyResult, ordered_conditions, same, study_result
-from hpe_bench.verdicts import Status, Verdict, commands, count, evidence, judge_all
+from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 
 TRUE_COUNT = ("true multiply-adds", "true count")
@@ -301,13 +301,15 @@ def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], o
 
 def _cost_tile(claim: Claim, verdicts: Sequence[Verdict]) -> Tile:
     """A claimed change of FLOPs, with the count under each convention and its own verdict."""
-    readings = tuple(Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts)
+    readings = [Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts]
+    notes = [v.recount for v in verdicts if v.recount is not None]
+    readings += [Reading(_value(n), n.convention.replace(*TRUE_COUNT)) for n in notes]
     printed = "the paper prints no figure"
     if claim.value is not None:
         sense = "fewer" if claim.value < 0 else "more"
         printed = f"the paper prints {abs(claim.value):g}{NO_BREAK}% {sense}"
         printed += " and names no counter" if claim.convention == "unknown" else ""
-    return Tile("FLOPs, full size", readings, f"exact counts; {printed}")
+    return Tile("FLOPs, full size", tuple(readings), f"exact counts; {printed}")
 
 
 def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Records) -> Tile | None:
@@ -343,7 +345,7 @@ def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
     )
 
 
-def _value(v: Verdict) -> str:
+def _value(v: Verdict | Recount) -> str:
     assert v.value is not None
     return f"{signed(v.value, 1)}{NO_BREAK}{unit_text(v.unit)}"
 
