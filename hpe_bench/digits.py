@@ -36,7 +36,5 @@ def says(printed: str, value: float) -> bool:
     """Whether a printed text says a value: as one of its numbers, or as the difference of two of them."""
     target = abs(Fraction(str(value)))
     return decimals(printed, value) is not None or any(
-        (a - b) * 10**power == target
-        for (a, _), (b, _) in permutations(numbers(printed), 2)
-        for power in (0, PERCENT)
+        (a - b) * 10**power == target for (a, _), (b, _) in permutations(numbers(printed), 2) for power in (0, PERCENT)
     )

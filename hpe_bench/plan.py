@@ -120,9 +120,9 @@ def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], see
 def another_seed(half_widths: Sequence[float | None], until: float, seeds: int, most: int = MOST_SEEDS) -> bool:
     """Whether a study that aims at intervals of +-`until` points needs one more seed of every arm.
 
-    `half_widths` are those of every arm's difference to the control, None where there is no interval yet. The rule looks
-    at widths alone, never at which side of 0 an interval lies on, so that it cannot stop at a lucky difference; what
-    that leaves of the error rate is measured in docs/statistics.md.
+    `half_widths` are those of every arm's difference to the control, None where there is no interval yet. The rule
+    looks at widths alone, never at which side of 0 an interval lies on, so that it cannot stop at a lucky difference;
+    what that leaves of the error rate is measured in docs/statistics.md.
     """
     if seeds >= most:
         return False

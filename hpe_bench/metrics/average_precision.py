@@ -192,10 +192,14 @@ def seed_difference(
     """Mean figure of a's trainings less that of b's, in points on the same images, over images and seeds.
 
     Images are resampled jointly (F25) and all trainings accumulated again under each draw; interval and p value as
-    `bootstrap.paired_difference` has them, by pairs of seeds for figures without `spreads`.
+    `bootstrap.paired_difference` has them, by pairs of seeds for figures without `spreads`; where the numbers of
+    trainings differ, such figures are left out, and ValueError says so if none remains.
     """
     drawn = resample([a, b], replicates, seed)
-    return {key: found.difference(0, 1, spreads.get(key)) for key, found in drawn.items()}
+    found = {key: table for key, table in drawn.items() if key in spreads or len(a) == len(b)}
+    if not found:
+        raise ValueError(f"paired difference: {len(a)} seeds against {len(b)}; give the same seeds for both arms")
+    return {key: table.difference(0, 1, spreads.get(key)) for key, table in found.items()}
 
 
 def resample(

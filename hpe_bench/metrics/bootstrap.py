@@ -180,9 +180,7 @@ class Resampled:
 
     def difference(self, i: int, j: int, spreads: Spreads | None = None) -> Difference:
         """Model i less model j, as `paired_difference`."""
-        return difference_of(
-            self.values[i], self.values[j], self.drawn[i], self.drawn[j], self.images, spreads
-        )
+        return difference_of(self.values[i], self.values[j], self.drawn[i], self.drawn[j], self.images, spreads)
 
     def every_difference(self, spreads: Sequence[Spread | None]) -> dict[tuple[int, int], Difference]:
         """Of every two models i < j. A pair of which one model has no spread is paired by seed."""

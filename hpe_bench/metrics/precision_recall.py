@@ -88,7 +88,9 @@ class Curves:
             with np.errstate(invalid="ignore"):
                 recall_WT[:, t] = right_WK[:, -1] / persons_W
         nobody_W1 = (persons_W == 0)[:, None]
-        return {name: np.where(nobody_W1, np.nan, v) for name, v in (("precision", precision_WT), ("recall", recall_WT))}
+        return {
+            name: np.where(nobody_W1, np.nan, v) for name, v in (("precision", precision_WT), ("recall", recall_WT))
+        }
 
 
 def _needed(persons_W: np.ndarray) -> np.ndarray:

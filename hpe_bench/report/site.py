@@ -13,7 +13,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from hpe_bench.report.pages import (
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
-from hpe_bench.verdicts import STATUSES, Verdict, judge_all
+from hpe_bench.verdicts import STATUSES, Verdict, judge_suite
 
 STATIC = Path(__file__).parent / "static"
 
@@ -67,7 +67,8 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     """
     papers, _ = catalog.load_all()
     found = store.load_folders([results, *others])
-    pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, reports)]
+    judged = _judged(papers, found)
+    pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, judged, reports)]
     ceilings = _write_ceilings(found, reports)
     pages += [] if ceilings is None else [ceilings]
     pages += _write_costs(papers, found, reports)
@@ -79,22 +80,31 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page and its downloads; returns the page's path."""
     loaded = catalog.load(slug)
+    papers, found = catalog.load_all()[0], store.load_all(results)
     _write_footguns(reports)
-    return _write_paper(loaded, catalog.load_all()[0], store.load_all(results), reports)[0]
+    return _write_paper(loaded, papers, found, _judged(papers, found), reports)[0]
+
+
+Judged = Mapping[str, Sequence[Verdict]]
+
+
+def _judged(papers: Sequence[LoadedPaper], found: list[RunRecord]) -> Judged:
+    """All verdicts by paper, each among the others."""
+    return judge_suite([(p.paper, p.claims) for p in papers], found)
 
 
 def _write_paper(
-    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path
+    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: list[RunRecord], judged: Judged, reports: Path
 ) -> list[Path]:
     """The page of a paper, and its comparison with the yardstick unless it is the yardstick."""
     slug = loaded.paper.slug
     pair = comparison.with_yardstick(loaded, papers)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
+    verdicts = judged[slug]
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts)
     if pair:
         page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
-    verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
     _write(folder / "records.json", records_json(own))

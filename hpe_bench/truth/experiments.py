@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -57,14 +58,15 @@ def seed_variance(trials: int, seed: int = 0) -> Iterator[Finding]:
     """Intervals and differences with every setting's own variance between seeds, and with the pooled one."""
     counts = Counts("seeds")
     rules = ("own variance", f"pooled variance ({IN_USE})")
-    for kind, seeds in (("alike", 2), *((kind, s) for kind in ("alike", "scattered", "three unsteady") for s in (3, 5))):
+    for kind, seeds in (("alike", 2), *product(("alike", "scattered", "three unsteady"), (3, 5))):
         rng = np.random.default_rng([seed, seeds, len(kind)])
         for _ in range(trials):
             truth_K = 50 + np.where(np.arange(SETTINGS) % 4 < 2, 0.0, 2.0)
             spread_K = rng.permutation(seed_spreads(kind, rng, SETTINGS))
             models = RateWorld().draw(rng, truth_K[ORDER], spread_K, seeds)
             table, unsteady_K = Resampled.of(models, REPLICATES), np.argsort(-spread_K, kind="stable")[:3]
-            for rule, spreads in zip(rules, ([None] * SETTINGS, pooled_spreads(table)), strict=True):
+            alone: list[Spread | None] = [None] * SETTINGS
+            for rule, spreads in zip(rules, (alone, pooled_spreads(table)), strict=True):
                 _count_seeds(counts, f"{kind}, {seeds} seeds", rule, table, spreads, truth_K[ORDER], unsteady_K)
     in_use = rules[1]
     yield from counts.findings({(in_use, "covered"): COVERS, (in_use, "false verdicts"): WRONG}, ["half width"])
@@ -202,10 +204,12 @@ def _relation_p_values(rng: np.random.Generator, gains: np.ndarray) -> tuple[PVa
     truth = [50 + g for gain in gains for g in (gain, 0.0)]
     models = RateWorld().draw(rng, truth, seed_spreads("alike", rng, len(truth)), 3)
     other = [[(hits - rng.binomial(hits, 0.03), counts) for hits, counts in tallies] for tallies in models]
-    own, pooled = [], []
+    alone: list[Spread | None] = [None] * len(truth)
+    own: list[list[float]] = []
+    pooled: list[list[float]] = []
     for decoded in (models, other):
         table = Resampled.of(decoded, REPLICATES)
-        for found, spreads in ((own, [None] * len(truth)), (pooled, pooled_spreads(table))):
+        for found, spreads in ((own, alone), (pooled, pooled_spreads(table))):
             pairs = [(2 * k, 2 * k + 1) for k in range(len(gains))]
             found.append([table.difference(i, j, both(spreads[i], spreads[j])).p_value for i, j in pairs])
     return list(zip(*own, strict=True)), list(zip(*pooled, strict=True))
@@ -314,7 +318,8 @@ def _run_until(arms: Sequence[Tallies], others: list[list[float]] | None) -> tup
     seeds, whole = FEWEST_SEEDS, Resampled.of(arms, REPLICATES)
     while True:
         values, drawn = ([v[..., :seeds] for v in part] for part in (whole.values, whole.drawn))
-        table, spreads = Resampled(tuple(values), tuple(drawn), whole.images), [None] * len(arms)
+        table = Resampled(tuple(values), tuple(drawn), whole.images)
+        spreads: list[Spread | None] = [None] * len(arms)
         if others is not None:
             variance = fit([*(v.tolist() for v in values), *others])
             assert variance is not None

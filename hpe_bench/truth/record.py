@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from hpe_bench.files import write_atomically
+
+Key = TypeVar("Key")
 
 ERRORS = 2.0  # standard errors of the simulation that a figure may be outside its limits by
 
@@ -71,8 +74,8 @@ def load(path: Path) -> list[Finding]:
 
 
 def rounded(f: Finding) -> Finding:
-    """To three decimals: more are noise."""
-    return Finding(**{**asdict(f), "value": round(f.value, 3), "error": round(f.error, 3)})
+    """To two decimals: more are noise."""
+    return Finding(**{**asdict(f), "value": round(f.value, 2), "error": round(f.error, 2)})
 
 
 def tables(findings: Sequence[Finding]) -> dict[str, str]:
@@ -102,5 +105,5 @@ def _section(f: Finding) -> str:
     return f.section
 
 
-def _order(findings: Sequence[Finding], pick: Callable[[Finding], object]) -> list:  # type: ignore[type-arg]
+def _order(findings: Sequence[Finding], pick: Callable[[Finding], Key]) -> list[Key]:
     return list(dict.fromkeys(pick(f) for f in findings))

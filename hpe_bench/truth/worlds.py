@@ -5,10 +5,10 @@ I images, K settings, S seeds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from hpe_bench.metrics.average_precision import Evaluation
@@ -33,14 +33,12 @@ class RateWorld:
     difficulty: float = 0.25  # half the range of what an image does to every setting
     taste: float = 0.08  # half the range of what it does to one setting more than to others
 
-    def draw(
-        self, rng: np.random.Generator, truth_K: Sequence[float], seed_sd_K: Sequence[float], seeds: int
-    ) -> list[Tallies]:
+    def draw(self, rng: np.random.Generator, truth_K: ArrayLike, seed_sd_K: ArrayLike, seeds: int) -> list[Tallies]:
         """Tallies of every setting and seed; truth and spread of seeds in points."""
         image_I = rng.uniform(-self.difficulty, self.difficulty, self.images)
         counts_I = np.full(self.images, JOINTS)
         found = []
-        for truth, sd in zip(truth_K, seed_sd_K, strict=True):
+        for truth, sd in zip(np.asarray(truth_K), np.asarray(seed_sd_K), strict=True):
             taste_I = rng.uniform(-self.taste, self.taste, self.images)
             shift_S = rng.normal(0, sd / 100, seeds)
             chance_SI = truth / 100 + image_I + taste_I + shift_S[:, None]

@@ -184,7 +184,9 @@ def _relation(
     status, reason = _signed(claim, estimate, key, label, pocket=where.scale != "full")
     if estimate.p_value is None or estimate.seeds < evidence.FEWEST_SEEDS:
         return replace(base, status=status, reason=reason)
-    family = fingerprint((key, *(sorted(map(repr, {r.identity.training for r in s.values()})) for s in (subject, control))))
+    family = fingerprint(
+        (key, *(sorted(map(repr, {r.identity.training for r in s.values()})) for s in (subject, control)))
+    )
     return replace(base, status=status, reason=reason, p_value=estimate.p_value, family=family)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import permutations
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -115,9 +116,11 @@ FEWEST_SEEDS = 2  # of an arm before anything is decided by it: one training say
 
 
 class Spreading(Protocol):
-    """Something that knows how far seeds lie apart; None where it does not."""
+    """Something that knows how far an arm's seeds lie apart (None where it does not), and whether it has learned."""
 
     def spread(self, runs: Sequence[RunRecord], key: str) -> Spread | None: ...
+
+    def learned(self, runs: Sequence[RunRecord]) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,9 @@ def better_rows(
 ) -> set[tuple[int, int]]:
     """Pairs (better, worse) of arms under one condition that paired tests tell apart, Holm-corrected over all pairs.
 
-    Arms of fewer than `fewest` runs are told apart from nothing, and so are those without tallies. Files of predictions
-    are what they are and have no other seed: for them `fewest` is 1.
+    Arms of fewer than `fewest` runs are told apart from nothing: files of predictions are what they are and have no
+    other seed, for them `fewest` is 1. An arm that has not learned is better than nothing. Arms without tallies cannot
+    be paired; they are told apart where intervals do not overlap.
     """
     enough = [i for i, runs in enumerate(rows) if len(runs) >= fewest]
     tables = {i: found for i in enough if (found := _tables(rows[i], key))}
@@ -175,7 +179,18 @@ def better_rows(
         table = bootstrap.Resampled.of([tables[i] for i in some])
         pairs = table.every_difference(spreads) if _pairable(rows, some, spreads) else {}
         differences |= {(some[a], some[b]): d for (a, b), d in pairs.items()}
-    return told_apart(differences)
+    around = [e.interval for e in pooled_rows(rows, key, pools)]
+    unpaired = [
+        (i, j)
+        for i, j in permutations(enough, 2)
+        if (i, j) not in differences and (j, i) not in differences and _above(around[i], around[j])
+    ]
+    untaught = {i for i, runs in enumerate(rows) if pools is not None and not pools.learned(runs)}
+    return {(i, j) for i, j in (*told_apart(differences), *unpaired) if i not in untaught}
+
+
+def _above(own: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    return own is not None and other is not None and own[0] > other[1]
 
 
 def _pairable(rows: Sequence[Sequence[RunRecord]], some: Sequence[int], spreads: Sequence[Spread | None]) -> bool:

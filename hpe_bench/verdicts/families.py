@@ -45,8 +45,8 @@ def _families(verdicts: Sequence[Verdict]) -> dict[str, list[float]]:
 
 
 def _corrected(v: Verdict, p: float, tests: int) -> Verdict:
-    among = f" p = {_number(v.p_value)}; {_number(p)} among the {tests} relation{'s' * (tests != 1)} tested of this paper"
-    reason = f"{v.reason}{among} (Holm)."
+    corrected = f"{_p(p)} among the {tests} relations of the paper that were tested" if tests > 1 else ""
+    reason = f"{v.reason} {_p(v.p_value)}, {corrected} (Holm)." if corrected else f"{v.reason} {_p(v.p_value)}."
     if v.status not in ("confirmed", "differs") or p < ALPHA:
         return replace(v, reason=reason, p_paper=p)
     return replace(v, status="inconclusive", reason=f"{reason[:-1]}, which decides nothing.", p_paper=p)
@@ -54,10 +54,10 @@ def _corrected(v: Verdict, p: float, tests: int) -> Verdict:
 
 def _in_suite(v: Verdict, p: float, tests: int) -> Verdict:
     decided = v.status in ("confirmed", "differs")
-    holds = "" if not decided else ", and holds there" if p < ALPHA else ", where it would not be decided"
-    return replace(v, reason=f"{v.reason} Among the {tests} of the suite {_number(p)}{holds}.", p_suite=p)
+    holds = "" if not decided else ", and holds" if p < ALPHA else ", where it would not be decided"
+    return replace(v, reason=f"{v.reason} Among the {tests} of the suite {_p(p)}{holds}.", p_suite=p)
 
 
-def _number(p: float | None) -> str:
+def _p(p: float | None) -> str:
     assert p is not None
-    return f"{p:.3f}" if p >= 0.001 else "below 0.001"
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"

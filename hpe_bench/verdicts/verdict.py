@@ -13,7 +13,7 @@ Scale = Literal["cost", "pocket", "full"]
 
 @dataclass(frozen=True)
 class Recount:
-    """A cost counted by another convention than the claim's: a note beside the verdict, which it has no part in (F19)."""
+    """A cost counted by another convention than the claim's: a note beside the verdict, no part of it (F19)."""
 
     convention: str
     value: float

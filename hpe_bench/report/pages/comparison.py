@@ -35,6 +35,7 @@ from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.pools import SeedPools
 
 YARDSTICK = "simple_baseline"  # what every paper is set beside
 
@@ -128,15 +129,16 @@ def build(
 ) -> Comparison:
     """Compare two papers or more; `images` gives pixels by protocol, where they may be shown."""
     entered = contenders(papers)
+    pools = SeedPools(records)
     accuracy, differences, details, wins, missing = [], [], [], [], []
     for place in ordered_conditions(records, protocols):
         runs = {c.slug: evidence.arm_runs(records, c.arm, place) for c in entered}
         there = [c for c in entered if runs[c.slug]]
         if len(there) >= 2:
-            accuracy.append(_accuracy(place, there, runs, records))
-            differences.append(_differences(place, there, runs))
-            details.append(_detail(place, there, runs, images.get(place.protocol)))
-            wins += _accuracy_wins(place, there, runs)
+            accuracy.append(_accuracy(place, there, runs, records, pools))
+            differences.append(_differences(place, there, runs, pools))
+            details.append(_detail(place, there, runs, images.get(place.protocol), pools))
+            wins += _accuracy_wins(place, there, runs, pools)
         elif there:
             missing.append(f"{where(place)}: only {there[0].slug} was run.")
     if not accuracy:
@@ -160,9 +162,9 @@ def build(
 Runs = dict[str, dict[int, RunRecord]]
 
 
-def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records) -> Table:
+def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records, pools: SeedPools) -> Table:
     key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
-    estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key) for c in there}
+    estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key, pools) for c in there}
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
@@ -207,7 +209,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     )
 
 
-def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Table:
+def _differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Table:
     key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
     rows = []
     for a, b in combinations(there, 2):
@@ -215,7 +217,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
         if unequal := evidence.unequal_budgets(runs[a.slug], runs[b.slug]):
             rows.append((name, Cell("not comparable"), Cell(""), Cell(unequal)))
             continue
-        gain = evidence.difference(runs[a.slug], runs[b.slug], key)
+        gain = evidence.difference(runs[a.slug], runs[b.slug], key, pools)
         if gain is None:
             rows.append((name, Cell("not comparable"), Cell(""), Cell("The papers share no seed.")))
             continue
@@ -225,7 +227,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
                 Cell(signed(gain.value, 2), exact(gain.value, "points"), gain.value),
                 Cell(span(gain.interval, 2, sign=True), exact_span(gain.interval)),
                 Cell(
-                    _reading(gain.interval, a.slug, b.slug),
+                    _reading(gain, a.slug, b.slug, _untaught([a, b], runs, pools)),
                     note=f"{plural(gain.seeds, 'seed')} × {plural(gain.images, 'image')}",
                 ),
             )
@@ -236,25 +238,34 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
         Column("95 % interval, points"),
         Column("Reading"),
     )
-    note = "Paired image by image and seed by seed."
+    note = "Paired image by image; how far seeds lie apart is taken from all settings of the protocol together."
     caption = f"{where(place)}: differences in {metric(key)}."
     return Table(f"differences-{place.scale}-{identifier(place.protocol)}", caption, columns, tuple(rows), note)
 
 
-def _reading(interval: tuple[float, float] | None, a: str, b: str) -> str:
-    if interval is None:
-        return "one seed, no interval"
-    if interval[0] > 0:
-        return f"{a} is more accurate"
-    return f"{b} is more accurate" if interval[1] < 0 else "not told apart: the interval covers 0"
+def _reading(gain: Estimate, a: str, b: str, untaught: Sequence[str]) -> str:
+    if untaught:
+        return f"{' and '.join(untaught)} stayed below the mean pose: nothing follows"
+    if gain.sign:
+        return f"{a if gain.sign > 0 else b} is more accurate"
+    if gain.seeds < evidence.FEWEST_SEEDS:
+        return "one seed: another training may differ (F24)"
+    return "no interval" if gain.interval is None else "not told apart: the interval covers 0"
+
+
+def _untaught(contenders: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
+    """Those that have not learned."""
+    return [c.slug for c in contenders if not pools.learned(list(runs[c.slug].values()))]
 
 
 # ---------------------------------------------------------------------------------------------------- behind it
 
 
-def _detail(place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None) -> Detail:
+def _detail(
+    place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None, pools: SeedPools
+) -> Detail:
     key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
-    models = [Model(c.slug, c.style, runs[c.slug]) for c in there]
+    models = [Model(c.slug, c.style, runs[c.slug], pools) for c in there]
     name = f"{place.scale}-{identifier(place.protocol)}".replace(".", "-")
     title = where(place)
     kinds = f"{title}: what the labelled joints of found persons are, errors by kind. The rest is good."
@@ -325,16 +336,18 @@ def _points(gain: Estimate | None) -> Cell:
     return Cell(signed(gain.value, 1), exact(gain.value, "points"), gain.value, note=span(gain.interval, 1, sign=True))
 
 
-def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> list[str]:
+def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
     """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
     key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
     found = []
-    for a, b in combinations([Model(c.slug, c.style, runs[c.slug]) for c in there], 2):
+    taught = [c for c in there if pools.learned(list(runs[c.slug].values()))]
+    for a, b in combinations([Model(c.slug, c.style, runs[c.slug], pools) for c in taught], 2):
         gain = diagnosis_view.gain(a, b, key)
         if gain is None or gain.interval is None:
             continue
-        if gain.interval[0] <= 0 <= gain.interval[1]:
-            found.append(f"{where(place)}: {a.label} and {b.label} cannot be told apart in {metric(key)}.")
+        if not gain.sign:
+            why = " from one seed" if gain.seeds < evidence.FEWEST_SEEDS else ""
+            found.append(f"{where(place)}: {a.label} and {b.label} cannot be told apart in {metric(key)}{why}.")
             continue
         ahead, behind = (a, b) if gain.value > 0 else (b, a)
         groups = [(k, g) for k in _group_keys([a, b], key) if (g := diagnosis_view.gain(ahead, behind, k)) is not None]
@@ -344,7 +357,7 @@ def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> 
         if groups:
             best, worst = max(groups, key=lambda g: g[1].value), min(groups, key=lambda g: g[1].value)
             text += f"; most at the {_joint(best[0])} ({signed(best[1].value, 1)})"
-            if worst[1].interval is not None and worst[1].interval[1] < 0:
+            if worst[1].sign < 0:
                 text += f", but trails at the {_joint(worst[0])} ({signed(worst[1].value, 1)})"
         found.append(f"{text}.")
     return found

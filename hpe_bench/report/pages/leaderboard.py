@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
+from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto, svgdraw, tables
 from hpe_bench.report.kit.pareto import Dot
-from hpe_bench.report.kit.ranking import rank_ranges, rank_text
+from hpe_bench.report.kit.ranking import rank_text
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
 from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.kit.theme import Style
@@ -26,6 +27,7 @@ from hpe_bench.report.pages.provenance_view import anchor
 from hpe_bench.report.pages.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Condition, Records
+from hpe_bench.verdicts.pools import SeedPools
 
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
 FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
@@ -207,6 +209,7 @@ class Row:
     runs: tuple[RunRecord, ...]
     entry: Entry
     method: str  # of the interval
+    untaught: str  # the figures that say so, if it has not learned
 
 
 def _measured(where: Condition, records: Records, links: Links) -> list[Group]:
@@ -225,7 +228,8 @@ def _measured(where: Condition, records: Records, links: Links) -> list[Group]:
 
 def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], records: Records, links: Links) -> Group:
     key = evidence.headline_key(models[0][0])
-    rows = _rows(models, key, links)
+    pools = SeedPools(records)
+    rows = _rows(models, key, links, pools)
     axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
     assert axis is not None
     pocket = where.scale != "full"
@@ -246,8 +250,9 @@ def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], record
         *_cost_columns(prefix, power),
     )
     note = (
-        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: those rows' "
-        f"intervals overlap. {_latency_note([r.entry.cost for r in rows])}"
+        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: paired tests do "
+        "not tell those rows apart, corrected for the number of pairs (Holm), or they have one seed alone. "
+        f"{_latency_note([r.entry.cost for r in rows])}"
     )
     table = Table(
         f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
@@ -259,10 +264,10 @@ def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], record
     return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
 
 
-def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
+def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPools) -> list[Row]:
     """The models of a group, best first, with their ranks."""
     rows = []
-    for runs, e in zip(models, evidence.pooled_rows(models, key), strict=True):
+    for runs, e in zip(models, evidence.pooled_rows(models, key, pools), strict=True):
         i = runs[0].identity
         entry = Entry(
             by="us",
@@ -280,9 +285,9 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
             records=tuple(r.id for r in runs),
             cost=links.costs.get((i.paper, i.variant_hash)),
         )
-        rows.append(Row(tuple(runs), entry, e.method))
+        rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
-    ranks = rank_ranges([r.entry.interval for r in rows])
+    ranks = rank_ranges(len(rows), evidence.better_rows([r.runs for r in rows], key, pools))
     return [replace(row, entry=replace(row.entry, rank=rank)) for row, rank in zip(rows, ranks, strict=True)]
 
 
@@ -290,7 +295,11 @@ def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]
     e = row.entry
     return (
         Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),
-        Cell(e.paper, href=f"{e.paper}/index.html", note=f"{e.variant} · {e.recipe}"),
+        Cell(
+            e.paper,
+            href=f"{e.paper}/index.html",
+            note=f"{e.variant} · {e.recipe}" + (" · has not learned: below the mean pose" if row.untaught else ""),
+        ),
         Cell(e.by, note=f"{e.scale}{NO_BREAK}scale"),
         Cell(number(e.value, 1), exact(e.value, "percent"), e.value, href=links.to(row.runs[0])),
         Cell(

@@ -133,12 +133,14 @@ def build(
     protocols: Protocols,
     images: dict[str, Images],
     architectures: Sequence[Architecture] = (),
+    judged: Sequence[Verdict] | None = None,
 ) -> PaperPage:
     """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
 
-    `architectures` are drawn from the code of the paper's models, which nothing else here runs.
+    `architectures` are drawn from the code of the paper's models, which nothing else here runs. `judged` are the
+    paper's verdicts among those of a suite; a paper by itself is judged here.
     """
-    verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
+    verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
@@ -267,7 +269,7 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
 def _models(result: StudyResult) -> list[Model]:
     """The arms that were run, the control first."""
     ordered = sorted(result.run, key=lambda a: not a.is_control)
-    return [Model(arm_label(a.arm), a.style, evidence.by_seed(a.runs)) for a in ordered]
+    return [Model(arm_label(a.arm), a.style, evidence.by_seed(a.runs), result.pools) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight

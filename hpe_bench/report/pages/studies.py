@@ -12,6 +12,7 @@ from hpe_bench.report.kit.text import plural
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.pools import SeedPools
 
 Protocols = Mapping[str, Protocol]
 
@@ -27,6 +28,7 @@ class ArmResult:
     accuracy: Estimate | None
     gain: Estimate | None
     unequal: str  # why there is no difference to the control, if the budgets differ
+    untaught: str  # the figures that say so, if it has not learned
     cost: RunRecord | None
 
 
@@ -39,6 +41,7 @@ class StudyResult:
     key: str
     arms: tuple[ArmResult, ...]
     mean_pose: RunRecord | None
+    pools: SeedPools
 
     @property
     def run(self) -> list[ArmResult]:
@@ -65,11 +68,12 @@ def study_result(paper: Paper, study: Ablation, records: Records, where: Conditi
     if not done:
         return None
     key, look = evidence.headline_key(done[0]), styles(paper)
-    control = runs[study.control]
+    control, pools = runs[study.control], SeedPools(records)
     arms = tuple(
-        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records) for arm in study.arms
+        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, pools)
+        for arm in study.arms
     )
-    return StudyResult(study, where, key, arms, mean_pose(records, where))
+    return StudyResult(study, where, key, arms, mean_pose(records, where), pools)
 
 
 def _arm_result(
@@ -80,6 +84,7 @@ def _arm_result(
     key: str,
     look: Mapping[str, Style],
     records: Records,
+    pools: SeedPools,
 ) -> ArmResult:
     unequal = evidence.unequal_budgets(runs, control) if runs and control else ""
     comparable = bool(runs and control) and not is_control and not unequal
@@ -88,9 +93,10 @@ def _arm_result(
         style=look[same(arm)],
         is_control=is_control,
         runs=tuple(runs.values()),
-        accuracy=evidence.pooled(list(runs.values()), key) if runs else None,
-        gain=evidence.difference(runs, control, key) if comparable else None,
+        accuracy=evidence.pooled(list(runs.values()), key, pools) if runs else None,
+        gain=evidence.difference(runs, control, key, pools) if comparable else None,
         unequal=unequal,
+        untaught=pools.below_mean_pose(list(runs.values())),
         cost=evidence.cost_record(records, arm.paper, arm.variant.name, arm.variant),
     )
 
