@@ -13,7 +13,7 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,14 @@ from pydantic import ValidationError
 
 import hpe_bench.papers
 from hpe_bench import digits
-from hpe_bench.declare import Claim, Paper, Variant
+from hpe_bench.declare import Checkpoint, Claim, Curriculum, Paper, Protocol, Recipe, Reported, Unreachable, Variant
 
 if TYPE_CHECKING:
     from torch import nn
 
 _BUNDLED = tuple(Path(p) for p in hpe_bench.papers.__path__)
-CLAIM_COLUMNS = tuple(f.name for f in fields(Claim))
+RECIPE_COLUMN = "recipe"
+CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in (RECIPE_COLUMN, "checkpoint"))
 
 
 class CatalogError(ValueError):
@@ -37,11 +38,12 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True)
 class LoadedPaper:
-    """A paper, its claims, and where they lie."""
+    """A paper, its claims, where they lie, and the weights that were released of it."""
 
     paper: Paper
     claims: tuple[Claim, ...]
     folder: Path
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def load(slug: str) -> LoadedPaper:
         raise CatalogError(f"two papers have the slug {slug!r}: {places}; rename one of the folders")
     folder = folders[slug][0]
     paper = _import(slug, folder, [p.parent for places in folders.values() for p in places])
-    return LoadedPaper(paper, read_claims(folder / "claims.csv", paper), folder)
+    releases = read_checkpoints(folder / "checkpoints.csv", paper)
+    claims = (*read_claims(folder / "claims.csv", paper), *reported_claims(releases, paper))
+    return LoadedPaper(paper, claims, folder, releases)
 
 
 def load_all() -> tuple[list[LoadedPaper], list[BrokenPaper]]:
@@ -154,31 +158,121 @@ def _problem(error: Exception) -> str:
 
 def read_claims(path: Path, paper: Paper) -> tuple[Claim, ...]:
     """The rows of a `claims.csv`, whose columns are the fields of `Claim` in order. An empty cell means none."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = tuple(next(reader, []))
-            rows = [(reader.line_num, row) for row in reader]
-    except FileNotFoundError:
-        raise CatalogError(f"{path}: missing; a file with nothing but the line of column names will do") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if columns != CLAIM_COLUMNS:
-        raise CatalogError(f"{path}:1: the columns must be {','.join(CLAIM_COLUMNS)}")
+    columns = CLAIM_COLUMNS
+    if RECIPE_COLUMN in _header(path):
+        columns = (*CLAIM_COLUMNS, RECIPE_COLUMN)
     claims: dict[str, Claim] = {}
-    for line, row in rows:
-        claim = _claim(row, f"{path}:{line}", paper)
+    for line, row in _rows(path, columns):
+        claim = _claim(row, columns, f"{path}:{line}", paper)
         if claim.id in claims:
             raise CatalogError(f"{path}:{line}: id: {claim.id!r} stands twice; ids must be unique")
         claims[claim.id] = claim
     return tuple(claims.values())
 
 
-def _claim(row: list[str], where: str, paper: Paper) -> Claim:
+def _header(path: Path) -> list[str]:
+    """A CSV file's first row."""
+    return _table(path)[0]
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file with these columns, with their line numbers; CatalogError with what is wrong."""
+    header, rows = _table(path)
+    if tuple(header) != columns:
+        raise CatalogError(f"{path}:1: the columns must be {','.join(columns)}")
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise CatalogError(
+                f"{path}:{line}: {len(row)} cells, expected {len(columns)}; quote cells that hold commas"
+            )
+        yield line, row
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first row of a CSV file and the others with their line numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            return header, [(reader.line_num, row) for row in reader]
+    except FileNotFoundError:
+        raise CatalogError(f"{path}: missing; a file with nothing but the line of column names will do") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path}: not a CSV file in UTF-8: {error}") from None
+
+
+CHECKPOINT_COLUMNS = (
+    *("name", "variant", "file", "trained_by", "sha256", "address", "page"),
+    *("colours", "joints", "protocol", "reported", "note"),
+)
+
+
+def read_checkpoints(path: Path, paper: Paper) -> tuple[Checkpoint, ...]:
+    """The rows of a `checkpoints.csv`, none where there is no such file.
+
+    `reported` lists what its source reports under `protocol`, in percent: "ap=74.6 ap50=90.4".
+    """
+    if not path.exists():
+        return ()
+    found: dict[str, Checkpoint] = {}
+    for line, row in _rows(path, CHECKPOINT_COLUMNS):
+        where = f"{path}:{line}"
+        cells: dict[str, Any] = dict(zip(CHECKPOINT_COLUMNS, row, strict=True))
+        protocol, reported = cells.pop("protocol"), cells.pop("reported").split()
+        cells["joints"] = int(cells["joints"]) if cells["joints"].isdecimal() else cells["joints"]
+        try:
+            cells["reported"] = tuple(_reported(protocol, text, where) for text in reported)
+            checkpoint = Checkpoint(**cells)
+        except ValidationError as error:
+            raise CatalogError(f"{where}: {_problem(error)}") from None
+        if checkpoint.name in found:
+            raise CatalogError(f"{where}: name: {checkpoint.name!r} stands twice; names must be unique")
+        own = [v.name for v in paper.variants]
+        if checkpoint.variant not in own:
+            raise CatalogError(
+                f"{where}: variant: no variant {checkpoint.variant!r}; {nearest(checkpoint.variant, own)}"
+            )
+        found[checkpoint.name] = checkpoint
+    return tuple(found.values())
+
+
+def _reported(protocol: str, text: str, where: str) -> Reported:
+    key, _, printed = text.partition("=")
+    value = _number(printed, f"{where}: reported")
+    if value is None or not key:
+        raise CatalogError(f"{where}: reported: {text!r} is no score; write such as ap=74.6")
+    return Reported(protocol, key, value, printed)
+
+
+def reported_claims(checkpoints: Iterable[Checkpoint], paper: Paper) -> tuple[Claim, ...]:
+    """The scores that sources of released weights report for them, as claims about those weights alone."""
+    sizes = {v.name: v.input_hw for v in paper.variants}
+    return tuple(
+        Claim(
+            id=f"{c.name}-{r.protocol}-{re.sub('[^a-z0-9_.-]', '-', r.metric)}",
+            statement=f"{c.variant} as released by {c.trained_by} ({c.file}) reaches {r.printed} {r.metric}",
+            printed=r.printed,
+            variant=c.variant,
+            baseline="",
+            kind="value",
+            metric=r.metric,
+            convention="",
+            value=r.value,
+            unit="percent",
+            input_hw=sizes[c.variant],
+            protocol=r.protocol,
+            source=c.address or c.page,
+            status="published" if c.by_authors else "secondary",
+            checkpoint=c.name,
+        )
+        for c in checkpoints
+        for r in c.reported
+    )
+
+
+def _claim(row: list[str], columns: tuple[str, ...], where: str, paper: Paper) -> Claim:
     """One row as a Claim about one of the paper's variants (or about none)."""
-    if len(row) != len(CLAIM_COLUMNS):
-        raise CatalogError(f"{where}: {len(row)} cells, expected {len(CLAIM_COLUMNS)}; quote cells that hold commas")
-    cells: dict[str, Any] = dict(zip(CLAIM_COLUMNS, row, strict=True))
+    cells: dict[str, Any] = dict(zip(columns, row, strict=True))
     cells["value"] = _number(cells["value"], f"{where}: value")
     cells["input_hw"] = _size(cells["input_hw"], f"{where}: input_hw")
     try:
@@ -190,10 +284,18 @@ def _claim(row: list[str], where: str, paper: Paper) -> Claim:
             f"{where}: value: {claim.value:g} is not what {claim.printed!r} says; correct one of the two, or leave "
             "`printed` empty where no page prints the figure"
         )
-    own = [v.name for v in paper.variants]
-    if claim.variant and claim.variant not in own:
-        raise CatalogError(f"{where}: variant: no variant {claim.variant!r}; {nearest(claim.variant, own)}")
+    if claim.variant:
+        _check_variant(claim.variant, where, paper)
+    recipes = [r.name for r in all_recipes(paper)]
+    if claim.recipe and claim.recipe not in recipes:
+        raise CatalogError(f"{where}: recipe: no recipe {claim.recipe!r}; {nearest(claim.recipe, recipes)}")
     return claim
+
+
+def _check_variant(name: str, where: str, paper: Paper) -> None:
+    own = [v.name for v in paper.variants]
+    if name not in own:
+        raise CatalogError(f"{where}: variant: no variant {name!r}; {nearest(name, own)}")
 
 
 def _number(text: str, where: str) -> float | None:
@@ -219,6 +321,49 @@ def _size(text: str, where: str) -> tuple[int, int] | None:
 
 
 # ----------------------------------------------------------------------------------------------------- looking up
+
+
+def all_recipes(paper: Paper) -> list[Recipe]:
+    """Every recipe of a paper: its own list, those of its studies' settings, and their teachers'."""
+    settings = [a.recipe for s in paper.studies for a in s.arms if a.paper == paper.slug]
+    teachers = [r.teacher.recipe for r in settings if isinstance(r, Curriculum) and r.teacher is not None]
+    return [*paper.recipes, *settings, *teachers]
+
+
+def all_protocols() -> dict[str, Protocol]:
+    """Every protocol by name: the suite's own and those that papers declare; CatalogError where a name stands twice."""
+    from hpe_bench import protocols
+
+    known = protocols.every()
+    for loaded in load_all()[0]:
+        for protocol in loaded.paper.protocols:
+            if protocol.name in known:
+                raise CatalogError(f"{loaded.folder}: protocol {protocol.name!r} exists already; give it another name")
+            known[protocol.name] = protocol
+    return known
+
+
+def find_protocol(name: str) -> Protocol:
+    """A protocol by its name; ValueError with what may have been meant, or with why it cannot be run."""
+    from hpe_bench import protocols
+
+    if name in (suite := protocols.every()):
+        return suite[name]
+    known = all_protocols()
+    if name in known:
+        return known[name]
+    if (why := unreachable().get(name)) is not None:
+        raise ValueError(f"protocol {name!r} cannot be run: {why.reason} {why.instead}".rstrip())
+    close = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
+    raise ValueError(f"no protocol {name!r}; {'close are' if close else 'known are'}: {', '.join(close or known)}")
+
+
+def unreachable() -> dict[str, Unreachable]:
+    """The protocols that published numbers rest on and that cannot be run here, by name."""
+    from hpe_bench import protocols
+
+    own = [u for loaded in load_all()[0] for u in loaded.paper.unreachable]
+    return {u.name: u for u in (*protocols.UNREACHABLE, *own)}
 
 
 def find_variant(loaded: LoadedPaper, name: str) -> Variant:

@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -29,13 +30,33 @@ data_app = typer.Typer(help="Data sets: list, check, fetch, export.", no_args_is
 app.add_typer(data_app, name="data")
 protocols_app = typer.Typer(help="Protocols: list, show, diff.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(protocols_app, name="protocols")
+weights_app = typer.Typer(help="Released weights: list, fetch.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(weights_app, name="weights")
 
 
 class Scale(StrEnum):
-    """What is run: `cost` counts and times the full-size models, `pocket` trains the miniatures."""
+    """What is run: `cost` counts and times the full-size models, `pocket` trains the miniatures, `full` the models."""
 
     cost = "cost"
     pocket = "pocket"
+    full = "full"
+
+
+DEFAULT_SCALES = (Scale.cost, Scale.pocket)
+
+
+class PrecisionName(StrEnum):
+    """Precision of a full-size training."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class ColourOrder(StrEnum):
+    """Order of an image's colours."""
+
+    rgb = "rgb"
+    bgr = "bgr"
 
 
 class DataName(StrEnum):
@@ -43,6 +64,15 @@ class DataName(StrEnum):
 
     mannequins = "mannequins"
     lsp = "lsp"
+
+
+class TrainedData(StrEnum):
+    """Data sets that something is trained on: miniatures on the first two, full-size models on all."""
+
+    mannequins = "mannequins"
+    lsp = "lsp"
+    mpii = "mpii"
+    coco = "coco"
 
 
 class CeilingData(StrEnum):
@@ -102,6 +132,7 @@ RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints, we
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
 PAPERS = Path("papers")
+WEIGHTS = Path("weights")
 
 
 @app.command("list")
@@ -125,22 +156,76 @@ def show(paper: PaperArg) -> None:
 @app.command()
 def reproduce(
     paper: PaperArg,
-    scale: Annotated[list[Scale] | None, typer.Option("--scale", help="Repeatable; both by default.")] = None,
-    data: DataOpt = DataName.mannequins,
+    scale: Annotated[
+        list[Scale] | None, typer.Option("--scale", help="Repeatable; cost and pocket by default.")
+    ] = None,
+    data: Annotated[
+        TrainedData, typer.Option("--data", help="Data set to train on; miniatures know mannequins and lsp.")
+    ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
+    variant: Annotated[
+        str | None, typer.Option("--variant", help="full: the variant; the paper's timed one by default.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="full: the recipe; that of the variant's input size by default.")
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option("--budget", min=1, help="full: training samples, fewer than the recipe's; recorded so."),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="full, with --budget: random, in place of ImageNet weights.")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", help="full: VARIANT=FILE of released weights, in place of training; repeatable."),
+    ] = None,
+    colours: Annotated[
+        ColourOrder | None, typer.Option("--colours", help="full: order that the weights were trained on; as declared.")
+    ] = None,
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="full: fp32, or bf16 by autocast.")
+    ] = PrecisionName.fp32,
+    compiled: Annotated[bool, typer.Option("--compile", help="full: torch.compile.")] = False,
+    graphed: Annotated[bool, typer.Option("--graphs", help="full, on a GPU: steps replayed as CUDA graphs.")] = False,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page."""
-    from hpe_bench.commands import reproduce as story
+    """Measure a paper's costs, train its headline comparison in miniature, judge its claims, write its page.
 
-    scales = [s.value for s in scale or list(Scale)]
+    With --scale full: train a full-size model by a recipe of the paper, or by one shortened with --budget; or judge
+    released weights with --weights.
+    """
+    from hpe_bench.commands import reproduce as story
+    from hpe_bench.commands.full import Asked
+    from hpe_bench.training.execution import Execution
+
+    scales = [s.value for s in scale or DEFAULT_SCALES]
+    sizes = _sizes(inputs)
+    if len(sizes) > 1:
+        raise ValueError("--input: give one size, such as 256x192")
+    asked = Asked(
+        data=data.value,
+        variant=variant,
+        recipe=recipe,
+        budget=budget,
+        init=init,
+        input_hw=sizes[0] if sizes else None,
+        weights=tuple(weights or ()),
+        colours=None if colours is None else colours.value,
+        seeds=seeds or 1,
+        workers=workers or 1,
+        execution=Execution(precision.value, compiled, graphed),
+    )
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, data.value, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
 
 
 @app.command()
@@ -498,6 +583,31 @@ def data_export(
     _console().print(f"wrote {to}", highlight=False)
 
 
+@weights_app.command("list")
+def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all of them by default.")] = None) -> None:
+    """Released weights that papers declare, and which claims each would decide."""
+    from hpe_bench.commands import weights
+
+    weights.print_list(_console(), paper)
+
+
+@weights_app.command("fetch")
+def weights_fetch(
+    paper: PaperArg,
+    variant: Annotated[str, typer.Argument(help="The paper's variant.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = WEIGHTS,
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Address of a folder with the files, in place of their own.")
+    ] = None,
+) -> None:
+    """Download a variant's released weights and verify them; an interrupted download goes on."""
+    from hpe_bench.commands import weights
+
+    console = _console()
+    for path in weights.fetch(console, paper, variant, to, mirror):
+        console.print(str(path), highlight=False, markup=False)
+
+
 ProtocolArg = Annotated[str, typer.Argument(help="A protocol's name; see `hpe-bench protocols list`.")]
 
 
@@ -588,6 +698,7 @@ def _exit(ok: bool) -> None:
 
 def main() -> None:
     """Console entry: one sentence and an exit code instead of a traceback (`HPE_BENCH_DEBUG=1` shows it)."""
+    warnings.showwarning = _warn
     try:
         app()
     except SystemExit as ended:
@@ -600,6 +711,21 @@ def main() -> None:
         _say(sentence(error), 2)
     except Exception as error:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of ours as a sentence; others as Python has them."""
+    if category.__module__.startswith("hpe_bench."):
+        print(f"hpe-bench: {message}", file=sys.stderr)
+    else:
+        print(f"{category.__name__}: {message}", file=sys.stderr)
 
 
 def _say(message: str, code: int) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "Arm",
     "Augmentation",
     "Batch",
+    "Checkpoint",
     "Claim",
     "Codec",
     "Curriculum",
@@ -44,10 +45,12 @@ __all__ = [
     "Paper",
     "Protocol",
     "Recipe",
+    "Reported",
     "Schedule",
     "Score",
     "Stage",
     "Trained",
+    "Unreachable",
     "Variant",
     "fingerprint",
     "in_stages",
@@ -430,6 +433,8 @@ class Claim:
     source: str
     status: Status
     note: str = field(default="", metadata=PROSE)
+    recipe: str = ""  # where another recipe than that of the released weights is meant: its name
+    checkpoint: str = ""  # where only one release is meant: the name of its `Checkpoint`
 
     def __post_init__(self) -> None:
         check_name(self.id, "claim")
@@ -437,6 +442,75 @@ class Claim:
             raise ValueError(f"claim {self.id!r}: no value; give one, or status 'unknown', or kind 'direction'")
         if self.kind != "value" and not self.baseline:
             raise ValueError(f"claim {self.id!r}: a {self.kind} claim needs a baseline")
+
+
+# ---------------------------------------------------------------------------------------------------- releases
+
+
+AUTHORS = "authors"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Reported:
+    """A score that the source of released weights reports for them: under which protocol, by which metric key."""
+
+    protocol: str
+    metric: str
+    value: float  # percent
+    printed: str
+
+
+@dataclass(frozen=True, config=STRICT)
+class Checkpoint:
+    """Weights of a variant that somebody released: a row of the paper's `checkpoints.csv`.
+
+    `sha256` is the file's, whole or its first digits as far as they were published; empty where none was. `address` is
+    empty where there is no direct one (`page` says where to ask). `colours` is the order of the training's images,
+    which were normalised with ImageNet's means of red, green and blue whatever their order. `reported` become claims
+    of their own, of status "secondary" unless the authors say it.
+    """
+
+    name: str
+    variant: str
+    file: str
+    trained_by: str
+    sha256: str = ""
+    address: str = ""
+    page: str = ""
+    colours: Literal["rgb", "bgr"] = "rgb"
+    joints: int = 17
+    reported: tuple[Reported, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "checkpoint")
+        if self.sha256 and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
+            raise ValueError(f"checkpoint {self.name!r}: sha256 {self.sha256!r}; give 8 to 64 lower-case hex digits")
+        if not self.address and not self.page:
+            raise ValueError(f"checkpoint {self.name!r}: give the file's address, or the page that leads to it")
+
+    @property
+    def by_authors(self) -> bool:
+        """Whether the paper's authors trained it: then it speaks for the paper's own figures."""
+        return self.trained_by == AUTHORS
+
+    def is_file(self, sha256: str) -> bool:
+        """Whether a file of this SHA-256 is it, as far as its published digits tell."""
+        return bool(self.sha256) and sha256.startswith(self.sha256)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Unreachable:
+    """A protocol that published numbers rest on and that cannot be run here: why, and what can be done instead."""
+
+    name: str
+    reason: str
+    instead: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "protocol")
+        if not self.reason.endswith("."):
+            raise ValueError(f"protocol {self.name!r}: the reason must be a sentence")
 
 
 # ---------------------------------------------------------------------------------------------------- studies
@@ -505,6 +579,8 @@ class Paper:
     ablations: tuple[Ablation, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
     timed: tuple[str, ...] = ()  # variants that stand for the paper where every runtime is timed
+    protocols: tuple[Protocol, ...] = ()  # those of its tables that need something of its own, such as its codec
+    unreachable: tuple[Unreachable, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.slug, "paper")

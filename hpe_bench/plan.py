@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Ablation, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
+from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
 MEAN_POSE = "mean_pose"
@@ -23,6 +24,7 @@ class TrainingRun:
     recipe: Recipe
     protocols: tuple[Protocol, ...]
     seed: int
+    execution: Execution = PLAIN
 
     def __post_init__(self) -> None:
         shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
@@ -32,7 +34,8 @@ class TrainingRun:
     def id(self) -> str:
         """Identity of the training; the protocols' decoding has no part in it."""
         p = self.protocols[0]
-        return fingerprint((self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed))
+        trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
+        return fingerprint(trained + self.execution.identity)
 
     @property
     def code(self) -> str:
@@ -51,7 +54,7 @@ class TrainingRun:
         if not isinstance(self.recipe, Curriculum) or self.recipe.teacher is None:
             return None
         needed = self.recipe.teacher
-        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed)
+        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution)
 
     @property
     def folder(self) -> str:
@@ -65,7 +68,8 @@ class TrainingRun:
     @property
     def label(self) -> str:
         """What a progress bar calls it."""
-        return f"{self.paper}/{self.variant.name} {self.recipe.name} seed {self.seed}"
+        words = f" {self.execution.words}" if self.execution.words else ""
+        return f"{self.paper}/{self.variant.name} {self.recipe.name} seed {self.seed}{words}"
 
 
 @dataclass(frozen=True)

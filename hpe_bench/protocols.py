@@ -7,7 +7,6 @@ the crop's edge, no half-pixel term); how heatmap pixels lie on the input, and w
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal
 
 from pydantic.dataclasses import dataclass
@@ -15,10 +14,11 @@ from pydantic.dataclasses import dataclass
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.coco import COCO, DetectionFile
 from hpe_bench.data.crowdpose import CrowdPose
-from hpe_bench.data.lsp import LSP, ObserverLSP
+from hpe_bench.data.flic import FLIC
+from hpe_bench.data.lsp import LSP, ObserverLSP, ObserverLSPBySide
 from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.data.mpii import MPII
-from hpe_bench.declare import STRICT, Protocol, replace
+from hpe_bench.declare import STRICT, Codec, Protocol, Unreachable, replace
 from hpe_bench.metrics.crowdpose_ap import CrowdPoseAP
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
@@ -139,12 +139,22 @@ COCO_GTBOX = hrnet_coco(
     "The persons with keypoints, in their annotated boxes; about 2 AP above detector boxes, which tables use (F1).",
 )
 COCO_DET = hrnet_coco(
-    "coco-val2017-det",
+    "coco-val2017-det56",
     COCO(detections=DETECTIONS_56),
     "detector",
     "The detections of person AP 56.4 of the SimpleBaseline and HRNet tables. The file's hash is not published: its "
     "104,125 boxes are counted, and the hash of what was used belongs into the record.",
 )
+
+
+def decoded(protocol: DetectionProtocol | FullProtocol, suffix: str, codec: Codec, note: str) -> FullProtocol:
+    """A protocol with another decoding under a name that says so."""
+    return replace(protocol, name=f"{protocol.name}-{suffix}", codec=codec, note=note)
+
+
+COCO_DET_ARGMAX = decoded(COCO_DET, "argmax", replace(HRNET_CODEC, decoder="argmax"), "Decoded at the plain maximum.")
+DARK_CODEC = replace(HRNET_CODEC, centre="exact", decoder="dark")
+COCO_DET_DARK = decoded(COCO_DET, "dark", DARK_CODEC, "Decoded as DARK does, with a blur of 11 taps.")
 COCO_MINI = hrnet_coco(
     "coco-mini-gtbox",
     COCO(folder="coco_mini", subset_sha256=COCO_MINI_SHA256),
@@ -168,6 +178,7 @@ MPII_VAL = FullProtocol(
     aspect_wh=(1, 1),
     note="PCKh at 0.1 and at 0.11, the row that the released evaluators print as 0.1 (F11).",
 )
+MPII_VAL_DARK = decoded(MPII_VAL, "dark", DARK_CODEC, "Decoded as DARK does, with a blur of 11 taps.")
 LSP_PC = FullProtocol(
     name="lsp-pc",
     data=LSP(extended=True),
@@ -176,11 +187,39 @@ LSP_PC = FullProtocol(
     aspect_wh=(1, 1),
     note="Person-centric. Published numbers mostly come from training on MPII as well.",
 )
+LSP_PC_MPII = replace(
+    LSP_PC,
+    name="lsp-pc-mpii-trained",
+    note="As lsp-pc, for networks trained on MPII as well: what is trained here on LSP alone has the name lsp-pc.",
+)
+LSP_PC_PORTRAIT = replace(
+    LSP_PC,
+    name="lsp-pc-3x4",
+    aspect_wh=(3, 4),
+    note="As lsp-pc, for the inputs of COCO's tables. No published number is held against it.",
+)
+LSP_PC_PORTRAIT_DARK = replace(
+    LSP_PC_PORTRAIT, name="lsp-pc-3x4-dark", codec=replace(HRNET_CODEC, centre="exact", decoder="dark")
+)
 LSP_OC = replace(
     LSP_PC,
     name="lsp-oc",
-    data=ObserverLSP(extended=True),
+    data=ObserverLSP(extended=False),
+    note="Observer-centric: the labels that published observer-centric numbers rest on (F3).",
+)
+LSP_OC_BY_SIDE = replace(
+    LSP_PC,
+    name="lsp-oc-by-side",
+    data=ObserverLSPBySide(extended=True),
     note="Observer-centric by a rule of ours: not the labels that published observer-centric numbers rest on (F3).",
+)
+FLIC_OC = FullProtocol(
+    name="flic-test-oc",
+    data=FLIC(),
+    codec=HRNET_CODEC,
+    metrics=(PCK(0.2),),
+    aspect_wh=(1, 1),
+    note="Scores predictions of the 1,016 test persons, observer-centric; there are no photographs to predict on.",
 )
 MANNEQUINS_V1 = FullProtocol(
     name="mannequins-v1",
@@ -190,18 +229,54 @@ MANNEQUINS_V1 = FullProtocol(
     note="The embedded data set for models of any size; person by person.",
 )
 
-FULL = (COCO_GTBOX, COCO_DET, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, LSP_PC, LSP_OC, MANNEQUINS_V1)
+FULL = (
+    *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, MPII_VAL_DARK),
+    *(LSP_PC, LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK, LSP_PC_MPII, LSP_OC, LSP_OC_BY_SIDE, FLIC_OC, MANNEQUINS_V1),
+)
+
+TRAINED = {
+    "lsp": ((LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK), (LSP_PC,)),
+    "mannequins": ((MANNEQUINS_V1,),),
+    "mpii": ((MPII_VAL,),),
+    "coco": ((COCO_GTBOX,),),
+}
+"""By data set, the protocols that full-size trainings are scored under, in groups of one aspect."""
+
+
+def for_training(data: str, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
+    """The protocols of a data set for models of an input size; ValueError for a size whose aspect none of them has."""
+    height, width = input_hw
+    for group in TRAINED[data]:
+        across, down = group[0].aspect_wh
+        if width * down == height * across:
+            return group
+    shapes = " or ".join(f"{group[0].aspect_wh[0]}:{group[0].aspect_wh[1]}" for group in TRAINED[data])
+    raise ValueError(f"input {height}x{width} (height x width): protocols on {data} crop {shapes} (width : height)")
+
+
+# ---------------------------------------------------------------------------------------------------- out of reach
+
+
+SERVER = "Its annotations are not public: only the benchmark's server scores it."
+INSTEAD = "coco-val2017-det56 is the public split; for the server, `predict --to results.json` writes its format."
+UNREACHABLE = (
+    Unreachable("coco-test-dev2017-det61", SERVER, INSTEAD),
+    Unreachable("coco-test-dev2017-det65", SERVER, INSTEAD),
+    Unreachable(
+        "coco-val2017-det56-udp",
+        "UDP crops in units between pixel centres, which the crops of this version do not.",
+        "coco-val2017-det56 decodes the same maps without it.",
+    ),
+    Unreachable("mpii-test", SERVER, "mpii-val is the public split."),
+    Unreachable(
+        "crowdpose-test-det",
+        "The detections that mmpose's CrowdPose scores rest on are not read by this version.",
+        "crowdpose-test-gtbox scores the same persons in their annotated boxes.",
+    ),
+)
+"""What tables of several papers rest on and cannot be run here. A paper's own stand in its folder."""
 
 
 def every() -> dict[str, Protocol]:
     """All protocols of the suite by name."""
     return {p.name: p for p in (*FULL, *(p for group in POCKET.values() for p in group))}
-
-
-def named(name: str) -> Protocol:
-    """A protocol by its name; ValueError with what may have been meant."""
-    known = every()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
-        raise ValueError(f"no protocol {name!r}; {'close are' if close else 'known are'}: {', '.join(close or known)}")
-    return known[name]

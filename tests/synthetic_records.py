@@ -175,7 +175,7 @@ def mean_pose(protocol: str = "mannequins-v1-dark", protocol_hash: str = "p0") -
         ),
         status="done",
         provenance=provenance(),
-        measurements=(Measurement(key="pckh@0.5", value=300 / 17, unit="percent", n=6800, interval=(17.1, 18.2)),),
+        measurements=(Measurement(key="pckh@0.5", value=300 / 17, unit="percent", n=2550, interval=(17.1, 18.2)),),
         tallies=(Tally(key="pckh@0.5", hits=tuple(map(int, hits)), counts=tuple(map(int, counts))),),
         predictions_sha256=digest("mean", protocol),
     )

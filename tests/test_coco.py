@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpe_bench import protocols
+from hpe_bench import catalog, protocols
 from hpe_bench.data import check
 from hpe_bench.data.boxes import Boxes, boxes_of, every_person
 from hpe_bench.data.coco import COCO, DetectionFile, annotated_boxes, counts, read_annotations, read_detections
@@ -110,7 +110,7 @@ def test_a_subset_does_not_pass_for_val2017(shared_data: Path) -> None:
     with pytest.raises(ValueError, match=r"79 images, 118 .*, but val2017 has 5,000 images, 11,004 .* must not pass"):
         COCO().load("val2017", root)
     with pytest.raises(ValueError, match="this is not val2017"):
-        protocols.named("coco-val2017-gtbox").data.truth("val2017", root)
+        catalog.find_protocol("coco-val2017-gtbox").data.truth("val2017", root)
     with pytest.raises(ValueError, match=r"its SHA-256 is 6dbaa1c.*expected 318ac76"):
         MINI.load("val2017", str(shared_data / "coco_fixture"))
 
@@ -273,7 +273,7 @@ def test_readiness_is_what_loading_says(shared_data: Path, tmp_path: Path) -> No
     found = {(r.protocol, r.use): r.missing for r in readiness.readiness("coco", str(tmp_path))}
     assert found["coco-mini-gtbox", "score a file"] == found["coco-mini-gtbox", "run a model"] == ""
     assert "person_keypoints_train2017.json" in found["coco-mini-gtbox", "train a model"]
-    for name in ("coco-val2017-gtbox", "coco-val2017-det"):
+    for name in ("coco-val2017-gtbox", "coco-val2017-det56"):
         assert "this is not val2017" in found[name, "score a file"]
         assert "this is not val2017" in found[name, "run a model"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpe_bench.catalog import find_protocol
 from hpe_bench.data import check
 from hpe_bench.data.crowdpose import CrowdPose, read_annotations
 from hpe_bench.data.persons import PersonSet
@@ -17,7 +18,6 @@ from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import CROWDPOSE_14
 from hpe_bench.metrics.average_precision import evaluate
 from hpe_bench.metrics.crowdpose_ap import CrowdPoseAP
-from hpe_bench.protocols import named
 
 
 def document(flags: list[int], crowding: float = 0.5) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_a_subset_never_passes_for_a_split(tmp_path: Path) -> None:
     folder = tmp_path / "crowdpose" / "json"
     folder.mkdir(parents=True)
     (folder / "crowdpose_test.json").write_text(json.dumps(document([2] * 14)))
-    source = named("crowdpose-test-gtbox").data
+    source = find_protocol("crowdpose-test-gtbox").data
     assert isinstance(source, CrowdPose)
     with pytest.raises(ValueError, match="1 images, but test has 8,000"):
         source.truth("test", str(tmp_path))

@@ -18,12 +18,12 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from hpe_bench import catalog
+from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.export import Wish, convention_text, export
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
 from hpe_bench.inference import networks
 from hpe_bench.inference.onnx_model import Convention, read_convention
-from hpe_bench.protocols import named
 from hpe_bench.run import exporting, prediction
 from hpe_bench.training.checkpoints import save_weights
 
@@ -230,7 +230,7 @@ def test_an_exported_network_predicts_what_the_network_predicts(tmp_path: Path) 
     cv2.imwrite(str(tmp_path / "a.png"), cv2.resize(rng.integers(0, 255, (9, 9, 3), np.uint8), (160, 200)))
     with (tmp_path / "boxes.csv").open("w", newline="") as table:
         csv.writer(table).writerows([["image", "x", "y", "width", "height"], ["a.png", 20, 20, 90, 120]])
-    protocol = replace(named("mannequins-v1-dark"), flip_test=True)
+    protocol = replace(find_protocol("mannequins-v1-dark"), flip_test=True)
     task = prediction.task_of_images(protocol, tmp_path, tmp_path / "boxes.csv")
     skeleton = protocol.data.skeleton
     theirs = prediction.answer(task, networks.of_onnx(file, read_convention(file), skeleton))

@@ -159,10 +159,10 @@ def test_what_a_killed_generation_left_is_not_finished_and_goes_with_the_next(tm
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not folder.exists()
-    assert (tmp_path / ".split.partial" / source.IMAGES).exists()
+    assert (tmp_path / ".split.part" / source.IMAGES).exists()
     source.generate(SMALL, "test", folder, 1)
     assert len(source.read(folder, SMALL.skeleton)) == 20
-    assert not (tmp_path / ".split.partial").exists()
+    assert not (tmp_path / ".split.part").exists()
 
 
 def test_progress_counts_up_to_the_persons_asked(tmp_path: Path) -> None:

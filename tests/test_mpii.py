@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from hpe_bench import protocols
+from hpe_bench import catalog, protocols
 from hpe_bench.data import check, export
 from hpe_bench.data.crops import box_to_affine
 from hpe_bench.data.mannequins import Mannequins
@@ -37,7 +37,7 @@ def real(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_published_pckh_through_the_loader(real: Path, shared_data: Path) -> None:
     """The stacked hourglass's predictions (1-based) under `mpii-val`: 88.035, 28.647 and 32.805."""
-    protocol = protocols.named("mpii-val")
+    protocol = catalog.find_protocol("mpii-val")
     truth = protocol.data.truth(protocol.test_split, str(real))
     assert (len(truth), len(truth.images)) == (2958, 2729)  # F3
     predicted = np.load(shared_data / "mpii_eval_oracle" / "preds_hourglass.npy").astype(float) - 1

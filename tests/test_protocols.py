@@ -11,7 +11,7 @@ from rich.console import Console
 from hpe_bench import catalog, protocols
 from hpe_bench.codecs.udp import UDP
 from hpe_bench.commands import protocols as protocol_commands
-from hpe_bench.data.lsp import LSP, ObserverLSP, observer_centric
+from hpe_bench.data.lsp import LSP, ObserverLSPBySide, observer_centric
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import LSP_14
 from hpe_bench.declare import fingerprint, replace
@@ -24,13 +24,19 @@ FINGERPRINTS = {
     "lsp-pc-v1-dark": "389dbc0ede8134d6",
     "lsp-pc-v1-quarter": "f4417a5f7045f22a",
     "coco-val2017-gtbox": "ab43eddb1df22b04",
-    "coco-val2017-det": "8be7af78ee7ca834",
     "coco-mini-gtbox": "2b2a949f9d732d5c",
     "crowdpose-test-gtbox": "ae138977e68227b5",
     "mpii-val": "0f76584bc1a36285",
     "lsp-pc": "b75a6afd7c272d4f",
-    "lsp-oc": "18f83d58cd67e0e4",
+    "lsp-oc": "c16fc0500c9adc22",
     "mannequins-v1": "0fc1f02647e9f018",
+    "coco-val2017-det56": "5a393b39db6c5b86",
+    "coco-val2017-det56-argmax": "34e715bd71a66c1f",
+    "coco-val2017-det56-dark": "d55667fb104549ae",
+    "mpii-val-dark": "236404c0ae2a9606",
+    "lsp-pc-mpii-trained": "caaf69cdc434faf9",
+    "lsp-oc-by-side": "22dc2c78df186e6f",
+    "flic-test-oc": "62ae3ca22db2734e",
 }
 
 
@@ -39,11 +45,11 @@ def test_no_protocol_was_edited() -> None:
 
 
 def test_names_resolve_and_near_misses_are_offered() -> None:
-    assert all(protocols.named(name).name == name for name in FINGERPRINTS)
+    assert all(catalog.find_protocol(name).name == name for name in FINGERPRINTS)
     with pytest.raises(ValueError, match=r"no protocol 'coco-val'; close are: .*coco-val2017-gtbox"):
-        protocols.named("coco-val")
+        catalog.find_protocol("coco-val")
     with pytest.raises(ValueError, match=r"no protocol 'qqq'; known are: .*mannequins-v1"):
-        protocols.named("qqq")
+        catalog.find_protocol("qqq")
 
 
 def test_boxes_are_part_of_the_identity() -> None:
@@ -122,13 +128,15 @@ def test_printed_pages(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(width=200)
     protocol_commands.print_list(console)
     listed = capsys.readouterr().out.splitlines()
-    assert len(listed) == len(FINGERPRINTS)
-    assert all(value in line for value, line in zip(map(fingerprint, protocols.every().values()), listed, strict=True))
-    protocol_commands.print_protocol(console, "coco-val2017-det")
+    assert len(listed) == len(catalog.all_protocols())
+    assert all(
+        value in line for value, line in zip(map(fingerprint, catalog.all_protocols().values()), listed, strict=True)
+    )
+    protocol_commands.print_protocol(console, "coco-val2017-det56")
     shown = capsys.readouterr().out
     assert "  nms_oks: 0.9" in shown
     assert "    boxes: 104125" in shown
-    protocol_commands.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det")
+    protocol_commands.print_diff(console, "coco-val2017-gtbox", "coco-val2017-det56")
     assert "boxes: ground truth in coco-val2017-gtbox, detector in coco-val2017-det" in capsys.readouterr().out
     protocol_commands.print_diff(console, "mpii-val", "mpii-val")
     assert "do not differ" in capsys.readouterr().out
@@ -181,10 +189,10 @@ def test_frontal_persons_stay_and_a_second_conversion_changes_nothing() -> None:
 
 def test_both_readings_of_the_real_set(shared_data: object) -> None:
     """F3: another data source with another identity, and every limb's right end on the left of the image."""
-    pc, oc = LSP().truth("test", str(shared_data)), ObserverLSP().truth("test", str(shared_data))
+    pc, oc = LSP().truth("test", str(shared_data)), ObserverLSPBySide().truth("test", str(shared_data))
     for root in ("hip", "shoulder"):
         right, left = LSP_14.index(f"right_{root}"), LSP_14.index(f"left_{root}")
         assert (oc.joints[:, right, 0] <= oc.joints[:, left, 0]).all()
         assert (pc.joints[:, right, 0] > pc.joints[:, left, 0]).mean() > 0.2
     np.testing.assert_array_equal(oc.box, pc.box)
-    assert fingerprint(LSP()) != fingerprint(ObserverLSP())
+    assert fingerprint(LSP()) != fingerprint(ObserverLSPBySide())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import COCO_17
-from hpe_bench.declare import JointGroups, Paper, replace
+from hpe_bench.declare import JointGroups, Paper
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.pages import comparison, front_page, leaderboard, paper_page
@@ -118,7 +119,7 @@ def hostile(record: RunRecord) -> RunRecord:
     texts: dict[str, Any] = dict.fromkeys(("version", "commit", "python", "platform", "device"), INJECTION)
     provenance = p.model_copy(update={**texts, "packages": {INJECTION: INJECTION}, "flags": {INJECTION: INJECTION}})
     measurements = tuple(
-        m.model_copy(update={"scope": f"{m.scope}, {INJECTION}", "unit": m.unit if m.unit == "percent" else INJECTION})
+        replace(m, scope=f"{m.scope}, {INJECTION}", unit=m.unit if m.unit == "percent" else INJECTION)
         for m in record.measurements
     )
     identity = record.identity.model_copy(update={"protocol": f"{record.identity.protocol} {INJECTION}"})

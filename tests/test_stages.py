@@ -31,7 +31,7 @@ from hpe_bench.records import store
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.training import Data
-from hpe_bench.training import loop
+from hpe_bench.training import feeding, loop
 from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.losses import HeatmapMSE
 from hpe_bench.training.stages import spans
@@ -105,6 +105,7 @@ def test_interrupted_within_and_between_stages_it_ends_with_the_same_weights(
 ) -> None:
     whole = train(data, tmp_path / "whole", IN_TURN)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
     for stop in (18, 19, 20, 38, 39):
 
         def pull(samples: int, _: float | None, stop: int = stop) -> None:
@@ -171,7 +172,7 @@ def test_the_teacher_sees_the_students_images_and_speaks_to_its_loss(data: Data,
     only_teacher = replace(only_teacher, samples=80)
     model = train(data, tmp_path, only_teacher, teacher=teach)
     assert len(seen) == 10
-    batch = loop.make_batch(data.train, only_teacher, data.truth.skeleton.mirrored(), 0, 9, "cpu")
+    batch = feeding.Feed(data.train, only_teacher, data.truth.skeleton.mirrored(), 0, "cpu").make(9)
     assert torch.equal(seen[-1], batch.images_B3HW)
     assert isinstance(model, nn.Module)
 
@@ -180,14 +181,14 @@ def test_withheld_labels_are_the_same_for_all_and_only_a_teacher_sees_their_imag
     plain = in_stages(small.RECIPE, "half", (Stage("plain", 1.0, HeatmapMSE()),), withheld=0.5)
     taught = replace(TAUGHT, withheld=0.5)
     mirrored = data.truth.skeleton.mirrored()
-    hidden = loop.withheld_rows(0, 0.5, len(data.train.joints))
+    hidden = feeding.withheld_rows(0, 0.5, len(data.train.joints))
     assert hidden.sum() == 30
     blank = 0
     for step in range(8):
-        assert loop.make_batch(data.train, plain, mirrored, 0, step, "cpu").labelled_BJ.any(dim=1).all()
-        blank += int((~loop.make_batch(data.train, taught, mirrored, 0, step, "cpu").labelled_BJ.any(dim=1)).sum())
+        assert feeding.Feed(data.train, plain, mirrored, 0, "cpu").make(step).labelled_BJ.any(dim=1).all()
+        blank += int((~feeding.Feed(data.train, taught, mirrored, 0, "cpu").make(step).labelled_BJ.any(dim=1)).sum())
     assert 20 <= blank <= 44  # of 64
-    assert not np.array_equal(hidden, loop.withheld_rows(1, 0.5, len(hidden)))
+    assert not np.array_equal(hidden, feeding.withheld_rows(1, 0.5, len(hidden)))
 
 
 def arm(name: str, recipe: Recipe) -> Arm:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpe_bench.catalog import find_protocol
 from hpe_bench.cli import app
 from hpe_bench.commands import submit
 from hpe_bench.data import prediction_files
@@ -22,7 +23,6 @@ from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
 from hpe_bench.metrics.pckh import PCKh
-from hpe_bench.protocols import named
 from hpe_bench.records import schema, store
 from hpe_bench.records.store import RecordError
 from hpe_bench.report import site
@@ -58,7 +58,7 @@ GOOD, BAD = answers(TRUTH.persons, 1.0), answers(TRUTH.persons, 5.0)
 
 
 def scored(protocol: str, truth: Path, path: Path, origin: Any = None) -> dict[str, float]:
-    found = truths.of_file(named(protocol), truth, None)
+    found = truths.of_file(find_protocol(protocol), truth, None)
     file = prediction_files.read(path, found.persons, origin)
     return {s.key: s.value for s in submission.scores(found, file, str(path))}
 
@@ -116,7 +116,7 @@ def test_hrnets_own_numbers_to_the_digit(shared_data: Path) -> None:
 
 
 def test_a_truth_file_never_passes_for_the_protocol(shared_data: Path) -> None:
-    protocol = named("coco-val2017-gtbox")
+    protocol = find_protocol("coco-val2017-gtbox")
     mini = shared_data / "coco_mini" / "annotations" / "person_keypoints_val2017.json"
     found = truths.of_file(protocol, mini, None)
     assert found.label != protocol.name
@@ -128,12 +128,14 @@ def test_a_truth_file_never_passes_for_the_protocol(shared_data: Path) -> None:
 
 def test_a_truth_file_of_another_data_set_is_refused(tmp_path: Path, shared_data: Path) -> None:
     with pytest.raises(ValueError, match="--root only"):
-        truths.of_file(named("lsp-pc"), shared_data / "lsp" / "joints.mat", None)
+        truths.of_file(find_protocol("lsp-pc"), shared_data / "lsp" / "joints.mat", None)
     with pytest.raises(ValueError, match="jnt_missing"):
-        truths.of_file(named("mpii-val"), shared_data / "lsp" / "joints.mat", None)
+        truths.of_file(find_protocol("mpii-val"), shared_data / "lsp" / "joints.mat", None)
     with pytest.raises(ValueError, match="not those of coco-17"):
         truths.of_file(
-            named("coco-val2017-gtbox"), shared_data / "coco_eval_oracle" / "crowdpose_example" / "gt.json", None
+            find_protocol("coco-val2017-gtbox"),
+            shared_data / "coco_eval_oracle" / "crowdpose_example" / "gt.json",
+            None,
         )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from hpe_bench.declare import Optimiser, replace
 from hpe_bench.run import training
 from hpe_bench.run.training import Data
-from hpe_bench.training import checkpoints, loop
+from hpe_bench.training import checkpoints, feeding, loop
 from hpe_bench.training.checkpoints import weights_digest
 from tests import small
 
@@ -59,6 +59,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     whole, state = run(data, tmp_path / "whole")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
     for stop in (7, 8, 31):
 
         def pull(samples: int, _: float | None, stop: int = stop) -> None:
@@ -80,7 +81,7 @@ def test_seeds_differ_and_repeat(data: Data, tmp_path: Path) -> None:
 
 def test_every_epoch_is_a_permutation() -> None:
     size, batch = 20, 8
-    rows = np.concatenate([loop.batch_rows(3, step, batch, size) for step in range(15)])
+    rows = np.concatenate([feeding.batch_rows(3, step, batch, size) for step in range(15)])
     epochs = rows.reshape(6, size)
     assert all(sorted(e) == list(range(size)) for e in epochs.tolist())
     assert not np.array_equal(epochs[0], epochs[1])

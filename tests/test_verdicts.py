@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from hpe_bench.declare import Claim, replace
+from hpe_bench.declare import Claim
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import STATUSES, Verdict, count, judge, judge_all
 from hpe_bench.verdicts.printed import decimals, matches
@@ -193,7 +194,7 @@ def timed(ours_ms: float, theirs_ms: float, settled: bool = True) -> list[Verdic
     )
     if not settled:
         moved = [
-            m.model_copy(update={"scope": m.scope + ", warm-up not settled"}) if m.key == "latency/median" else m
+            replace(m, scope=m.scope + ", warm-up not settled") if m.key == "latency/median" else m
             for m in ours.measurements
         ]
         ours = ours.model_copy(update={"measurements": tuple(moved)})

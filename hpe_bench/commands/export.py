@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.declare import Variant
-from hpe_bench.files import write_atomically
+from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, weights
 from hpe_bench.inference.onnx_model import ORDERS, Convention
 from hpe_bench.run import exporting
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["onnx", "openvino", "torchscript"]
 SUFFIXES: dict[Kind, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
+BESIDE: dict[Kind, tuple[str, ...]] = {"onnx": (".toml",), "openvino": (".bin",), "torchscript": ()}
 WRITERS = {"onnx": exporting.to_onnx, "openvino": exporting.to_openvino, "torchscript": exporting.to_torchscript}
 
 
@@ -42,16 +43,21 @@ class Wish:
     batch: int = 1
 
 
-def export(wish: Wish, kind: Kind, to: Path | None, console: Console) -> Path:
-    """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --onnx` reads."""
+def export(wish: Wish, kind: Kind, to: Path | None, console: Console, force: bool = False) -> Path:
+    """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --onnx` reads.
+
+    ValueError before anything is done if one of them is there already, unless `force`.
+    """
     loaded = catalog.load(wish.paper)
     variant = catalog.find_variant(loaded, wish.variant)
     joints = wish.joints or variant.joints
+    path = to or Path(f"{wish.paper}-{variant.name}{SUFFIXES[kind]}")
+    written = [path, *(path.with_suffix(suffix) for suffix in BESIDE[kind])]
+    require_free(written, [] if wish.weights is None else [wish.weights], force)
     model = _fresh(variant, joints)
     if wish.weights is not None:
         weights.load_weights(model, wish.weights)
         model = Activated(model, networks.activation(loaded, wish.recipe))
-    path = to or Path(f"{wish.paper}-{variant.name}{SUFFIXES[kind]}")
     WRITERS[kind](model, variant.input_hw, path, wish.batch)
     if kind == "onnx":
         write_atomically(path.with_suffix(".toml"), convention_text(joints).encode())

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime
 import keyword
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from string import Template
 
 from hpe_bench import catalog
+from hpe_bench.files import whole_folder
 
 FILES = Path(__file__).parent / "new_paper"
 SLUG = re.compile(r"[a-z][a-z0-9_]*")
@@ -27,16 +26,9 @@ def new_paper(slug: str, parent: Path) -> Path:
         raise ValueError(f"{folder} exists already; choose another name, or another place with --to")
     if slug in catalog.slugs():
         raise ValueError(f"there is a paper {slug!r} already; choose another name")
-    parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=parent, prefix=f".{slug}."))
-    try:
+    with whole_folder(folder) as draft:
         for source in sorted(FILES.glob("*.txt")):
             (draft / source.stem).write_text(filled(source, slug), encoding="utf-8")
-        draft.chmod(0o755)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return folder
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
 from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
@@ -25,7 +26,6 @@ from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
-from hpe_bench.protocols import named as protocol_named
 from hpe_bench.records.schema import RunRecord, RuntimeScope, Timing
 from hpe_bench.run import latency
 from hpe_bench.run.latency import OWN, Conditions, LatencyRun, Subject
@@ -158,7 +158,7 @@ def _trained(
     assert file is not None
     there = run_records(settings)
     digest = weights_digest(read(file))
-    owner = next((r for r in there if r.weights_sha256 == digest), None)
+    owner = there.trained(digest)
     if owner is not None and asked.recipe is None:
         if owner.identity.variant_hash != fingerprint(variant):
             raise ValueError(

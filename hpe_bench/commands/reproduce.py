@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,9 +13,11 @@ from hpe_bench import catalog, plan, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
+from hpe_bench.commands import full
+from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
 from hpe_bench.cost import macs
-from hpe_bench.declare import Ablation, Paper
+from hpe_bench.declare import Ablation, Paper, Protocol
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
@@ -25,17 +28,33 @@ from hpe_bench.terminal import Board
 
 
 def reproduce(
-    slug: str, scales: list[str], data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+    slug: str,
+    scales: list[str],
+    asked: full.Asked,
+    seeds: int | None,
+    settings: Settings,
+    reports: Path,
+    console: Console,
 ) -> bool:
-    """Cost and headline comparison of a paper, then its page. False if a run failed."""
+    """Cost, headline comparison and full-size training of a paper, then its page. False if a run failed."""
     loaded = catalog.load(slug)
-    announce(loaded, [loaded.paper.headline], data, scales, console)
-    runs = plan.study_runs([loaded.paper.headline], protocols.POCKET[data], seeds) if "pocket" in scales else []
-    prepare(runs, settings, console)  # first: what is wrong with the data is said before anything is measured
+    announce(loaded, [loaded.paper.headline], asked.data, scales, console)
+    pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
+    runs = plan.study_runs([loaded.paper.headline], pocket, seeds) if pocket else []
+    if asked.weights and "full" not in scales:
+        raise ValueError("--weights are full-size networks' own: add --scale full")
+    large = full.planned(slug, asked) if "full" in scales and not asked.weights else []
+    if large:
+        full.announce(loaded, large, asked, console)
+    for group in (runs, large):
+        prepare(group, settings, console)  # first: what is wrong with the data is said before anything is measured
     outcome = Outcome()
+    if asked.weights:
+        outcome.made += releases.evaluate(loaded, asked.weights, asked.data, asked.colours, settings, console)
     if "cost" in scales:
         outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
     outcome = outcome.merge(train(runs, settings, console))
+    outcome = outcome.merge(train(large, replace(settings, workers=asked.workers), console))
     return conclude(loaded, outcome, settings, reports, console)
 
 
@@ -109,10 +128,11 @@ def costs_of(loaded: LoadedPaper) -> list[plan.CostRun]:
 
 def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: list[str], console: Console) -> None:
     """What will run and what it can and cannot decide, before any compute is spent."""
-    paper, protocol = loaded.paper, protocols.POCKET[data][0]
+    paper = loaded.paper
     console.print(f"[bold]{escape(paper.title)}[/bold] ({paper.venue} {paper.year})")
     console.print(paper.reading, highlight=False, markup=False)
     if "pocket" in scales:
+        protocol = pocket_protocols(data)[0]
         needed = sorted({c.protocol for c in loaded.claims if c.protocol and c.kind == "value"})
         console.print(
             f"Pocket trainings are scored under {protocol.name} (ground-truth boxes, input "
@@ -121,6 +141,13 @@ def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: li
             "only signs of differences are tested (F1-F4).",
             highlight=False,
         )
+
+
+def pocket_protocols(data: str) -> tuple[Protocol, ...]:
+    """The protocols of miniatures on a data set; ValueError where there are none."""
+    if data not in protocols.POCKET:
+        raise ValueError(f"miniatures are trained on {' or '.join(protocols.POCKET)}, not on {data}; add --scale full")
+    return protocols.POCKET[data]
 
 
 def train(runs: list[TrainingRun], settings: Settings, console: Console) -> Outcome:

@@ -68,6 +68,11 @@ def print_paper(console: Console, slug: str) -> None:
     for s in paper.studies:
         table.add_row(s.name, str(len(s.arms)), str(s.seeds), f"{s.arms[0].recipe.samples:,}", escape(s.question))
     console.print(table)
+    if loaded.checkpoints:
+        from hpe_bench.commands.weights import print_list as print_weights
+
+        console.print("")
+        print_weights(console, slug)
     console.print(f"\n{len(loaded.claims)} claims; folder {loaded.folder.name}/", highlight=False)
 
 

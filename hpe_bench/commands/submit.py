@@ -7,19 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.show import plain_table
-from hpe_bench.data import prediction_files
+from hpe_bench.data import own_images, prediction_files
+from hpe_bench.data.images import FileImages
 from hpe_bench.data.prediction_files import Origin, PredictionFile
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import NAME, Protocol
-from hpe_bench.files import write_atomically
+from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, overlays
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.onnx_model import read_convention
-from hpe_bench.protocols import named
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device
+from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
@@ -50,23 +52,36 @@ class Model:
 def predict(
     model: Model,
     protocol_name: str,
-    own_images: tuple[Path, Path] | None,
+    own: tuple[Path, Path] | None,
     to: Path,
     draw: Path | None,
     settings: Settings,
     console: Console,
+    force: bool = False,
 ) -> None:
-    """Boxes of a protocol's data, or of one's own images (folder, CSV of boxes), through a network into a file."""
-    protocol = named(protocol_name)
-    if to.suffix != ".npz":
-        raise ValueError(f"{to}: predictions are written as .npz; give --to a name that ends so")
+    """Boxes of a protocol's data, or of one's own images (folder, CSV of boxes), through a network into a file.
+
+    The file is COCO results where it ends in .json, else our .npz. Whatever would be overwritten is refused at once.
+    """
+    protocol = find_protocol(protocol_name)
+    if to.suffix not in predicting.WRITERS:
+        raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
+    inputs = [path for path in (model.weights, model.onnx, *(own or ())) if path is not None and path.is_file()]
+    require_free([to], inputs, force)
     network = load(model, protocol.data.skeleton, settings)
-    if own_images is None:
+    if own is None:
         task = prepared(protocol, settings, console)
     else:
-        task = predicting.task_of_images(protocol, *own_images)
+        task = predicting.task_of_images(protocol, *own)
+        warn_of_turned(task, console)
+    if isinstance(task.truth.images, FileImages):
+        inputs += task.truth.images.paths
+    drawings = [] if draw is None else overlays.targets(task.truth.images, draw)
+    if to.resolve() in {path.resolve() for path in drawings}:
+        raise ValueError(f"{to} would be a drawing, too; name another target")
+    require_free([to, *drawings], inputs, force)
     found = answered(task, network, settings, console)
-    write_atomically(to, predicting.as_file(task, found, network))
+    write_atomically(to, predicting.WRITERS[to.suffix](task, found, network))
     console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
     if draw is not None:
         count = overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
@@ -87,7 +102,7 @@ def score(
     """A file of predictions under a protocol: table, record, page."""
     started = datetime.now(UTC)
     name = checked_name(name or path.stem)
-    truth = truth_of(named(protocol_name), truth_file, settings, console)
+    truth = truth_of(find_protocol(protocol_name), truth_file, settings, console)
     file = prediction_files.read(path, truth.persons, origin)
     rival = None if against is None else (against, prediction_files.read(against, truth.persons, origin))
     conclude(name, path, truth, file, rival, settings, reports, console, started)
@@ -104,7 +119,7 @@ def evaluate(
 ) -> None:
     """Predict and score in one: the predictions go to `runs/predictions`."""
     started = datetime.now(UTC)
-    protocol = named(protocol_name)
+    protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
     name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
     task = prepared(protocol, settings, console)
@@ -118,6 +133,21 @@ def evaluate(
 
 
 # ---------------------------------------------------------------------------------------------------- steps
+
+
+def warn_of_turned(task: Task, console: Console) -> None:
+    """Say which images have an EXIF orientation: a viewer shows them turned, and boxes may have been drawn so."""
+    assert isinstance(task.truth.images, FileImages)
+    turned = own_images.turned(task.truth.images)
+    if turned:
+        name, orientation = next(iter(turned.items()))
+        more = f", and {len(turned) - 1:,} more images have one" if len(turned) > 1 else ""
+        console.print(
+            f"warning: {name} has an EXIF orientation ({orientation}){more}; boxes and predictions are in stored "
+            "pixels, which viewers show turned",
+            highlight=False,
+            markup=False,
+        )
 
 
 def checked_name(name: str) -> str:
@@ -142,10 +172,10 @@ def load(model: Model, skeleton: Skeleton, settings: Settings) -> Network:
     return networks.of_paper(model.paper, model.variant, model.recipe, model.weights, skeleton)
 
 
-def run_records(settings: Settings) -> list[RunRecord]:
+def run_records(settings: Settings) -> Records:
     """The records of this checkout's runs and those under `results/`."""
-    own = [store.load(path) for path in sorted((settings.runs / "records").glob("*.json"))]
-    return own + store.load_all(settings.results)
+    own = store.load_files(sorted((settings.runs / "records").glob("*.json")))
+    return Records((*own, *store.load_all(settings.results)))
 
 
 def prepared(protocol: Protocol, settings: Settings, console: Console) -> Task:
@@ -163,7 +193,10 @@ def answered(task: Task, network: Network, settings: Settings, console: Console)
 def truth_of(protocol: Protocol, file: Path | None, settings: Settings, console: Console) -> Truth:
     """The persons to score against: those of an annotation file if one is named (then the root holds its images)."""
     if file is not None:
-        return truths.of_file(protocol, file, None if settings.root is None else Path(settings.root))
+        truth = truths.of_file(protocol, file, None if settings.root is None else Path(settings.root))
+        for remark in truth.remarks:
+            console.print(f"warning: {remark}; scored as pycocotools does", highlight=False, markup=False)
+        return truth
     with Board(console, f"{protocol.data.name}, {protocol.test_split} split", 1) as board:
         return truths.of_protocol(protocol, settings.root, board.set_done)
 

@@ -9,6 +9,8 @@ B batch, J joints, h w context crop, H W network input; coordinates are (x, y), 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,19 +38,41 @@ def augment(
     `mirrored` is the skeleton's; joints that leave the input stay labelled (the codec weighs them).
     """
     linear_B22, flip_B = sample_linear(len(pixels_BhwC), augmentation, generator)
-    device = pixels_BhwC.device
-    images_B3HW = warp(pixels_BhwC, torch.linalg.inv(linear_B22).to(device), input_hw)
-    linear_B22, flip_B = linear_B22.to(device), flip_B.to(device)
+    return transform(pixels_BhwC, joints_BJ2, labelled_BJ, visible_BJ, linear_B22, flip_B, mirrored, input_hw)
 
-    centre_in, centre_crop = _centre(input_hw, joints_BJ2), _centre(pixels_BhwC.shape[1:3], joints_BJ2)
+
+def transform(
+    pixels_BhwC: Tensor,
+    joints_BJ2: Tensor,
+    labelled_BJ: Tensor,
+    visible_BJ: Tensor,
+    linear_B22: Tensor,
+    flip_B: Tensor,
+    mirrored: tuple[int, ...],
+    input_hw: tuple[int, int],
+) -> Batch:
+    """Context crops as a training batch by maps and flips already drawn (`sample_linear`), which may lie on the CPU."""
+    device = pixels_BhwC.device
+    to_crop_B22 = torch.linalg.inv(linear_B22)
+    to_crop_B22, linear_B22, flip_B = (on_device(t, device) for t in (to_crop_B22, linear_B22, flip_B))
+    images_B3HW = warp(pixels_BhwC, to_crop_B22, input_hw)
+
+    centre_in, centre_crop = _centre(input_hw, device), _centre(pixels_BhwC.shape[1:3], device)
     joints_BJ2 = (joints_BJ2 - centre_crop) @ linear_B22.mT + centre_in
-    order = list(mirrored)
+    swapped_BJ = [t.index_select(1, _indices(mirrored, device)) for t in (joints_BJ2, labelled_BJ, visible_BJ)]
     return Batch(
         images_B3HW=normalise_(images_B3HW),
-        joints_BJ2=torch.where(flip_B[:, None, None], joints_BJ2[:, order], joints_BJ2),
-        labelled_BJ=torch.where(flip_B[:, None], labelled_BJ[:, order], labelled_BJ).float(),
-        visible_BJ=torch.where(flip_B[:, None], visible_BJ[:, order], visible_BJ).float(),
+        joints_BJ2=torch.where(flip_B[:, None, None], swapped_BJ[0], joints_BJ2),
+        labelled_BJ=torch.where(flip_B[:, None], swapped_BJ[1], labelled_BJ).float(),
+        visible_BJ=torch.where(flip_B[:, None], swapped_BJ[2], visible_BJ).float(),
     )
+
+
+def on_device(values: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device; from host memory to a GPU without waiting for what the GPU is doing."""
+    if values.device.type == "cpu" and torch.device(device).type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def to_batch(pixels_BHWC: Tensor) -> Tensor:
@@ -78,7 +102,7 @@ def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int]) ->
     crop_h, crop_w = pixels_BhwC.shape[1:3]
     device = pixels_BhwC.device
     # grid_sample with align_corners=False puts the centre of pixel x of w at (2x + 1) / w - 1.
-    per_pixel_2 = torch.tensor([2.0 / crop_w, 2.0 / crop_h], device=device)
+    per_pixel_2 = _constant((2.0 / crop_w, 2.0 / crop_h), device)
     half_pixel_2 = 0.5 * per_pixel_2  # the crop's centre is at x = w / 2, so (w + 1) / w - 1 = 1 / w
     columns_W = torch.arange(width, device=device) - width / 2.0
     rows_H = torch.arange(height, device=device) - height / 2.0
@@ -92,11 +116,25 @@ def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int]) ->
 
 def normalise_(images_B3HW: Tensor) -> Tensor:
     """Subtract ImageNet's mean and divide by its deviation, in place; values come in 0..255."""
-    mean = torch.tensor(IMAGENET_MEAN_RGB, device=images_B3HW.device).view(3, 1, 1) * 255.0
-    std = torch.tensor(IMAGENET_STD_RGB, device=images_B3HW.device).view(3, 1, 1) * 255.0
+    mean = _constant(IMAGENET_MEAN_RGB, images_B3HW.device).view(3, 1, 1) * 255.0
+    std = _constant(IMAGENET_STD_RGB, images_B3HW.device).view(3, 1, 1) * 255.0
     return images_B3HW.sub_(mean).div_(std)
 
 
-def _centre(size_hw: tuple[int, int] | torch.Size, like: Tensor) -> Tensor:
+def _centre(size_hw: tuple[int, int] | torch.Size, device: torch.device) -> Tensor:
     """Middle (x, y) of a crop in the convention of `crops`: half of its size."""
-    return torch.tensor([size_hw[1] / 2.0, size_hw[0] / 2.0], dtype=like.dtype, device=like.device)
+    return _constant((size_hw[1] / 2.0, size_hw[0] / 2.0), device)
+
+
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers on a device, copied there once: a copy from the host makes it wait for the device (M6)."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
+
+
+@lru_cache(maxsize=16)
+def _indices(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """Likewise, whole numbers."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)

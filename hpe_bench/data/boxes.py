@@ -57,6 +57,7 @@ class Boxes:
             head_size=np.full(b, np.nan),
             area=np.full(b, np.nan),
             crowd=None,
+            wanted=None,
         )
 
 

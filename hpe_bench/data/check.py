@@ -107,7 +107,7 @@ def check_coco(root: str | None) -> Iterator[Finding]:
         what = f"{path.parent.parent.name}/{path.name}"
         yield Finding(f"{what}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
         try:
-            found = coco.read_annotations(path, path.parent.parent / split)
+            found = coco.read_annotations(path, coco.image_folders(path.parent.parent, split))
         except ValueError as error:
             yield Finding(what, str(error), "COCO keypoint annotations", ok=False)
             continue

@@ -14,17 +14,23 @@ Keypoints are taken as they stand (whole pixels, 0-based); flag 1 is labelled bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, NotRequired
 
 import numpy as np
+from pydantic import FailFast, TypeAdapter
+from typing_extensions import TypedDict
 
 from hpe_bench.data.boxes import Boxes
-from hpe_bench.data.folders import file_sha256, find_folder, require_files
+from hpe_bench.data.folders import file_sha256, find_folder, locate, require_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.json_fields import file_name, integer, number, numbers, read_json, records, shown
+from hpe_bench.data.json_files import Anything, Number, Whole, finite, finite_list, parse, shown, whole
+from hpe_bench.data.lsp import boxes_around
+from hpe_bench.data.names import leads_out
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, Skeleton
 from hpe_bench.declare import DataSource
@@ -74,7 +80,7 @@ class COCO(DataSource):
     def load(self, split: str, root: str | None) -> PersonSet:
         """All annotated persons of "train2017" or "val2017", in the order of the file; every image must be there."""
         found = self._annotations(split, root)
-        require_files(list(found.images.paths))
+        require_files(found.images.paths, image_folders(self._folder(root), split)[1:])
         return found.persons
 
     def truth(self, split: str, root: str | None) -> PersonSet:
@@ -98,7 +104,7 @@ class COCO(DataSource):
         path = annotation_path(folder, split)
         if self.subset_sha256:
             require_hash(path, self.subset_sha256)
-        found = read_annotations(path, folder / split)
+        found = read_annotations(path, image_folders(folder, split))
         if not self.subset_sha256:
             require_counts(path, split, found.persons)
         return found
@@ -107,6 +113,11 @@ class COCO(DataSource):
 def annotation_path(folder: Path, split: str) -> Path:
     """The annotation file of a split."""
     return folder / "annotations" / f"person_keypoints_{split}.json"
+
+
+def image_folders(folder: Path, split: str) -> tuple[Path, ...]:
+    """Where the images of a split may lie: officially, and as HRNet, SimpleBaseline and Ultralytics lay them out."""
+    return folder / split, folder / "images" / split, folder / "images", folder / split / split
 
 
 def require_hash(path: Path, expected: str) -> None:
@@ -142,11 +153,16 @@ def in_words(numbers_: dict[str, int]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What an annotation file holds: all its persons, and the sizes [I,2] (h, w) of its images."""
+    """What an annotation file holds: all its persons, and the sizes [I,2] (h, w) of its images.
+
+    `remarks` say in sentences where it departs from the official files in what scoring does not need; sizes that are
+    not given are 0. Of a data set's own files there are no remarks: they are refused.
+    """
 
     persons: PersonSet
     images: FileImages
     sizes_hw: np.ndarray
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,53 +170,189 @@ class Layout:
     """What a data set in COCO's file layout has of its own.
 
     `num_keypoints` counts the labelled among the first `counted` joints, and nobody must be found of whom none of these
-    is labelled; persons without an annotated area have `area_per_box` of their box's.
+    is labelled; persons without an annotated area have `area_per_box` of their box's. `crowding`: every image says how
+    crowded it is (`crowdIndex`).
     """
 
     skeleton: Skeleton
     counted: int
     area_per_box: float | None = None
+    crowding: bool = False
 
 
 COCO_LAYOUT = Layout(COCO_17, counted=17)
 
 
-def read_annotations(path: Path, images: Path, layout: Layout = COCO_LAYOUT) -> Annotations:
-    """Read a keypoint annotation file of any size; `images` is the folder of its images, which need not exist.
+class ImageEntry(TypedDict):
+    """An entry of "images"."""
+
+    id: Whole
+    file_name: NotRequired[Anything]
+    height: NotRequired[Anything]
+    width: NotRequired[Anything]
+    crowdIndex: NotRequired[Anything]
+
+
+class PersonEntry(TypedDict):
+    """An entry of "annotations"."""
+
+    id: NotRequired[Anything]
+    image_id: Whole
+    category_id: NotRequired[Anything]
+    keypoints: NotRequired[list[Number]]
+    num_keypoints: NotRequired[Anything]
+    area: NotRequired[Anything]
+    bbox: NotRequired[Anything]
+    iscrowd: NotRequired[Anything]
+
+
+class Category(TypedDict):
+    """An entry of "categories"."""
+
+    id: NotRequired[Anything]
+    name: NotRequired[Anything]
+    keypoints: NotRequired[Anything]
+
+
+class Document(TypedDict):
+    """An annotation file."""
+
+    images: Annotated[list[ImageEntry], FailFast()]
+    annotations: Annotated[list[PersonEntry], FailFast()]
+    categories: NotRequired[Annotated[list[Category], FailFast()]]
+
+
+DOCUMENT = TypeAdapter(Document)
+
+
+class Remarks:
+    """What departs from the official files: the first of each kind, and how many there are."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[str, int]] = {}
+
+    def add(self, kind: str, sentence: str) -> None:
+        first, count = self.found.get(kind, (sentence, 0))
+        self.found[kind] = first, count + 1
+
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence a kind."""
+        return tuple(f"{text} ({n:,} such)" if n > 1 else text for text, n in self.found.values())
+
+
+def read_annotations(path: Path, images: Path | Sequence[Path], layout: Layout = COCO_LAYOUT) -> Annotations:
+    """Read a keypoint annotation file of any size; `images` are the folders its images may lie in, if they exist.
 
     ValueError naming file, record and field for a file that is truncated, of another task, or inconsistent.
     """
-    document = read_json(path, "COCO keypoint annotations")
-    category = _person_category(document, layout.skeleton, path)
-    listed = records(document, "images", str(path))
-    names, ids = [], []
-    sizes_hw = np.empty((len(listed), 2), np.int64)
-    for i, record in enumerate(listed):
-        where = f"{path}: image {i}"
-        ids.append(integer(record, "id", where))
-        names.append(file_name(record, "file_name", where))
-        sizes_hw[i] = integer(record, "height", where), integer(record, "width", where)
-        if sizes_hw[i].min() < 1:
-            raise ValueError(f"{where}: 'height' x 'width' is {sizes_hw[i].tolist()}, expected positive numbers")
+    found = read_own(path, images, layout)
+    if found.remarks:
+        raise ValueError(found.remarks[0])
+    return found
+
+
+def read_own(path: Path, images: Path | Sequence[Path], layout: Layout = COCO_LAYOUT) -> Annotations:
+    """The same for a file of one's own, which is refused only for what scoring reads.
+
+    What pycocotools never looks at may be missing or odd, and what it passes over is passed over: remarks say so. Who
+    must be found is then, as there, who has `num_keypoints` above 0.
+    """
+    document = parse(path, DOCUMENT, "COCO keypoint annotations", {"images": "image", "annotations": "annotation"})
+    remarks = Remarks()
+    category = _person_category(document.get("categories", []), layout, path, remarks)
+    listed = document["images"]
+    ids = [_required(record["id"], "id", f"{path}: image {i}") for i, record in enumerate(listed)]
     position = _positions(ids, f"{path}: images")
-    files = FileImages([images / name for name in names])
-    persons = _persons(records(document, "annotations", str(path)), position, category, layout, path)
-    return Annotations(replace(persons, images=files, image_ids=np.array(ids, np.int64)), files, sizes_hw)
+    names = [_image_name(record, f"{path}: image {i}", remarks) for i, record in enumerate(listed)]
+    sizes_hw = np.array([_size(r, f"{path}: image {i}", remarks) for i, r in enumerate(listed)], np.int64)
+    folders = [images] if isinstance(images, Path) else list(images)
+    files = FileImages(locate(names, folders), names)
+    persons = _persons(document["annotations"], position, category, layout, path, remarks)
+    crowding = _crowding(listed, path, remarks) if layout.crowding else None
+    whole_set = replace(persons, images=files, image_ids=np.array(ids, np.int64), crowding=crowding)
+    return Annotations(whole_set, files, sizes_hw.reshape(-1, 2), remarks.sentences())
 
 
-def _person_category(document: Any, skeleton: Skeleton, path: Path) -> int:
-    """The id of the category with keypoints, which must be the skeleton's."""
-    there = isinstance(document, dict) and "categories" in document  # captions have none
-    categories = records(document, "categories", str(path)) if there else []
-    posed = [c for c in categories if "keypoints" in c]
+def _required(found: object, field: str, where: str) -> int:
+    number = whole(found)
+    if number is None:
+        raise ValueError(f"{where}: {field!r} is {shown(found)}, expected a whole number")
+    return number
+
+
+def _person_category(categories: Sequence[Category], layout: Layout, path: Path, remarks: Remarks) -> int | None:
+    """The id of the category with keypoints, which must be the skeleton's; None where the file does not say."""
+    skeleton = layout.skeleton
+    posed = [c for c in categories if isinstance(c.get("keypoints"), list)]
     if len(posed) != 1:
-        raise ValueError(
+        remarks.add(
+            "category",
             f"{path}: {len(posed)} categories have keypoints, expected one; give person_keypoints_<split>.json, "
-            "not the file of another task (instances, captions)"
+            "not the file of another task (instances, captions)",
         )
-    if posed[0]["keypoints"] != list(skeleton.joints):
-        raise ValueError(f"{path}: its category's 'keypoints' are not those of {skeleton.name}; give a file with them")
-    return integer(posed[0], "id", f"{path}: the category with keypoints")
+        same = [c for c in posed if c["keypoints"] == list(skeleton.joints)]
+        posed = same or posed or [c for c in categories if c.get("name") == "person"] or list(categories)
+        if len(posed) != 1:
+            return None
+    names: list[object] = posed[0].get("keypoints") or []
+    if names and names != list(skeleton.joints):
+        said = f"{path}: its category's 'keypoints' are not those of {skeleton.name}"
+        _refuse_other_joints(names, skeleton, said)
+        first = next(j for j, (a, b) in enumerate(zip(names, skeleton.joints, strict=True)) if a != b)
+        remarks.add("names", f"{said}: joint {first} is {shown(names[first])}, not {skeleton.joints[first]!r}")
+    return _required(posed[0].get("id"), "id", f"{path}: the category with keypoints")
+
+
+def _refuse_other_joints(names: Sequence[object], skeleton: Skeleton, said: str) -> None:
+    """ValueError for another number of joints, or the same ones in another order: names are no matter of spelling."""
+    if len(names) != len(skeleton.joints):
+        raise ValueError(f"{said}: {len(names)} joints, expected {len(skeleton.joints)}; give a file with them")
+    spelled = [re.sub(r"[\W_]+", "", str(name)).lower() for name in names]
+    wanted = [joint.replace("_", "") for joint in skeleton.joints]
+    if sorted(spelled) == sorted(wanted) and spelled != wanted:
+        first = next(j for j, (a, b) in enumerate(zip(spelled, wanted, strict=True)) if a != b)
+        raise ValueError(
+            f"{said}: joint {first} is {shown(names[first])}, not {skeleton.joints[first]!r}, so they stand in another "
+            "order; write joints in the skeleton's order"
+        )
+
+
+def _image_name(record: ImageEntry, where: str, remarks: Remarks) -> str:
+    """The name of an image below its folder; some name of its own where that cannot be used."""
+    name = record.get("file_name")
+    if not isinstance(name, str):
+        said = "has no 'file_name'" if name is None else f"'file_name' is {shown(name)}, expected a file name"
+        remarks.add("file_name", f"{where}: {said}")
+        return f"image {record['id']}"
+    if leads_out(name):
+        remarks.add("file_name", f"{where}: 'file_name' is {shown(name)}, which leads out of the folder of images")
+        return PureWindowsPath(name.replace("\0", "")).name or f"image {record['id']}"
+    return name
+
+
+def _size(record: ImageEntry, where: str, remarks: Remarks) -> tuple[int, int]:
+    """Height and width; zeros where they are not said."""
+    height, width = whole(record.get("height")), whole(record.get("width"))
+    if height is None or width is None or min(height, width) < 1:
+        missing = next((f for f in ("height", "width") if f not in record), None)
+        found = [record.get("height"), record.get("width")]
+        said = f"'height' x 'width' is {shown(found)}, expected positive numbers"
+        remarks.add("size", f"{where} has no {missing!r}; give a file that has it" if missing else f"{where}: {said}")
+        return 0, 0
+    return height, width
+
+
+def _crowding(listed: Sequence[ImageEntry], path: Path, remarks: Remarks) -> np.ndarray | None:
+    """How crowded each image is, from 0 to 1; None where one does not say."""
+    values = []
+    for i, record in enumerate(listed):
+        value, found = finite(record.get("crowdIndex")), record.get("crowdIndex")
+        if value is None or not 0 <= value <= 1:
+            missing = f"{path}: image {i} has no 'crowdIndex'; give a file that has it"
+            odd = f"{path}: image {i}: 'crowdIndex' is {shown(found)}, expected 0 to 1"
+            remarks.add("crowdIndex", odd if "crowdIndex" in record else missing)
+        values.append(value)
+    return None if "crowdIndex" in remarks.found else np.array(values, float)
 
 
 def _positions(ids: Iterable[int], named: str) -> dict[int, int]:
@@ -212,64 +364,175 @@ def _positions(ids: Iterable[int], named: str) -> dict[int, int]:
     return position
 
 
+@dataclass
+class _Rows:
+    """Columns of persons as they are read."""
+
+    ids: list[int] = field(default_factory=list)
+    image: list[int] = field(default_factory=list)
+    keypoints: list[list[float]] = field(default_factory=list)
+    box: list[list[float]] = field(default_factory=list)
+    area: list[float] = field(default_factory=list)
+    crowd: list[bool] = field(default_factory=list)
+    wanted: list[bool] = field(default_factory=list)
+
+
 def _persons(
-    annotations: list[dict[str, Any]], position: dict[int, int], category: int, layout: Layout, path: Path
+    annotations: Sequence[PersonEntry],
+    position: dict[int, int],
+    category: int | None,
+    layout: Layout,
+    path: Path,
+    remarks: Remarks,
 ) -> PersonSet:
-    """The persons of checked annotations, with no images yet."""
-    n, j = len(annotations), len(layout.skeleton.joints)
-    image, box, area = np.empty(n, np.int64), np.empty((n, 4)), np.empty(n)
-    keypoints, crowd = np.empty((n, j * 3)), np.empty(n, bool)
-    ids = []
+    """The persons of an annotation file, with no images yet."""
+    j, rows = len(layout.skeleton.joints), _Rows()
     for i, record in enumerate(annotations):
         where = f"{path}: annotation {i}"
-        ids.append(integer(record, "id", where))
-        image[i] = _image_of(record, position, where)
-        if integer(record, "category_id", where) != category:
-            raise ValueError(f"{where}: 'category_id' is {record['category_id']}, expected {category}, the person's")
-        keypoints[i], box[i], area[i], crowd[i] = _person(record, layout, where)
-    _positions(ids, f"{path}: annotations")
-    flags = keypoints[:, 2::3]
-    flags[~flags[:, : layout.counted].any(axis=1)] = 0
+        if _passed_over(record, position, category, where, remarks):
+            continue
+        _append(rows, record, position, layout, where, remarks)
+    _positions(rows.ids, f"{path}: annotations")
+    n = len(rows.image)
+    keypoints = np.array(rows.keypoints, float).reshape(n, 3 * j)
+    flags, wanted = keypoints[:, 2::3], np.array(rows.wanted, bool)
+    counted = (flags[:, : layout.counted] > 0).any(axis=1)
+    if "num_keypoints" not in remarks.found:
+        flags[~counted] = 0
+    labelled = flags > 0
+    joints = keypoints.reshape(n, j, 3)[..., :2].copy()
+    box = np.array(rows.box, float).reshape(n, 4)
+    bare = ~(box[:, 2:] > 0).all(axis=1) & labelled.any(axis=1)
+    box[bare] = boxes_around(joints[bare], labelled[bare])
     return PersonSet(
         skeleton=layout.skeleton,
         images=FileImages([]),
-        image=image,
+        image=np.array(rows.image, np.int64),
         box=box,
-        joints=keypoints.reshape(n, j, 3)[..., :2].copy(),
-        labelled=flags > 0,
-        visible=flags == 2,
+        joints=joints,
+        labelled=labelled,
+        visible=flags >= 2,
         head_size=np.full(n, np.nan),
-        area=area,
-        crowd=crowd,
+        area=np.array(rows.area, float),
+        crowd=np.array(rows.crowd, bool),
+        wanted=None if np.array_equal(wanted, labelled.any(axis=1)) else wanted,
+        category_id=category,
     )
 
 
-def _image_of(record: dict[str, Any], position: dict[int, int], where: str) -> int:
-    """Position of a record's image."""
-    image_id = integer(record, "image_id", where)
+def _passed_over(
+    record: PersonEntry, position: dict[int, int], category: int | None, where: str, remarks: Remarks
+) -> bool:
+    """Whether an annotation is none of the persons: of another category, or of an image that is not listed."""
+    number = whole(record.get("category_id"))
+    if category is not None and number != category:
+        said = f"'category_id' is {shown(record.get('category_id'))}, expected {category}, the person's"
+        remarks.add("category_id", f"{where}: {said}" if "category_id" in record else f"{where} has no 'category_id'")
+        return number is not None
+    image_id = _required(record["image_id"], "image_id", where)
     if image_id not in position:
-        raise ValueError(f"{where}: 'image_id' {image_id} is none of the annotated images")
-    return position[image_id]
+        remarks.add("image_id", f"{where}: 'image_id' {image_id} is none of the annotated images")
+        return True
+    return False
 
 
-def _person(record: dict[str, Any], layout: Layout, where: str) -> tuple[list[float], list[float], float, bool]:
-    """Keypoints (x, y, flag), box, area and whether it is a crowd."""
-    keypoints = numbers(record, "keypoints", 3 * len(layout.skeleton.joints), where)
-    box, crowd = numbers(record, "bbox", 4, where), integer(record, "iscrowd", where)
-    area = number(record, "area", where) if layout.area_per_box is None else layout.area_per_box * box[2] * box[3]
-    labelled = sum(flag > 0 for flag in keypoints[2 : 3 * layout.counted : 3])
-    if not set(keypoints[2::3]) <= {0.0, 1.0, 2.0}:
-        raise ValueError(f"{where}: 'keypoints' has a flag other than 0, 1 and 2")
-    if integer(record, "num_keypoints", where) != labelled:
-        raise ValueError(f"{where}: 'num_keypoints' is {record['num_keypoints']}, but {labelled} are labelled")
-    if min(box[2:]) < 0 or (labelled and min(box[2:]) == 0):
-        raise ValueError(f"{where}: 'bbox' is {box}, expected (x, y, width, height) with some width and height")
-    if area < 0 or crowd not in (0, 1):
-        raise ValueError(f"{where}: 'area' is {area} and 'iscrowd' {crowd}, expected an area from 0 on and 0 or 1")
-    return keypoints, box, area, bool(crowd)
+def _append(
+    rows: _Rows, record: PersonEntry, position: dict[int, int], layout: Layout, where: str, remarks: Remarks
+) -> None:
+    """One person's row."""
+    keypoints = _keypoints(record, 3 * len(layout.skeleton.joints), where)
+    flags = keypoints[2::3]
+    if not set(flags) <= {0.0, 1.0, 2.0}:
+        remarks.add("flags", f"{where}: 'keypoints' has a flag other than 0, 1 and 2")
+    labelled = sum(flag > 0 for flag in flags[: layout.counted])
+    rows.wanted.append(_wanted(record, labelled, where, remarks))
+    rows.box.append(_box(record, labelled > 0, where, remarks))
+    rows.area.append(_area(record, rows.box[-1], layout, where))
+    rows.crowd.append(_crowd(record, where, remarks))
+    rows.keypoints.append(keypoints)
+    rows.image.append(position[_required(record["image_id"], "image_id", where)])
+    number = whole(record.get("id"))
+    if number is None:
+        said = f": 'id' is {shown(record['id'])}, expected a whole number" if "id" in record else " has no 'id'"
+        remarks.add("id", f"{where}{said}")
+    else:
+        rows.ids.append(number)
+
+
+def _keypoints(record: PersonEntry, count: int, where: str) -> list[float]:
+    """x, y and flag of every joint."""
+    found = record.get("keypoints")
+    if found is None:
+        raise ValueError(f"{where} has no 'keypoints'; give a file that has it")
+    if len(found) != count:
+        raise ValueError(f"{where}: 'keypoints' has {len(found)} values, expected {count} numbers")
+    if not all(map(math.isfinite, found)):
+        i = next(i for i, v in enumerate(found) if not math.isfinite(v))
+        raise ValueError(f"{where}: 'keypoints', value {i} is {found[i]}, expected a finite number")
+    return found
+
+
+def _wanted(record: PersonEntry, labelled: int, where: str, remarks: Remarks) -> bool:
+    """Whether the person must be found: by `num_keypoints`, else by the labelled joints."""
+    number = whole(record.get("num_keypoints"))
+    if number == labelled:
+        return labelled > 0
+    said = f"{where}: 'num_keypoints' is {shown(record.get('num_keypoints'))}, but {labelled} are labelled"
+    remarks.add("num_keypoints", said if "num_keypoints" in record else f"{where} has no 'num_keypoints'")
+    return labelled > 0 if number is None else number != 0
+
+
+def _box(record: PersonEntry, labelled: bool, where: str, remarks: Remarks) -> list[float]:
+    """(x, y, width, height) as it stands; zeros where there is none."""
+    box = finite_list(record.get("bbox"), 4)
+    if box is None or min(box[2:]) < 0 or (labelled and min(box[2:]) == 0):
+        said = f"'bbox' is {shown(record.get('bbox'))}, expected (x, y, width, height) with some width and height"
+        missing = f"{where} has no 'bbox'; give a file that has it"
+        remarks.add("bbox", f"{where}: {said}" if "bbox" in record else missing)
+    return box or [0.0, 0.0, 0.0, 0.0]
+
+
+def _area(record: PersonEntry, box: Sequence[float], layout: Layout, where: str) -> float:
+    """px^2, which OKS is relative to."""
+    if layout.area_per_box is not None:
+        if finite_list(record.get("bbox"), 4) is None or min(box[2:]) < 0:
+            raise ValueError(f"{where}: 'bbox' is {shown(record.get('bbox'))}, but the person's area is taken from it")
+        return layout.area_per_box * box[2] * box[3]
+    if "area" not in record:
+        raise ValueError(
+            f"{where} has no 'area', which OKS is relative to; give the area of the person's mask (0.53 of the box's "
+            "is about that, as CrowdPose's evaluation has it)"
+        )
+    area = finite(record["area"])
+    if area is None or area < 0:
+        raise ValueError(f"{where}: 'area' is {shown(record['area'])}, expected px^2 from 0 on")
+    return area
+
+
+def _crowd(record: PersonEntry, where: str, remarks: Remarks) -> bool:
+    """Whether it is a region of many people."""
+    found = record.get("iscrowd", 0)
+    number = int(found) if isinstance(found, bool) else whole(found)
+    if "iscrowd" not in record:
+        remarks.add("iscrowd", f"{where} has no 'iscrowd'; give a file that has it")
+    elif number not in (0, 1):
+        remarks.add("iscrowd", f"{where}: 'iscrowd' is {shown(found)}, expected 0 or 1")
+    return bool(found)
 
 
 # ---------------------------------------------------------------------------------------------------- boxes
+
+
+class Detection(TypedDict):
+    """An entry of a file of detections; those of other categories than persons are not looked into."""
+
+    category_id: Whole
+    image_id: NotRequired[Anything]
+    bbox: NotRequired[Anything]
+    score: NotRequired[Anything]
+
+
+DETECTIONS = TypeAdapter(Annotated[list[Detection], FailFast()])
 
 
 def annotated_boxes(annotations: Annotations) -> Boxes:
@@ -302,6 +565,10 @@ def read_declared_detections(folder: Path, declared: DetectionFile, truth: Perso
     return found
 
 
+def _detections(path: Path) -> list[Detection]:
+    return parse(path, DETECTIONS, "person detections", {"": "box"})
+
+
 def read_detections(path: Path, truth: PersonSet) -> Boxes:
     """The person boxes (category 1) of a detections file, in its order; other categories are passed over.
 
@@ -310,15 +577,22 @@ def read_detections(path: Path, truth: PersonSet) -> Boxes:
     assert truth.image_ids is not None
     position = {int(image_id): i for i, image_id in enumerate(truth.image_ids)}
     image, box, score = [], [], []
-    for i, record in enumerate(records(read_json(path, "person detections"), None, str(path))):
+    for i, record in enumerate(_detections(path)):
         where = f"{path}: box {i}"
-        if integer(record, "category_id", where) != PERSON_CATEGORY:
+        if _required(record["category_id"], "category_id", where) != PERSON_CATEGORY:
             continue
-        image.append(_image_of(record, position, where))
-        box.append(numbers(record, "bbox", 4, where))
-        score.append(number(record, "score", where))
-        if min(box[-1][2:]) < 0 or max(box[-1][2:]) == 0:
-            raise ValueError(f"{where}: 'bbox' is {shown(box[-1])}, expected (x, y, width, height) with some extent")
+        image_id = _required(record.get("image_id"), "image_id", where)
+        if image_id not in position:
+            raise ValueError(f"{where}: 'image_id' {image_id} is none of the annotated images")
+        image.append(position[image_id])
+        corners, sure = finite_list(record.get("bbox"), 4), finite(record.get("score"))
+        if corners is None or min(corners[2:]) < 0 or max(corners[2:]) == 0:
+            said = f"'bbox' is {shown(record.get('bbox'))}, expected (x, y, width, height) with some extent"
+            raise ValueError(f"{where}: {said}")
+        if sure is None:
+            raise ValueError(f"{where}: 'score' is {shown(record.get('score'))}, expected a finite number")
+        box.append(corners)
+        score.append(sure)
     if not box:
         raise ValueError(f"{path}: no person boxes (category {PERSON_CATEGORY}); give a file with detections")
     return Boxes(np.array(image, np.int64), np.array(box), np.array(score), sha256=file_sha256(path))

@@ -14,9 +14,7 @@ N persons, J joints; coordinates are (x, y), sizes (h, w); an affine is a matrix
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ import cv2
 import numpy as np
 
 from hpe_bench.data.persons import PersonSet
+from hpe_bench.files import claimed
 
 CACHE_VERSION = 1  # raise when the pixels of a crop change
 
@@ -99,7 +98,7 @@ def build_crops(
     """Cut every person out (bilinear, black outside the image), decoding each image once; reuse the crops in `cache`.
 
     `progress(done, total)` counts images. ValueError if there is nobody to crop, an image cannot be read, or the cache
-    cannot be written or is damaged. Builders running at the same time do not disturb each other: files appear whole.
+    cannot be written or is damaged. A second process that wants the same crops waits for the first.
     """
     if not len(persons):
         raise ValueError("there are no persons to crop; check the split and the data set's folder")
@@ -155,21 +154,18 @@ def cache_name(persons: PersonSet, input_hw: tuple[int, int], padding: float, co
 
 
 def write_cache(path: Path, shape: tuple[int, int, int, int], crops: Iterator[tuple[int, np.ndarray]]) -> None:
-    """Write a .npy file under a name of its own and rename it when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
+    """Write a .npy file that appears when it is whole; nothing is done if another process has written it meanwhile."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            write_rows(file, shape, crops)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        with claimed(path) as partial:
+            if path.exists():
+                return
+            with partial.open("xb") as file:
+                write_rows(file, shape, crops)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     except OSError as error:
         raise ValueError(f"cannot write crops to {path.parent}: {error}; free space or set HPE_BENCH_CACHE") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
 
 
 def write_rows(file: BinaryIO, shape: tuple[int, int, int, int], crops: Iterator[tuple[int, np.ndarray]]) -> None:

@@ -7,10 +7,7 @@ does not exist or is complete. Images are PNG, so that no pixel changes.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +18,7 @@ import scipy.io
 from hpe_bench.data.mannequins import Mannequins, contact_sheet
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import MPII_16, Skeleton
+from hpe_bench.files import whole_folder
 
 SHEET = "sheet.png"
 COCO_JSON = Path("annotations") / "person_keypoints.json"
@@ -33,21 +31,6 @@ MPII_SHORT = ["rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
 MPII_PIXELS_PER_SCALE = 200.0  # MPII's `scale` is the person's height divided by 200 px
 
 Progress = Callable[[int, int], None]
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` if the block ends well and vanishes if it does not."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists and is not an empty folder; choose another target or empty it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_images(persons: PersonSet, folder: Path, progress: Progress | None) -> list[tuple[str, int, int]]:

@@ -4,7 +4,8 @@ Johnson and Everingham, "Clustered Pose and Nonlinear Appearance Models for Huma
 images of one annotated person each, 1-1000 to train and 1001-2000 to test. Johnson and Everingham, "Learning Effective
 Human Pose Estimation from Inaccurate Annotation", CVPR 2011: 10,000 further training images, here as 7,091 crops.
 
-Left and right are the person's own (person-centric) in both; `ObserverLSP` converts them to the viewer's (F3).
+Left and right are the person's own (person-centric) in both. `ObserverLSP` has the observer-centric labels that
+published observer-centric numbers rest on, `ObserverLSPBySide` converts by a rule of ours (F3).
 
 What the data sets leave open, and how it is read here:
 
@@ -28,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpe_bench.data.folders import require_files
+from hpe_bench.data.folders import locate, require_files
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.mat_files import read_mat
 from hpe_bench.data.persons import PersonSet
@@ -42,6 +43,7 @@ NEAR_DUPLICATES = ((1211, 483), (1366, 550))  # (test image, training image): sa
 BOX_MARGIN = 0.08  # ours: hands and feet reach about this part of the body's length beyond wrists and ankles
 
 JOINTS_SHA256 = "ddcfcbe904106bfbf26561c8d11720ca62a11c7a861548064b3bae84cb396b2a"  # lsp/joints.mat
+OBSERVER_JOINTS = "lsp_oc/joints.mat"
 EXTENDED_JOINTS_SHA256 = "6cf534a0d624dadcf03efb165e450e648a068f001cd1befbe0bdfc5d7417e424"  # lspet_crops/joints.mat
 
 
@@ -67,12 +69,16 @@ class LSP(DataSource):
         require_files(list(persons.images.paths))
         return persons
 
+    def annotations(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Joints [2000,14,2] float64 of LSP in a folder and which are occluded [2000,14]."""
+        return read_lsp(folder)
+
     def truth(self, split: str, root: str | None) -> PersonSet:
         """As `load`, from the annotation files alone."""
         if split not in ("train", "test"):
             raise ValueError(f"LSP has no split {split!r}; use 'train' or 'test'")
         lsp = find_lsp(root)
-        joints, occluded = read_lsp(lsp)
+        joints, occluded = self.annotations(lsp)
         rows = slice(0, TRAIN_COUNT) if split == "train" else slice(TRAIN_COUNT, TRAIN_COUNT + TEST_COUNT)
         paths = lsp_paths(lsp)[rows]
         labelled = np.ones_like(occluded)
@@ -99,6 +105,27 @@ class LSP(DataSource):
 
 @dataclass(frozen=True)
 class ObserverLSP(LSP):
+    """LSP with its observer-centric labels (Pishchulin et al. 2013, as Yang et al. 2016 score them), in both splits.
+
+    They lie in `lsp_oc/joints.mat` beside `lsp/`, in the layout of LSP's own file; LSP-extended has none.
+    """
+
+    def __post_init__(self) -> None:
+        if self.extended:
+            raise ValueError("LSP-extended has no observer-centric labels; use ObserverLSP(extended=False)")
+
+    def annotations(self, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Joints [2000,14,2] and which are occluded [2000,14], from the observer-centric file."""
+        path = folder.resolve().parent / OBSERVER_JOINTS
+        if not path.is_file():
+            raise ValueError(
+                f"{path}: no observer-centric labels here; put their joints.mat there, or use lsp-pc or lsp-oc-by-side"
+            )
+        return read_lsp(path.parent)
+
+
+@dataclass(frozen=True)
+class ObserverLSPBySide(LSP):
     """LSP with left and right as the viewer sees them, by `observer_centric`, in both splits."""
 
     def truth(self, split: str, root: str | None) -> PersonSet:
@@ -168,12 +195,13 @@ def read_extended(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def lsp_paths(folder: Path) -> list[Path]:
     """Image files 1 to 2000."""
-    return [folder / "images" / f"im{number:04d}.jpg" for number in range(1, TRAIN_COUNT + TEST_COUNT + 1)]
+    names = [f"im{number:04d}.jpg" for number in range(1, TRAIN_COUNT + TEST_COUNT + 1)]
+    return locate(names, [folder / "images"])
 
 
 def extended_paths(folder: Path, numbers: np.ndarray) -> list[Path]:
     """Image files of the crops, by the number of the original image."""
-    return [folder / "images" / f"im{number:05d}.jpg" for number in numbers]
+    return locate([f"im{number:05d}.jpg" for number in numbers], [folder / "images"])
 
 
 def boxes_around(joints: np.ndarray, labelled: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 A reader of our own because scipy's (1.17) trusts every length and type code: a single damaged byte can end the program
 or keep it busy for ever. Format: MathWorks, "MAT-File Format", level 5 (what MATLAB saves with -v6 and -v7): elements
 of (type, number of bytes, content); a compressed element holds a matrix element, and that its flags, dimensions, name
-and numbers, column by column. Anything but real, full arrays is passed over.
+and numbers, column by column. Of variables that are no real, full arrays the kind is told, as is what to save instead
+of a file of another version. Sizes are looked at before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -16,58 +17,140 @@ from pathlib import Path
 
 import numpy as np
 
+from hpe_bench.data.file_kinds import content as content_of
+from hpe_bench.data.file_kinds import told
+
 HEADER_BYTES = 128
 MATRIX, COMPRESSED = 14, 15
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}  # by element type
 MEANT = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}  # by class
+OTHERS = {
+    1: "a cell array",
+    2: "a struct",
+    3: "an object",
+    4: "text",
+    5: "a sparse array",
+    16: "a function",
+    17: "an object (such as a table or a string)",
+}
 CLASS, COMPLEX = 0xFF, 0x800  # in a matrix's flags
+MOST_BYTES = 1 << 29  # of one variable: MPII's and LSP's are below 1 MB, predictions for all of COCO below 200 MB
+SAVE = "save plain arrays of numbers with -v7"
+
+
+def is_mat(head: bytes) -> bool:
+    """Whether a file that begins so is a MATLAB file of any version, or an Octave one of level 5."""
+    level5 = head[HEADER_BYTES - 2 : HEADER_BYTES] in (b"IM", b"MI") and 0 not in head[:4]
+    return level5 or head.startswith(b"MATLAB") or _is_version_4(head)
 
 
 def read_mat(path: Path, shapes: dict[str, tuple[int, ...]], what: str) -> dict[str, np.ndarray]:
     """The named arrays of a file that should be `what`'s; ValueError if one is missing, misshapen or unreadable."""
-    content = read_every(path)
+    arrays, others = _variables(path)
     for name, shape in shapes.items():
-        found = content[name].shape if name in content else "no array of numbers"
+        found = arrays[name].shape if name in arrays else "no array of numbers"
         if found != shape:
-            raise ValueError(f"{path}: {name} is {found}, expected {shape}; this is another file than {what}'s")
-    return {name: content[name] for name in shapes}
+            remedy = f"it is {others[name]}: {SAVE}" if name in others else f"this is another file than {what}'s"
+            raise ValueError(f"{path}: {name} is {found}, expected {shape}; {remedy}")
+    return {name: arrays[name] for name in shapes}
 
 
 def read_every(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of numbers in a file, by name; ValueError if it is unreadable."""
+    """All arrays of numbers in a file, by name; ValueError if it is unreadable or holds only other things."""
+    arrays, others = _variables(path)
+    if not arrays and others:
+        name, kind = next(iter(others.items()))
+        raise ValueError(f"{path}: {name} is {kind}, no array of numbers; {SAVE}")
+    return arrays
+
+
+def _variables(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of numbers by name, and what the other variables are."""
+    data = content_of(path, "a MATLAB file")
+    if fault := _of_another_version(data):
+        raise ValueError(f"{path}: {fault}")
+    arrays: dict[str, np.ndarray] = {}
+    others: dict[str, str] = {}
     try:
-        return dict(_arrays(path.read_bytes()))
-    except (OSError, ValueError, IndexError, struct.error, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as a MATLAB file ({error}); fetch it again") from error
+        for name, value in _arrays(data):
+            if isinstance(value, str):
+                others[name] = value
+            else:
+                arrays[name] = value
+    except (ValueError, IndexError, struct.error, zlib.error, MemoryError) as error:
+        raise ValueError(f"{path}: damaged MATLAB file ({error or type(error).__name__}); fetch it again") from None
+    return arrays, others
 
 
-def _arrays(data: bytes) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and content of a file's arrays."""
-    order = {b"IM": "<", b"MI": ">"}.get(data[HEADER_BYTES - 2 : HEADER_BYTES])
-    if order is None or 0 in data[:4]:
-        raise ValueError("no header of level 5")
+def _of_another_version(data: bytes) -> str:
+    """Why a file is none of level 5 and what to do, or an empty string."""
+    if data[HEADER_BYTES - 2 : HEADER_BYTES] in (b"IM", b"MI") and 0 not in data[:4]:
+        if data[HEADER_BYTES - 4 : HEADER_BYTES - 2] in (b"\x00\x02", b"\x02\x00") and b"HDF" in data[:1024]:
+            return f"a MATLAB file of version 7.3 (HDF5); {SAVE}"
+        return ""
+    if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF") or data[512:516] == b"\x89HDF":
+        return f"a MATLAB file of version 7.3 (HDF5); {SAVE}"
+    if data.startswith(b"# Created by Octave") or data.startswith(b"# name:"):
+        return f"an Octave text file; {SAVE}"
+    if _is_version_4(data):
+        return f"a MATLAB file of version 4; {SAVE}"
+    if data.startswith(b"MATLAB"):
+        return "a truncated MATLAB file; fetch it again"
+    return f"no MATLAB file; {told(data) or 'fetch it again'}"
+
+
+def _is_version_4(head: bytes) -> bool:
+    """Whether the first 20 bytes are a matrix header of level 4: type MOPT, rows, columns, imaginary, name length."""
+    for order in "<>":
+        if len(head) >= 20:
+            kind, rows, columns, imaginary, name = struct.unpack(f"{order}5i", head[:20])
+            number, precision, matrix = kind // 1000, kind // 10 % 10, kind % 10
+            known = number in (0, 1) and kind // 100 % 10 == 0 and precision <= 5 and matrix <= 2 and kind >= 0
+            if known and rows >= 0 and columns >= 0 and imaginary in (0, 1) and 1 < name <= 64:
+                return True
+    return False
+
+
+def _arrays(data: bytes) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Name and content of a file's variables; of those that are no arrays of numbers, what they are."""
+    order = "<" if data[HEADER_BYTES - 2 : HEADER_BYTES] == b"IM" else ">"
     for kind, content in _elements(data[HEADER_BYTES:], order):
-        inside = _elements(zlib.decompress(content), order) if kind == COMPRESSED else [(kind, content)]
+        inside = _elements(_unpacked(content, order), order) if kind == COMPRESSED else [(kind, content)]
         for inner, matrix in inside:
             if inner != MATRIX:
                 raise ValueError(f"a variable of data type {inner}")
             yield from _array(matrix, order)
 
 
-def _array(matrix: bytes, order: str) -> Iterator[tuple[str, np.ndarray]]:
-    """A matrix element's name and array, or nothing if it is no real, full array."""
+def _unpacked(content: bytes, order: str) -> bytes:
+    """A compressed element, whose own first bytes say how large it is."""
+    start = zlib.decompressobj().decompress(content, 8)
+    size = struct.unpack(f"{order}II", start)[1] + 8
+    if size > MOST_BYTES:
+        raise ValueError(f"a variable of {size / 2**20:,.0f} MiB, more than {MOST_BYTES >> 20} MiB")
+    return zlib.decompressobj().decompress(content, size)
+
+
+def _array(matrix: bytes, order: str) -> Iterator[tuple[str, np.ndarray | str]]:
+    """A matrix element's name and array, or what it is if it is no real, full array."""
     parts = _elements(matrix, order)
     flags = struct.unpack_from(f"{order}I", next(parts, (0, b""))[1])[0]
-    if flags & CLASS not in MEANT or flags & COMPLEX:
-        return
     dimensions, name, numbers = (next(parts, (0, b"")) for _ in range(3))
+    named = name[1].decode("latin-1")
+    if flags & CLASS not in MEANT or flags & COMPLEX:
+        what = "an array of complex numbers" if flags & CLASS in MEANT else OTHERS.get(flags & CLASS, "")
+        if named.isprintable() and named and what:
+            yield named, what
+        return
     shape = tuple(np.frombuffer(dimensions[1], f"{order}i4").tolist())
     if numbers[0] not in STORED:
         raise ValueError(f"numbers of data type {numbers[0]}")
-    values = np.frombuffer(numbers[1], order + STORED[numbers[0]])
+    values, meant = np.frombuffer(numbers[1], order + STORED[numbers[0]]), np.dtype(MEANT[flags & CLASS])
     if min(shape, default=0) < 0 or math.prod(shape) != len(values):
         raise ValueError(f"{len(values)} numbers for an array of {shape}")
-    yield name[1].decode("latin-1"), values.astype(MEANT[flags & CLASS]).reshape(shape, order="F")
+    if len(values) * meant.itemsize > MOST_BYTES:
+        raise ValueError(f"an array of {shape}, more than {MOST_BYTES >> 20} MiB")
+    yield named, values.astype(meant).reshape(shape, order="F")
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:

@@ -20,14 +20,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
+from pydantic import FailFast, TypeAdapter
+from typing_extensions import TypedDict
 
-from hpe_bench.data.folders import find_folder, require_files
+from hpe_bench.data.folders import find_folder, locate, require_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.json_fields import file_name, number, numbers, read_json, records, value
+from hpe_bench.data.json_files import Anything, finite, finite_list, kind, parse, shown
 from hpe_bench.data.mat_files import read_mat
+from hpe_bench.data.names import leads_out
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import MPII_16, Skeleton
 from hpe_bench.declare import DataSource
@@ -72,50 +75,85 @@ class MPII(DataSource):
         return with_official_truth(persons, folder / "annot" / "gt_valid.mat") if split == "valid" else persons
 
 
+class Entry(TypedDict):
+    """One person of the json."""
+
+    image: Anything
+    center: Anything
+    scale: Anything
+    joints: Anything
+    joints_vis: Anything
+    joints_visible: NotRequired[Anything]
+
+
+ENTRIES = TypeAdapter(Annotated[list[Entry], FailFast()])
+
+
 def read_annotations(path: Path, images: Path) -> PersonSet:
     """Persons of a json of any length, without head sizes; `images` is the folder of its images, which need not exist.
 
     ValueError naming file, record and field for what is missing or wrong.
     """
-    listed = records(read_json(path, "MPII annotations"), None, str(path))
+    listed = parse(path, ENTRIES, "MPII annotations", {"": "person"})
     if not listed:
         raise ValueError(f"{path}: no persons; fetch MPII's annotations again")
     rows = [_person(record, f"{path}: person {i}") for i, record in enumerate(listed)]
     names = list(dict.fromkeys(row["image"] for row in rows))
     position = {name: i for i, name in enumerate(names)}
-    arrays = {name: np.array([row[name] for row in rows]) for name in ("box", "joints", "labelled", "visible")}
     nothing = np.full(len(rows), np.nan)
     return PersonSet(
         skeleton=MPII_16,
-        images=FileImages([images / name for name in names]),
+        images=FileImages(locate(names, [images]), names),
         image=np.array([position[row["image"]] for row in rows]),
-        **arrays,
+        box=np.array([row["box"] for row in rows]),
+        joints=np.array([row["joints"] for row in rows]),
+        labelled=np.array([row["labelled"] for row in rows]),
+        visible=np.array([row["visible"] for row in rows]),
         head_size=nothing,
         area=nothing,
     )
 
 
-def _person(record: dict[str, Any], where: str) -> dict[str, Any]:
+def _person(record: Entry, where: str) -> dict[str, Any]:
     """One record with 0-based coordinates."""
-    center, scale = numbers(record, "center", 2, where), number(record, "scale", where)
-    if scale <= 0:
-        raise ValueError(f"{where}: 'scale' is {scale}, expected the person's height / 200 px")
-    points = value(record, "joints", where)
+    center = _numbers(record["center"], "center", 2, where)
+    scale = finite(record["scale"])
+    if scale is None or scale <= 0:
+        found = shown(record["scale"] if scale is None else scale)
+        raise ValueError(f"{where}: 'scale' is {found}, expected the person's height / 200 px")
+    points = record["joints"]
     if not isinstance(points, list) or len(points) != len(MPII_16.joints):
-        found = len(points) if isinstance(points, list) else "no list"
-        raise ValueError(f"{where}: 'joints' has {found}, expected {len(MPII_16.joints)} pairs (x, y)")
-    joints = [numbers({"joints": point}, "joints", 2, f"{where}, joint {j}") for j, point in enumerate(points)]
-    labelled = _flags(record, "joints_vis", where)
-    visible = _flags(record, "joints_visible", where) if "joints_visible" in record else labelled
+        count = len(points) if isinstance(points, list) else "no list"
+        raise ValueError(f"{where}: 'joints' has {count}, expected {len(MPII_16.joints)} pairs (x, y)")
+    joints = [_numbers(point, "joints", 2, f"{where}, joint {j}") for j, point in enumerate(points)]
+    labelled = _flags(record["joints_vis"], "joints_vis", where)
+    visible = _flags(record["joints_visible"], "joints_visible", where) if "joints_visible" in record else labelled
     if (visible & ~labelled).any():
         raise ValueError(f"{where}: 'joints_visible' marks a joint that 'joints_vis' does not; give consistent flags")
+    name = record["image"]
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{where}: 'image' is {shown(name)}, expected a file name")
+    if leads_out(name):
+        raise ValueError(f"{where}: 'image' is {shown(name)}, which leads out of the folder of images")
     return {
-        "image": file_name(record, "image", where),
+        "image": name,
         "box": square(center[0] - 1, center[1] - 1, scale),
         "joints": np.array(joints) - 1,
         "labelled": labelled,
         "visible": visible,
     }
+
+
+def _numbers(found: object, field: str, count: int, where: str) -> list[float]:
+    """A list of `count` finite numbers."""
+    if not isinstance(found, list) or len(found) != count:
+        length = f"{len(found)} values" if isinstance(found, list) else kind(found)
+        raise ValueError(f"{where}: {field!r} has {length}, expected {count} numbers")
+    values = finite_list(found, count)
+    if values is None:
+        i = next(i for i, v in enumerate(found) if finite(v) is None)
+        raise ValueError(f"{where}: {field!r}, value {i} is {shown(found[i])}, expected a finite number")
+    return values
 
 
 def square(x: float, y: float, scale: float) -> tuple[float, float, float, float]:
@@ -124,8 +162,8 @@ def square(x: float, y: float, scale: float) -> tuple[float, float, float, float
     return x - side / 2, y + DOWN_PER_SCALE_PX * scale - side / 2, side, side
 
 
-def _flags(record: dict[str, Any], field: str, where: str) -> np.ndarray:
-    flags = numbers(record, field, len(MPII_16.joints), where)
+def _flags(found: object, field: str, where: str) -> np.ndarray:
+    flags = _numbers(found, field, len(MPII_16.joints), where)
     if not set(flags) <= {0.0, 1.0}:
         raise ValueError(f"{where}: {field!r} has a flag other than 0 and 1")
     return np.array(flags) == 1

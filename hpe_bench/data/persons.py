@@ -41,7 +41,8 @@ class PersonSet:
     data set has none). Several persons may share an image; images without persons count in AP. `crowd` [N] marks
     regions of many people that nobody is expected to find (None: there are none). `image_ids` [len(images)] int64 are
     the data set's own image numbers (None: the positions), `crowding` [len(images)] how much the persons of an image
-    stand in each other's way, from 0 to 1 (None: the data set does not say).
+    stand in each other's way, from 0 to 1 (None: the data set does not say). `wanted` [N] who must be found, crowds
+    aside (None: who has a labelled joint); `category_id` the number of the category "person" in its files (None: 1).
     """
 
     skeleton: Skeleton
@@ -56,6 +57,8 @@ class PersonSet:
     crowd: np.ndarray | None = None
     image_ids: np.ndarray | None = None
     crowding: np.ndarray | None = None
+    wanted: np.ndarray | None = None
+    category_id: int | None = None
 
     def __post_init__(self) -> None:
         n, j = len(self.image), len(self.skeleton.joints)
@@ -69,6 +72,8 @@ class PersonSet:
         }
         if self.crowd is not None:
             shapes["crowd"] = (n,)
+        if self.wanted is not None:
+            shapes["wanted"] = (n,)
         if self.image_ids is not None:
             shapes["image_ids"] = (len(self.images),)
         if self.crowding is not None:
@@ -95,7 +100,7 @@ class PersonSet:
 
     def _per_person(self) -> dict[str, np.ndarray]:
         """The arrays that have one row per person, in the order of the fields."""
-        others = ("skeleton", "images", "image_ids", "crowding")
+        others = ("skeleton", "images", "image_ids", "crowding", "category_id")
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         return {name: values for name, values in arrays.items() if values is not None}
 

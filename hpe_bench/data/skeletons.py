@@ -246,3 +246,22 @@ LSP_14 = Skeleton(
         ("ankle", (0, 5)),
     ),
 )
+
+FLIC_10 = Skeleton(
+    name="flic-10",
+    joints=(
+        "nose",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "right_hip",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "left_hip",
+    ),
+    flip_pairs=((2, 6), (3, 7), (4, 8), (5, 9)),
+    limbs=((0, 1), (1, 2), (2, 3), (3, 4), (1, 6), (6, 7), (7, 8), (2, 5), (6, 9)),
+    groups=(("head", (0, 1)), ("shoulder", (2, 6)), ("elbow", (3, 7)), ("wrist", (4, 8)), ("hip", (5, 9))),
+)

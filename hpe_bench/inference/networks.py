@@ -17,6 +17,7 @@ from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Curriculum, Recipe, Variant, fingerprint
 from hpe_bench.inference import weights
 from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.training.checkpoints import weights_digest
 
@@ -43,15 +44,20 @@ def of_paper(slug: str, variant: str, recipe: str | None, file: Path, skeleton: 
 
 
 def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Network:
-    """A trained run by its weights file; ValueError unless a record says what these weights belong to."""
-    digest = weights_digest(weights.read(file))
-    record = next((r for r in records if r.weights_sha256 == digest), None)
+    """A trained run by its weights file; ValueError unless a training's record says what these weights belong to.
+
+    Variant and recipe may be declared by any paper: a control is trained in the study of the paper it is held against.
+    """
+    record = query.of(records).trained(weights_digest(weights.read(file)))
     if record is None:
-        raise ValueError(f"{file}: no record of a run has these weights; name --paper and --variant")
+        raise ValueError(f"{file}: no record of a training has these weights; name --paper and --variant")
     i = record.identity
     loaded = catalog.load(i.paper)
-    variant = next((v for v in _variants(loaded) if fingerprint(v) == i.variant_hash), None)
-    recipe = next((r for r in _recipes(loaded) if fingerprint(r) == i.recipe_hash), None)
+    arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in s.arms]
+    variants = [*loaded.paper.variants, *(a.variant for a in arms if a.paper == i.paper)]
+    recipes = [*_recipes(loaded), *(a.recipe for a in arms if a.paper == i.paper)]
+    variant = next((v for v in variants if fingerprint(v) == i.variant_hash), None)
+    recipe = next((r for r in recipes if fingerprint(r) == i.recipe_hash), None)
     if variant is None or recipe is None:
         raise ValueError(
             f"{file}: the folder of {i.paper} no longer declares what this run trained ({i.variant}, {i.recipe}); name "
@@ -82,12 +88,6 @@ def activation(loaded: LoadedPaper, recipe: str | None) -> Callable[[Tensor], Te
 
 def _as_it_is(maps: Tensor) -> Tensor:
     return maps
-
-
-def _variants(loaded: LoadedPaper) -> list[Variant]:
-    """Every variant of a paper: its own list and the arms of its studies."""
-    paper = loaded.paper
-    return [*paper.variants, *(a.variant for s in paper.studies for a in s.arms if a.paper == paper.slug)]
 
 
 def _recipes(loaded: LoadedPaper) -> list[Recipe]:

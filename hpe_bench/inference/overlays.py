@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -10,21 +12,50 @@ import numpy as np
 from hpe_bench.data.persons import Images
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
+from hpe_bench.files import write_atomically
 
 LEFT, RIGHT, MIDDLE = (86, 180, 233), (230, 159, 0), (255, 255, 255)  # RGB; the first two tell apart without red-green
 DARK = (16, 21, 26)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
 SUBPIXEL_BITS = 4  # OpenCV's fixed-point coordinates
+
+
+def targets(images: Images, folder: Path) -> list[Path]:
+    """Where each image is drawn: under its own relative name below `folder`, ending in .jpg.
+
+    No two share a drawing: where `x.jpg` and `x.png` are both there, the second becomes `x.png.jpg`.
+    """
+    names = [images.name(i) for i in range(len(images))]
+    chosen: dict[str, str] = {}
+    taken: set[str] = set()  # case-folded, as some file systems do not tell cases apart
+    for name in sorted(set(names), key=lambda name: (not name.lower().endswith(JPEG_SUFFIXES), name)):
+        chosen[name] = next(c for c in _candidates(name) if c.casefold() not in taken)
+        taken.add(chosen[name].casefold())
+    return [folder / chosen[name] for name in names]
+
+
+def _candidates(name: str) -> Iterator[str]:
+    """Names for the drawing of an image, the best first."""
+    if name.lower().endswith(JPEG_SUFFIXES):
+        yield name
+    yield str(PurePosixPath(name).with_suffix(".jpg"))
+    yield f"{name}.jpg"
+    yield from (f"{name}.{number}.jpg" for number in itertools.count(2))
 
 
 def draw_all(images: Images, predictions: Predictions, skeleton: Skeleton, folder: Path) -> int:
     """Write every image that has a prediction as a JPEG into `folder`; returns how many."""
-    folder.mkdir(parents=True, exist_ok=True)
+    paths = targets(images, folder)
     shown = np.unique(predictions.image)
     for image in shown:
         pixels = drawn(images.read(int(image)), predictions.joints[predictions.image == image], skeleton)
-        path = folder / f"{Path(images.name(int(image))).stem}.jpg"
-        if not cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)):
-            raise ValueError(f"{path}: cannot be written; name another folder with --draw")
+        try:
+            written, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        except cv2.error:  # wider or higher than a JPEG can be
+            written = False
+        if not written:
+            raise ValueError(f"{paths[image]}: cannot be written as a JPEG; leave --draw out, or scale the image down")
+        write_atomically(paths[image], data.tobytes())
     return len(shown)
 
 

@@ -60,7 +60,7 @@ def as_coco(truth: PersonSet) -> dict[str, Any]:
             "image_id": number_I[truth.image[n]],
             "category_id": 1,
             "keypoints": keypoints[n],
-            "num_keypoints": int(truth.labelled[n].sum()),
+            "num_keypoints": int(truth.labelled[n].sum() if truth.wanted is None else truth.wanted[n]),
             "bbox": truth.box[n].tolist(),
             "area": float(truth.area[n]),
             "iscrowd": 0 if truth.crowd is None else int(truth.crowd[n]),
@@ -72,13 +72,19 @@ def as_coco(truth: PersonSet) -> dict[str, Any]:
 
 
 def as_detections(truth: PersonSet, predictions: Predictions) -> list[dict[str, Any]]:
-    """The detections in the layout of a COCO result file; joint scores stand where flags are."""
+    """The detections in the layout of a COCO result file; joint scores stand where flags are.
+
+    Detections that have an area of their own have a box of it.
+    """
     keypoints, number_I = _keypoints(predictions.joints, predictions.joint_scores), _numbers(truth)
     scores = predictions.score.astype(float).tolist()
-    return [
+    found: list[dict[str, Any]] = [
         {"image_id": number_I[image], "category_id": 1, "keypoints": joints, "score": score}
         for image, joints, score in zip(predictions.image, keypoints, scores, strict=True)
     ]
+    if predictions.area is None:
+        return found
+    return [d | {"bbox": [0.0, 0.0, area, 1.0]} for d, area in zip(found, predictions.area.tolist(), strict=True)]
 
 
 def _keypoints(joints_NJ2: np.ndarray, third_NJ: np.ndarray) -> list[list[float]]:

@@ -51,7 +51,8 @@ def match(truth: PersonSet, predictions: Predictions) -> Matching:
     matched_DAT, ignored_DAT = _take_turns(
         oks_P[near], detection_P[near], person_P[near], rank_D, needed_NA, _crowd(truth)
     )
-    outside_DA = ~_in_areas(_detected_area(predictions.joints[row_D]))
+    area_D = _detected_area(predictions.joints) if predictions.area is None else predictions.area
+    outside_DA = ~_in_areas(area_D[row_D])
     ignored_DAT |= ~matched_DAT & outside_DA[:, :, None]
     by_score = np.argsort(-predictions.score[row_D], kind="stable")
     return Matching(
@@ -74,7 +75,8 @@ def best_of_each_image(truth: PersonSet, predictions: Predictions) -> tuple[np.n
 
 def to_find(truth: PersonSet) -> np.ndarray:
     """[N,A] bool: the person must be found when this area range is scored."""
-    return (truth.labelled.any(axis=1) & ~_crowd(truth))[:, None] & _in_areas(truth.area)
+    wanted_N = truth.labelled.any(axis=1) if truth.wanted is None else truth.wanted
+    return (wanted_N & ~_crowd(truth))[:, None] & _in_areas(truth.area)
 
 
 def _crowd(truth: PersonSet) -> np.ndarray:
@@ -87,7 +89,7 @@ def _in_areas(area_px2: np.ndarray) -> np.ndarray:
 
 
 def _detected_area(joints_DJ2: np.ndarray) -> np.ndarray:
-    """Area [D] of the box around all joints of a detection, in px^2, as `COCO.loadRes` has it."""
+    """Area [D] of the box around all joints of a detection, in px^2, as `COCO.loadRes` has it where none is given."""
     extent_D2 = np.ptp(joints_DJ2.astype(float), axis=1)
     return extent_D2[:, 0] * extent_D2[:, 1]
 

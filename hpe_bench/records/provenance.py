@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -19,22 +20,31 @@ PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pycocotools")
 CODE = ("hpe_bench", "papers", "pyproject.toml", "constraints.txt")
 
 
-def collect(started: datetime, device: str, threads: int) -> Provenance:
-    """Provenance of a run that began at `started` (UTC) and ends now."""
+def collect(started: datetime, device: str, threads: int, flags: dict[str, str] | None = None) -> Provenance:
+    """Provenance of a run that began at `started` (UTC) and ends now; `flags` are more than torch's own switches."""
     commit, dirty = code_version()
     return Provenance(
         version=__version__,
         commit=commit,
         dirty=dirty,
-        packages={name: importlib.metadata.version(name) for name in PACKAGES},
+        packages=versions(),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         device=device_name(device),
         threads=threads,
-        flags=numeric_flags(),
+        flags=numeric_flags() | (flags or {}),
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
     )
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that results depend on, of those that are here."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def numeric_flags() -> dict[str, str]:

@@ -1,39 +1,43 @@
-"""RunRecords: the JSON a run leaves, validated both ways.
+"""RunRecords: the JSON a run leaves, validated both ways. Version 2; version 1 loads for ever, upgraded on loading.
 
-Everything a report shows is in these files: measurements with unit, scope, n and interval, the per-image tables that
-intervals of differences are resampled from, training curves, and a few predictions to draw. Weights and full
-predictions are named by hash and stay out of git.
+Everything a report shows is in these files: measurements with what they are of and under what they were taken, n and
+interval, the per-image counts that intervals of differences are resampled from, training curves, and a few predictions
+to draw. Weights and full predictions are named by hash and stay out of git.
+
+Version 1 wrote what a number is of into its key (`pckh@0.5/joint/nose`) and the conditions into a sentence (`network
+only, batch 1, eager, ...`). Version 2 has fields for both (`measured.Name`, `measured.Conditions`); the words of
+version 1 follow from the fields and are what `key` and `scope` give.
+
+A record whose parts contradict each other is refused: a rate that is not the rate of its per-image counts, an interval
+that lies elsewhere than its value, counts of different images, a finished run that measured nothing.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import operator
-from typing import Literal
+import zlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from hpe_bench.records.measured import Conditions, Measurement, Name, Precision
+
+__all__ = ["Conditions", "Measurement", "Name"]  # with what this module defines: all that records are made of
+
+VERSION = 2
+LONGEST_NAME = 120  # characters of a paper, variant, recipe or protocol: they become parts of file names
+LONG_PARTS = ("tallies", "curve", "samples")  # of a record: most of its bytes, and of use to few
 
 
 class Strict(BaseModel):
     """Unknown fields are errors; values are never coerced; NaN and infinity have no place in a record."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Measurement(Strict):
-    """One measured number. `scope` says of what: the protocol for accuracy, net / flip / end to end for latency."""
-
-    key: str
-    value: float
-    unit: str
-    scope: str = ""
-    n: int = Field(ge=0)
-    interval: tuple[float, float] | None = None  # 95 %
-
-    @model_validator(mode="after")
-    def ordered(self) -> Measurement:
-        if self.interval is not None and self.interval[0] > self.interval[1]:
-            raise ValueError(f"{self.key}: interval {self.interval} is the wrong way round")
-        return self
 
 
 class Tally(Strict):
@@ -49,7 +53,14 @@ class Tally(Strict):
             raise ValueError(f"{self.key}: {len(self.hits)} hits but {len(self.counts)} counts")
         if min(self.hits, default=0) < 0 or any(map(operator.gt, self.hits, self.counts)):
             raise ValueError(f"{self.key}: hits must lie between 0 and counts")
+        if not any(self.counts):
+            raise ValueError(f"{self.key}: the images count nothing")
         return self
+
+    @property
+    def rate(self) -> float:
+        """In percent."""
+        return 100.0 * sum(self.hits) / sum(self.counts)
 
 
 class CurvePoint(Strict):
@@ -73,6 +84,27 @@ class Heatmap(Strict):
     peak: float
     pixels: str
 
+    @model_validator(mode="after")
+    def whole(self) -> Heatmap:
+        if not all(0 < side <= LARGEST_SIDE for side in self.hw):
+            raise ValueError(f"a heatmap of {self.hw[0]}x{self.hw[1]} pixels; give 1 to {LARGEST_SIDE} a side")
+        self.levels()
+        return self
+
+    def levels(self) -> bytes:
+        """The rows of grey levels; ValueError unless there are as many as pixels."""
+        size = self.hw[0] * self.hw[1]
+        try:
+            found = zlib.decompressobj().decompress(base64.b64decode(self.pixels, validate=True), size + 1)
+        except (binascii.Error, zlib.error) as error:
+            raise ValueError(f"the pixels of a heatmap are damaged: {error}") from None
+        if len(found) != size:
+            raise ValueError(f"a heatmap of {self.hw[0]}x{self.hw[1]} pixels holds {len(found)} or more")
+        return found
+
+
+LARGEST_SIDE = 4096
+
 
 class Sample(Strict):
     """One test person to draw: row in the split, image position, truth and prediction in image pixels.
@@ -89,6 +121,13 @@ class Sample(Strict):
     scores: tuple[float, ...]
     heatmap: Heatmap | None = None
 
+    @model_validator(mode="after")
+    def matched(self) -> Sample:
+        lengths = {len(part) for part in (self.truth, self.labelled, self.predicted, self.scores)}
+        if len(lengths) > 1:
+            raise ValueError(f"person {self.row}: truth, labels, prediction and scores are of {lengths} joints")
+        return self
+
 
 class Submission(Strict):
     """A file of predictions that was scored: by whom, what it is, and what it was scored against."""
@@ -98,6 +137,19 @@ class Submission(Strict):
     layout: str
     creator: str = ""  # what the file says made it
     truth: str  # in words: the protocol's own data, or an annotation file with its hash; with the number of persons
+
+
+class Release(Strict):
+    """Weights that somebody released, as they were loaded: the file, and which declared checkpoint it is.
+
+    `checkpoint` and `trained_by` are empty where the file's SHA-256 is none of the declared ones: unverified weights.
+    """
+
+    file: str
+    sha256: str  # of the file; a record's `weights_sha256` is that of the tensors
+    checkpoint: str = ""
+    trained_by: str = ""
+    colours: Literal["rgb", "bgr"] = "rgb"  # what the network was given
 
 
 RuntimeScope = Literal["network", "flip", "processed", "end-to-end"]
@@ -115,7 +167,7 @@ class Timing(Strict):
 
     runtime: str
     version: str = ""  # of the package that executes
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     scope: RuntimeScope = "network"
     input_hw: tuple[int, int]
     batch: int = Field(ge=1)
@@ -137,6 +189,11 @@ class Timing(Strict):
             raise ValueError("a timing that is not done gives its reason, and only such a timing does")
         if (self.status == "done") != bool(self.rounds_ms):
             raise ValueError("a timing that is done has times, and only such a timing has")
+        if len({len(calls) for calls in self.rounds_ms}) > 1 or not all(self.rounds_ms):
+            calls = sorted(map(len, self.rounds_ms))
+            raise ValueError(f"{self.runtime}: its rounds are of {calls} calls; each has equally many")
+        if any(ms <= 0 for calls in self.rounds_ms for ms in calls):
+            raise ValueError(f"{self.runtime}: a call took no time")
         return self
 
 
@@ -147,22 +204,27 @@ class Absent(Strict):
     reason: str = Field(min_length=1)
 
 
+Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency"]
+RecordName = Annotated[str, Field(max_length=LONGEST_NAME)]
+
+
 class Identity(Strict):
     """What was run. Recipe and seed are empty where nothing is trained; a submission's variant is its name."""
 
-    kind: Literal["cost", "accuracy", "submission", "ceiling", "latency"]
+    kind: Kind
     scale: Literal["cost", "pocket", "full"]
-    paper: str
-    variant: str
+    paper: RecordName
+    variant: RecordName
     variant_hash: str
-    recipe: str = ""
+    recipe: RecordName = ""
     recipe_hash: str = ""
-    protocol: str
+    protocol: RecordName
     protocol_hash: str
     train_digest: str = ""
     test_digest: str = ""
     seed: int | None = None
     samples_seen: int = 0
+    execution: str = ""  # what of it is part of a training's identity, such as "bf16"; strict float32 if empty
     code: str = ""  # digest of the model's, loss's and codec's code; empty in records older than it
 
     @property
@@ -183,15 +245,37 @@ class Provenance(Strict):
     device: str
     threads: int
     flags: dict[str, str]
-    started: str  # ISO 8601, UTC
+    started: str  # ISO 8601; a time that names no zone is UTC
     seconds: float
+
+    @field_validator("started")
+    @classmethod
+    def is_time(cls, text: str) -> str:
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is no time; write one as ISO 8601 does, such as 2026-01-31T10:00:00+00:00"
+            ) from None
+        return text
+
+    @cached_property
+    def at(self) -> datetime:
+        """When the run began."""
+        found = datetime.fromisoformat(self.started)
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _upgraded(version: Any) -> Any:
+    """Version 1 is read as version 2: its measurements are upgraded one by one."""
+    return VERSION if version == 1 and not isinstance(version, bool) else version
 
 
 class RunRecord(Strict):
     """One run, whole."""
 
-    schema_version: Literal[1] = 1
-    id: str
+    schema_version: Annotated[Literal[2], BeforeValidator(_upgraded)] = 2
+    id: str = Field(min_length=1, max_length=LONGEST_NAME)
     identity: Identity
     status: Literal["done", "failed", "skipped"]
     reason: str = ""
@@ -205,21 +289,41 @@ class RunRecord(Strict):
     predictions_sha256: str = ""
     weights_sha256: str = ""
     submission: Submission | None = None
+    release: Release | None = None  # where nothing was trained here
 
     @model_validator(mode="after")
     def explained(self) -> RunRecord:
         if (self.status == "done") == bool(self.reason):
             raise ValueError("a record that is not done gives its reason, and only such a record does")
-        keys = [(m.key, m.scope) for m in self.measurements]
-        if len(set(keys)) != len(keys):
+        if len({(m.name, m.conditions) for m in self.measurements}) != len(self.measurements):
             raise ValueError("the same measurement key and scope stands twice")
         if (self.identity.kind == "submission") != (self.submission is not None):
             raise ValueError("a submission says what was handed in, and only a submission does")
+        if self.status == "done" and not (self.measurements or self.timings):
+            raise ValueError("a finished run has measured something")
+        return self
+
+    @model_validator(mode="after")
+    def of_one_mind(self) -> RunRecord:
+        check_counts(self.measurements, self.tallies)
         return self
 
     def get(self, key: str, scope: str | None = None) -> Measurement | None:
         """The measurement with this key (and scope, if given), or None."""
-        return next((m for m in self.measurements if m.key == key and scope in (None, m.scope)), None)
+        return next((m for m in self.measurements if m.name.key == key and scope in (None, m.scope)), None)
+
+    def tally(self, key: str) -> Tally | None:
+        """The counts per test image under a key, or None for metrics that are no mean over images."""
+        return next((t for t in self.tallies if t.key == key), None)
+
+    def counts(self, key: str) -> tuple[Sequence[int], Sequence[int]] | None:
+        """Hits and counts per test image under a key, or None."""
+        tally = self.tally(key)
+        return None if tally is None else (tally.hits, tally.counts)
+
+    def whole(self) -> RunRecord:
+        """This record with all of its parts in memory."""
+        return self
 
     @property
     def filename(self) -> str:
@@ -227,3 +331,25 @@ class RunRecord(Strict):
         i = self.identity
         parts = [i.variant, i.recipe, i.protocol, f"seed{i.seed}" if i.seed is not None else "", self.id]
         return "__".join(p for p in parts if p) + ".json"
+
+
+SAME_RATE = 1e-6  # points
+
+
+def check_counts(measurements: Iterable[Measurement], tallies: Iterable[Tally]) -> None:
+    """ValueError unless every rate is that of its per-image counts, its n theirs, and all are of the same images."""
+    images: dict[int, str] = {}
+    measured: dict[str, Measurement] | None = None
+    for tally in tallies:
+        images.setdefault(len(tally.counts), tally.key)
+        if len(images) > 1:
+            (a, first), (b, second) = images.items()
+            raise ValueError(f"{first} counts {a} images but {second} {b}")
+        measured = {m.key: m for m in reversed(tuple(measurements))} if measured is None else measured
+        m = measured.get(tally.key)
+        if m is None:
+            raise ValueError(f"{tally.key} has counts per image but no value")
+        if abs(m.value - tally.rate) > SAME_RATE:
+            raise ValueError(f"{m.key} says {m.value:.6g} but its counts per image say {tally.rate:.6g}")
+        if m.n and sum(tally.counts) % m.n:
+            raise ValueError(f"{m.key} says n = {m.n} but its images count {sum(tally.counts)}")

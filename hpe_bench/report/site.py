@@ -28,6 +28,7 @@ from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.declare import Protocol
 from hpe_bench.files import write_atomically
 from hpe_bench.records import store
+from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pixels
 from hpe_bench.report.kit.tables import Table
@@ -88,13 +89,13 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 Judged = Mapping[str, Sequence[Verdict]]
 
 
-def _judged(papers: Sequence[LoadedPaper], found: list[RunRecord]) -> Judged:
+def _judged(papers: Sequence[LoadedPaper], found: Records) -> Judged:
     """All verdicts by paper, each among the others."""
     return judge_suite([(p.paper, p.claims) for p in papers], found)
 
 
 def _write_paper(
-    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: list[RunRecord], judged: Judged, reports: Path
+    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Records, judged: Judged, reports: Path
 ) -> list[Path]:
     """The page of a paper, and its comparison with the yardstick unless it is the yardstick."""
     slug = loaded.paper.slug
@@ -124,7 +125,7 @@ def write_leaderboard(results: Path, reports: Path) -> Path:
     return _write_board(catalog.load_all()[0], store.load_all(results), reports)
 
 
-def _write_board(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> Path:
+def _write_board(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> Path:
     scored = {path.name for path in (reports / "scores").glob("*.html")}
     built = leaderboard.build(papers, found, suite(), scored)
     _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
@@ -146,8 +147,8 @@ def write_ceilings(results: Path, reports: Path) -> Path | None:
     return _write_ceilings(store.load_all(results, [CEILINGS]), reports)
 
 
-def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
-    own = [r for r in found if r.identity.paper == CEILINGS]
+def _write_ceilings(found: Records, reports: Path) -> Path | None:
+    own = Records(r for r in found if r.identity.paper == CEILINGS)
     page = ceilings_page.build(contenders(), data_protocols().values(), own)
     if page is None:
         return None
@@ -157,7 +158,7 @@ def _write_ceilings(found: list[RunRecord], reports: Path) -> Path | None:
     return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
 
 
-def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+def _write_costs(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> list[Path]:
     """The page of published costs, if there are any."""
     page = costs_page.build(papers, found)
     if page is None:
@@ -166,7 +167,7 @@ def _write_costs(papers: Sequence[LoadedPaper], found: list[RunRecord], reports:
     return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
 
 
-def _write_without_gpu(papers: Sequence[LoadedPaper], found: list[RunRecord], reports: Path) -> list[Path]:
+def _write_without_gpu(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> list[Path]:
     """The page of FasterPose's latency, once it was measured."""
     page = without_gpu_page.build(papers, found)
     if page is None:
@@ -187,7 +188,7 @@ def compare(slugs: Sequence[str], results: Path) -> Comparison:
     return _compared([catalog.load(s) for s in slugs], store.load_all(results))
 
 
-def _compared(papers: Sequence[LoadedPaper], found: list[RunRecord]) -> Comparison:
+def _compared(papers: Sequence[LoadedPaper], found: Records) -> Comparison:
     return comparison.build(papers, found, suite(), pixels.readers(suite()))
 
 

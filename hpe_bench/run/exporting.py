@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from hpe_bench.files import claimed, naming
 
 INPUT, FINAL = "images", "heatmaps"
 TOLERANCE = 1e-4  # relative deviation; float32 sums in another order differ by about 1e-6, deep networks by 1e-5
@@ -49,10 +50,10 @@ def to_openvino(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: 
     runtime = package("openvino", "openvino")
 
     def write(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
-        with TemporaryDirectory() as folder:
-            onnx = Path(folder) / "network.onnx"
-            _write_onnx(model, images, names, onnx)
-            runtime.save_model(runtime.convert_model(onnx), file, compress_to_fp16=False)
+        onnx = file.with_name("network.onnx")
+        _write_onnx(model, images, names, onnx)
+        runtime.save_model(runtime.convert_model(onnx), file, compress_to_fp16=False)
+        onnx.unlink()
 
     return _export(model, input_hw, path, batch, ".xml", write, lambda file: _openvino_answer(runtime, file))
 
@@ -151,12 +152,12 @@ def _eager(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 @contextmanager
 def _draft(path: Path) -> Iterator[Path]:
-    """A path in a folder beside; if all goes well, what was written there is moved here, `path` itself last."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        draft = Path(folder) / path.name
+    """A path in a folder beside; if all goes well, the files written there are moved here, `path` itself last."""
+    with claimed(path) as folder, naming(path):
+        folder.mkdir()
+        draft = folder / path.name
         yield draft
-        for file in sorted(Path(folder).iterdir(), key=lambda file: file == draft):
+        for file in sorted(folder.iterdir(), key=lambda file: file == draft):
             file.replace(path.parent / file.name)
 
 

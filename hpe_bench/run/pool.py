@@ -31,6 +31,8 @@ from hpe_bench.records import store
 from hpe_bench.records.schema import Identity, RunRecord
 from hpe_bench.terminal import Board
 
+HOST_THREADS = 2  # of a training on a GPU
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -205,7 +207,7 @@ class _Pool:
         return None
 
     def _start(self, run: TrainingRun) -> None:
-        threads = 1 if run.variant.scale == "pocket" else os.cpu_count() or 1  # the same bits on any machine
+        threads = threads_of(run, self.settings.device)
         job = pickle.dumps((run, self.settings, threads))
         process = self.context.Process(target=_child, args=(job, self.messages, os.getpid()), daemon=True)
         process.start()
@@ -224,6 +226,9 @@ class _Pool:
             seen, probe = payload
             note = None if probe is None else f"probe {probe:.1f}"
             self.board.job_at(run_id, seen, self.weights[run_id], note)
+            return
+        if kind == "said":
+            self.board.console.print(f"  {run.label}: {payload}", highlight=False, markup=False)
             return
         if kind == "done":
             for record in payload:
@@ -275,11 +280,24 @@ def _child(job: bytes, messages: Any, parent: int) -> None:
             last = time.monotonic()
             messages.put(("samples", run.id, (samples, probe)))
 
+    def say(text: str) -> None:
+        messages.put(("said", run.id, text))
+
     try:
-        made = training.run_training(run, settings.root, settings.runs, threads, settings.device, report)
+        made = training.run_training(run, settings.root, settings.runs, threads, settings.device, report, say)
         messages.put(("done", run.id, made))
     except Exception as error:
         messages.put(("failed", run.id, sentence(error)))
+
+
+def threads_of(run: TrainingRun, device: str) -> int:
+    """Threads of a training: one for a miniature, so that its bits are the same on any machine; all for a full-size one
+    on the processor; a few where a GPU does the work.
+    """
+    if run.variant.scale == "pocket":
+        return 1
+    cores = os.cpu_count() or 1
+    return cores if device == "cpu" else min(HOST_THREADS, cores)
 
 
 def headline(record: RunRecord) -> str:
@@ -304,6 +322,7 @@ def failed_record(run: TrainingRun, protocol: Protocol, reason: str, device: str
         protocol=protocol.name,
         protocol_hash=fingerprint(protocol),
         seed=run.seed,
+        execution=run.execution.words,
         code=run.code,
     )
     made = provenance.collect(datetime.now(UTC), device, 1)

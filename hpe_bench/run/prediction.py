@@ -14,7 +14,7 @@ from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
 from hpe_bench.data.crops import build_crops
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.data.prediction_files import Header, to_bytes
+from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import Protocol
 from hpe_bench.inference.networks import Network
@@ -96,6 +96,14 @@ def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, inpu
     return scored.subset(oks_nms(scored, side_B * side_B * height / width, sigmas, rule.nms_oks))
 
 
+def as_coco_results(task: Task, predictions: Predictions, network: Network) -> bytes:
+    """Predictions as COCO results; images of one's own are numbered from 0 and named beside."""
+    truth = task.truth
+    names = () if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images)))
+    category = coco_results.PERSON if truth.category_id is None else truth.category_id
+    return coco_results.to_bytes(predictions, truth.ids[predictions.image], category, names)
+
+
 def as_file(task: Task, predictions: Predictions, network: Network) -> bytes:
     """Predictions in our layout, for a file that says what made them."""
     truth = task.truth
@@ -107,3 +115,7 @@ def as_file(task: Task, predictions: Predictions, network: Network) -> bytes:
         images=() if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images))),
     )
     return to_bytes(predictions, truth.ids[predictions.image], header)
+
+
+WRITERS = {".npz": as_file, ".json": as_coco_results}
+"""What writes a file of predictions, by the end of its name."""

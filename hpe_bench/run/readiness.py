@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from hpe_bench import protocols
+from hpe_bench import catalog
 from hpe_bench.data.boxes import boxes_of
 from hpe_bench.declare import Protocol
 
@@ -27,7 +27,7 @@ def readiness(name: str, root: str | None) -> Iterator[Readiness]:
     Each answer is found by loading, exactly as a run would; protocols that need the same files are asked once.
     """
     known: dict[tuple[object, ...], str] = {}
-    for protocol in protocols.every().values():
+    for protocol in catalog.all_protocols().values():
         if protocol.data.name == name:
             for use, (split, load) in _uses(protocol, root).items():
                 key = (use, protocol.data, split)

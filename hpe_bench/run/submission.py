@@ -28,7 +28,7 @@ from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.paired import paired_rates
 from hpe_bench.metrics.pcp import PCP
 from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
-from hpe_bench.records import provenance
+from hpe_bench.records import provenance, query
 from hpe_bench.records.schema import Identity, RunRecord, Submission
 from hpe_bench.records.store import refuse_shared_predictions
 from hpe_bench.run import scoring
@@ -156,7 +156,7 @@ def record(
 
 def refuse_other_names(made: RunRecord, there: Iterable[RunRecord]) -> None:
     """RecordError if the same predictions were submitted under another name (F26)."""
-    refuse_shared_predictions([*(r for r in there if r.identity.kind == "submission"), made])
+    refuse_shared_predictions([*query.of(there).finished("submission"), made])
 
 
 def same_run(truth: Truth, file: PredictionFile, there: Iterable[RunRecord]) -> RunRecord | None:

@@ -24,8 +24,9 @@ from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import CurvePoint, Identity, Measurement, RunRecord
 from hpe_bench.run import scoring
-from hpe_bench.training import checkpoints
-from hpe_bench.training.loop import Report, Teacher, seeded, steps_of, train
+from hpe_bench.training import checkpoints, engine
+from hpe_bench.training.feeding import seeded
+from hpe_bench.training.loop import Report, Teacher, steps_of, train
 
 TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
 PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
@@ -75,19 +76,27 @@ def build(variant: Variant, joints: int, seed: int) -> nn.Module:
 
 
 def run_training(
-    run: TrainingRun, root: str | None, runs: Path, threads: int, device: str, report: Report
+    run: TrainingRun,
+    root: str | None,
+    runs: Path,
+    threads: int,
+    device: str,
+    report: Report,
+    say: checkpoints.Say = lambda _: None,
 ) -> list[RunRecord]:
-    """Train (or go on, or load what is trained), score under every protocol of the run, return the records."""
+    """Train (or go on, or load what is trained), score under every protocol of the run, return the records.
+
+    `say` is told what a person should know on the way.
+    """
     started = datetime.now(UTC)
     provenance.code_version()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    engine.prepare(run.variant.scale, device)
     folder = runs / run.folder
     data = load_data(run.protocols[0], root, run.variant.input_hw)
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
     teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
-    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report)
+    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say)
     weights = checkpoints.load_weights(folder / WEIGHTS, model)
     return [
         _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads)
@@ -116,6 +125,7 @@ def _trained(
     folder: Path,
     device: str,
     report: Report,
+    say: checkpoints.Say,
 ) -> tuple[list[CurvePoint], float]:
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
     if not ((folder / HISTORY).exists() and (folder / WEIGHTS).exists()):
@@ -132,11 +142,13 @@ def _trained(
             report=report,
             teacher=teacher,
             device=device,
+            execution=run.execution,
+            say=say,
         )
         checkpoints.save_weights(folder / WEIGHTS, model)
         history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
         write_atomically(folder / HISTORY, json.dumps(history).encode())
-    (folder / checkpoints.CHECKPOINT).unlink(missing_ok=True)
+    checkpoints.remove(folder)
     saved = json.loads((folder / HISTORY).read_bytes())
     return [CurvePoint(**p) for p in saved["curve"]], saved["seconds"]
 
@@ -187,10 +199,11 @@ def _score(
                 "seed": run.seed,
                 "code": run.code,
                 "samples_seen": steps_of(run.recipe) * run.recipe.batch,
+                "execution": run.execution.words,
             }
         ),
         status="done",
-        provenance=provenance.collect(started, device, threads),
+        provenance=provenance.collect(started, device, threads, engine.flags(run.execution, device)),
         measurements=(*measurements, *parts, seconds),
         tallies=(*tallies, *part_tallies),
         curve=tuple(curve),

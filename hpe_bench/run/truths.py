@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from hpe_bench.data import coco, crowdpose, mpii
+from hpe_bench.data.file_kinds import head_of
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.data.lsp import boxes_around
+from hpe_bench.data.mat_files import is_mat
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import joint_arrays
 from hpe_bench.data.skeletons import MPII_16
@@ -33,6 +35,7 @@ class Truth:
     persons: PersonSet
     file: str = ""
     sha256: str = ""
+    remarks: tuple[str, ...] = ()  # where a file of one's own departs from the official ones, in sentences
 
     @property
     def label(self) -> str:
@@ -68,17 +71,21 @@ def of_file(protocol: Protocol, path: Path, images: Path | None) -> Truth:
     """
     sha256, folder = file_sha256(path), images or path.parent
     if isinstance(protocol.data, coco.COCO):
-        return Truth(protocol, coco.read_annotations(path, folder).persons, path.name, sha256)
+        return _own(protocol, coco.read_own(path, folder), path, sha256)
     if isinstance(protocol.data, crowdpose.CrowdPose):
-        return Truth(protocol, crowdpose.read_annotations(path, folder).persons, path.name, sha256)
+        return _own(protocol, crowdpose.read_own(path, folder), path, sha256)
     if isinstance(protocol.data, mpii.MPII):
-        if path.suffix == ".mat":
+        if is_mat(head_of(path)):
             return Truth(protocol, mpii_arrays(path), path.name, sha256)
         arrays = path.with_name("gt_valid.mat")
         both = hashlib.sha256((sha256 + file_sha256(arrays)).encode()).hexdigest()
         persons = mpii.with_official_truth(mpii.read_annotations(path, folder), arrays)
         return Truth(protocol, persons, f"{path.name} with {arrays.name}", both)
     raise ValueError(f"{protocol.name} reads {protocol.data.name} from --root only; leave --truth out")
+
+
+def _own(protocol: Protocol, found: coco.Annotations, path: Path, sha256: str) -> Truth:
+    return Truth(protocol, found.persons, path.name, sha256, found.remarks)
 
 
 class NoImages:

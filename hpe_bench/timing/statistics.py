@@ -46,8 +46,7 @@ def gmacs_per_second(timing: Timing, macs: float) -> float:
 
 def peak_of(record: RunRecord, threads: int) -> float | None:
     """The machine's peak in float32 GMAC/s: the faster of matrix product and convolution."""
-    scope = "1 thread" if threads == 1 else f"{threads} threads"
-    peaks = [m.value for m in record.measurements if m.key.startswith("peak/") and m.scope == scope]
+    peaks = [m.value for m in record.measurements if m.key.startswith("peak/") and m.conditions.threads == threads]
     return max(peaks, default=None)
 
 

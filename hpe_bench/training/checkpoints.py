@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,17 @@ from hpe_bench.records.schema import CurvePoint
 if TYPE_CHECKING:
     from hpe_bench.training.loop import TrainState
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"  # the newest; the one before it lies beside it until the next is whole
+BEFORE = "checkpoint-before.pt"
+DAMAGED = "checkpoint-damaged.pt"
+DIGEST_BYTES = 32  # a file is the SHA-256 of what follows, then what torch.save writes
+
+Say = Callable[[str], None]
+"""Called with a sentence for whoever watches the training."""
 
 
 def store(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
-    """Replace the folder's checkpoint by the present state, whole or not at all."""
+    """Make the present state the folder's newest checkpoint, whole or not at all; the newest becomes the one before."""
     buffer = io.BytesIO()
     torch.save(
         {
@@ -35,18 +42,50 @@ def store(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, stat
         },
         buffer,
     )
-    write_atomically(folder / CHECKPOINT, buffer.getvalue())
+    content = buffer.getbuffer()
+    newest = folder / CHECKPOINT
+    if newest.exists():
+        newest.replace(folder / BEFORE)
+    write_atomically(newest, hashlib.sha256(content).digest() + content)
 
 
-def restore(folder: Path, model: nn.Module) -> tuple[TrainState, dict[str, Any]] | None:
-    """Load the folder's checkpoint into the model; the state and the optimiser's state dict, None if there is none."""
+def restore(folder: Path, model: nn.Module, say: Say = lambda _: None) -> tuple[TrainState, dict[str, Any]] | None:
+    """Load the newest sound checkpoint into the model; the state and the optimiser's state dict, None if there is none.
+
+    A damaged one is set aside and said; then the one before it counts, and without that the training starts anew.
+    """
+    for name in (CHECKPOINT, BEFORE):
+        path = folder / name
+        if not path.exists():
+            continue
+        content = _sound(path)
+        if content is None:
+            path.replace(folder / DAMAGED)
+            then = "the one before it" if name == CHECKPOINT and (folder / BEFORE).exists() else "the start"
+            say(f"{path} is damaged and was set aside as {DAMAGED}; going on from {then}")
+            continue
+        return _restored(content, model)
+    return None
+
+
+def remove(folder: Path) -> None:
+    """Checkpoints of a training that is finished."""
+    for name in (CHECKPOINT, BEFORE, DAMAGED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _sound(path: Path) -> bytes | None:
+    """What a checkpoint file holds, None if it is not what its digest says."""
+    data = path.read_bytes()
+    digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+def _restored(content: bytes, model: nn.Module) -> tuple[TrainState, dict[str, Any]]:
     from hpe_bench.training.loop import TrainState
 
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return None
     device = next(model.parameters()).device
-    saved = torch.load(path, weights_only=True, map_location=device)
+    saved = torch.load(io.BytesIO(content), weights_only=True, map_location=device)
     model.load_state_dict(saved["model"])
     state = TrainState(
         step=saved["step"],

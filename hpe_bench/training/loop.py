@@ -9,22 +9,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.data.augmentation import augment
 from hpe_bench.data.crops import CropSet
-from hpe_bench.declare import Batch, Curriculum, Optimiser, Recipe
+from hpe_bench.declare import Optimiser, Recipe
 from hpe_bench.records.schema import CurvePoint
 from hpe_bench.training import checkpoints
-from hpe_bench.training.stages import Span, spans, trained_parameters, training_mode
+from hpe_bench.training.execution import PLAIN, Execution
+from hpe_bench.training.feeding import feed
+from hpe_bench.training.journal import Journal
+from hpe_bench.training.stages import spans, trained_parameters, training_mode
+from hpe_bench.training.steps import gradients as gradients_of
 
 PROBES = 16  # points on a training curve
 CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SHARE = 0.02  # of the time, at most
+FINITE_STEPS = 100  # steps between looks at the loss, each of which waits for the device
 
 Report = Callable[[int, float | None], None]
 """Called with samples seen, and the probe accuracy when one was just measured."""
@@ -49,30 +53,6 @@ class TrainState:
     curve: list[CurvePoint] = field(default_factory=list)
 
 
-def seeded(*key: int) -> np.random.Generator:
-    """A generator that depends on the key alone."""
-    return np.random.default_rng(np.random.SeedSequence(list(key)))
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    return seeded(seed, 1, epoch).permutation(size)
-
-
-def batch_rows(seed: int, step: int, batch: int, size: int) -> np.ndarray:
-    """Rows of a batch: the epochs' permutations laid end to end, cut into batches. [batch] int64."""
-    positions = np.arange(step * batch, (step + 1) * batch)
-    return np.array([_epoch_order(seed, p // size, size)[p % size] for p in positions.tolist()])
-
-
-@lru_cache(maxsize=4)
-def withheld_rows(seed: int, withheld: float, size: int) -> np.ndarray:
-    """[size] bool: whose labels a recipe does not show. Any two recipes that withhold as much withhold the same."""
-    hidden = np.zeros(size, dtype=bool)
-    hidden[seeded(seed, 3).permutation(size)[: round(withheld * size)]] = True
-    return hidden
-
-
 def build_optimiser(spec: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The torch optimiser a recipe names."""
     match spec.kind:
@@ -93,27 +73,6 @@ def steps_of(recipe: Recipe) -> int:
     return recipe.samples // recipe.batch
 
 
-def make_batch(crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, step: int, device: str) -> Batch:
-    """The augmented batch of one step; depends on (crops, recipe, seed, step) alone."""
-    withheld = recipe.withheld if isinstance(recipe, Curriculum) else 0.0
-    hidden = withheld_rows(seed, withheld, len(crops.joints))
-    teacherless = not (isinstance(recipe, Curriculum) and recipe.teacher)
-    persons = np.flatnonzero(~hidden) if teacherless else np.arange(len(hidden))
-    rows = np.sort(persons[batch_rows(seed, step, recipe.batch, len(persons))])  # sorted: sequential reads of the file
-    shown = ~hidden[rows, None]
-    generator = torch.Generator(device).manual_seed(int(seeded(seed, 2, step).integers(2**62)))
-    return augment(
-        torch.from_numpy(np.ascontiguousarray(crops.pixels[rows])).to(device),
-        torch.from_numpy(crops.joints[rows]).to(device),
-        torch.from_numpy(crops.labelled[rows] & shown).to(device),
-        torch.from_numpy(crops.visible[rows] & shown).to(device),
-        mirrored=mirrored,
-        augmentation=recipe.augmentation,
-        input_hw=crops.input_hw,
-        generator=generator,
-    )
-
-
 def train(
     model: nn.Module,
     crops: CropSet,
@@ -126,64 +85,82 @@ def train(
     report: Report,
     teacher: Teacher | None = None,
     device: str = "cpu",
+    execution: Execution = PLAIN,
+    say: checkpoints.Say = lambda _: None,
 ) -> TrainState:
     """Train `model` in place from its last checkpoint in `folder` (or from the start) to the end of the budget.
 
     `teacher` speaks to losses that need one. `probe` scores the model on a few held-out persons, `PROBES` times over
-    the training; its values are only plotted, never used to select weights (F14, F24). Raises `DivergedError` when the
-    loss stops being finite.
+    the training; its values are only plotted, never used to select weights (F14, F24). `say` is told what a person
+    should know. Raises `DivergedError` when the loss stops being finite.
     """
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state, optimiser_state = checkpoints.restore(folder, model) or (TrainState(), None)
+    state, optimiser_state = checkpoints.restore(folder, model, say) or (TrainState(), None)
     total = steps_of(recipe)
     probe_steps = {round(total * (k + 1) / PROBES) for k in range(PROBES)}
-    started = saved = time.monotonic()
-    before = state.seconds
+    batches = feed(crops, recipe, mirrored, seed, device)
+    journal = Journal(folder, total * recipe.batch)
+    journal.start(state.step * recipe.batch)
+    keeper = Keeper(folder)
+    started, before = time.monotonic(), state.seconds
     for span in spans(recipe, total):
         if state.step >= span.end:
             continue
         optimiser = build_optimiser(recipe.optimiser, trained_parameters(model, span.stage))
         if optimiser_state is not None and state.step > span.first:
             optimiser.load_state_dict(optimiser_state)
+        gradients = gradients_of(model, span.stage.loss, execution, device)
         for step in range(state.step, span.end):
-            batch = make_batch(crops, recipe, mirrored, seed, step, device)
+            batch, codec = batches.at(step)
             if span.stage.loss.needs_teacher:
                 assert teacher is not None, "the loss needs a teacher"
                 batch = replace(batch, teacher_BJHW=teacher(batch.images_B3HW))
-            state.loss_sum = state.loss_sum + _step(model, optimiser, recipe, batch, span, step)
+            training_mode(model, span.stage)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.optimiser.lr * span.stage.lr_factor * recipe.schedule.factor(span.progress(step))
+            state.loss_sum = state.loss_sum + gradients(batch, codec)
+            optimiser.step()
             state.step, state.loss_steps = step + 1, state.loss_steps + 1
+            if state.step < total:
+                batches.prepare(state.step)
             state.seconds = before + time.monotonic() - started
             measured = None
             if state.step in probe_steps:
                 measured = _add_point(state, recipe, probe(model))
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                checkpoints.store(folder, model, optimiser, state)
-                saved = time.monotonic()
+                journal.write(state.step * recipe.batch, state.curve[-1].train_loss, measured)
+            elif state.step % FINITE_STEPS == 0:
+                journal.write(state.step * recipe.batch, _finite_loss(state, recipe))
+            keeper.keep(model, optimiser, state)
             report(state.step * recipe.batch, measured)
     return state
 
 
-def _step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, batch: Batch, span: Span, step: int
-) -> Tensor:
-    """One optimiser step; returns the detached loss."""
-    training_mode(model, span.stage)
-    for group in optimiser.param_groups:
-        group["lr"] = recipe.optimiser.lr * span.stage.lr_factor * recipe.schedule.factor(span.progress(step))
-    outputs = model(batch.images_B3HW)
-    loss = span.stage.loss(outputs, batch, recipe.codec)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-    return loss.detach()
+class Keeper:
+    """Stores checkpoints every `CHECKPOINT_SECONDS` or less often, so that they cost less than `CHECKPOINT_SHARE`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.saved, self.cost = folder, time.monotonic(), 0.0
+
+    def keep(self, model: nn.Module, optimiser: torch.optim.Optimizer, state: TrainState) -> None:
+        """Store a checkpoint if it is time."""
+        began = time.monotonic()
+        if began - self.saved > max(CHECKPOINT_SECONDS, self.cost / CHECKPOINT_SHARE):
+            checkpoints.store(self.folder, model, optimiser, state)
+            self.saved = time.monotonic()
+            self.cost = self.saved - began
+
+
+def _finite_loss(state: TrainState, recipe: Recipe) -> float:
+    """Mean loss since the last point of the curve; DivergedError if one of them was not finite."""
+    mean_loss = float(state.loss_sum) / state.loss_steps
+    if not np.isfinite(mean_loss):
+        raise DivergedError(f"the training loss is {mean_loss} after {state.step * recipe.batch} samples")
+    return mean_loss
 
 
 def _add_point(state: TrainState, recipe: Recipe, probed: float) -> float:
     """Close a stretch of training with a point on the curve; returns the probe's value."""
-    mean_loss = float(state.loss_sum) / state.loss_steps
-    seen = state.step * recipe.batch
-    if not np.isfinite(mean_loss):
-        raise DivergedError(f"the training loss is {mean_loss} after {seen} samples")
+    mean_loss, seen = _finite_loss(state, recipe), state.step * recipe.batch
     state.curve.append(CurvePoint(samples=seen, train_loss=mean_loss, probe=probed, seconds=state.seconds))
     state.loss_sum, state.loss_steps = torch.zeros_like(state.loss_sum), 0
     return probed

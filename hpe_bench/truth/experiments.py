@@ -302,7 +302,8 @@ def until(trials: int, seed: int = 0) -> Iterator[Finding]:
         rng = np.random.default_rng([seed, 7, int(10 * sd)])
         for _ in range(trials):
             arms = RateWorld().draw(rng, (50.0, 50.0, 52.0), (sd, sd, sd), MOST_SEEDS)
-            others = [list(rng.normal(50, sd, 3)) for _ in range(15)]  # settings that were trained before
+            before = RateWorld().draw(rng, np.full(15, 50.0), np.full(15, sd), 3)  # settings that were trained before
+            others = [[bootstrap.rate(*tally) for tally in tallies] for tallies in before]
             for rule in rules:
                 seeds, found = _run_until(arms, others if rule == rules[1] else None)
                 low, high = found[1].low, found[1].high

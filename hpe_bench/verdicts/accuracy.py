@@ -1,4 +1,4 @@
-"""Verdicts on accuracy: absolute figures at full scale only, relative claims wherever both sides were measured."""
+"""Verdicts on claimed differences of accuracy, wherever both sides were measured."""
 
 from __future__ import annotations
 
@@ -7,112 +7,17 @@ from dataclasses import replace
 
 from hpe_bench.declare import Claim, Paper, fingerprint
 from hpe_bench.metrics.bootstrap import next_value_interval
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, figure
 from hpe_bench.verdicts.readings import hedged
+from hpe_bench.verdicts.scores import not_attempted
 from hpe_bench.verdicts.verdict import Status, Verdict
-
-RESOLUTION_POINTS = 1.0
-"""A 95 % interval wider than twice this cannot tell neighbouring rows of a published table apart."""
-
-
-# ---------------------------------------------------------------------------------------------------- absolute figures
-
-
-def judge_value(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
-    """A published score: held against full-scale runs only, never against a pocket score."""
-    runs = _full_runs(records, paper.slug, claim.variant)
-    if not runs:
-        return [_not_attempted(claim)]
-    same = [r for r in runs if r.identity.protocol == claim.protocol]
-    if not same:
-        return [_other_protocol(claim, paper, r) for r in _one_per_condition(runs)]
-    return [_held_against(claim, list(evidence.by_seed(same).values()))]
-
-
-def _full_runs(records: Records, slug: str, variant: str) -> list[RunRecord]:
-    return [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.scale, r.status) == ("accuracy", "full", "done")
-        and (r.identity.paper, r.identity.variant) == (slug, variant)
-    ]
-
-
-def _one_per_condition(runs: list[RunRecord]) -> list[RunRecord]:
-    return list({evidence.condition(r): r for r in runs}.values())
-
-
-def _held_against(claim: Claim, runs: list[RunRecord]) -> Verdict:
-    if any(r.get(claim.metric) is None for r in runs):
-        reason = f"The runs under {claim.protocol} did not measure {claim.metric}."
-        return replace(_not_attempted(claim), reason=reason)
-    estimate = evidence.pooled(runs, claim.metric)
-    status, reason = _covers(claim, estimate)
-    return replace(
-        _verdict(claim, status, reason, runs, "full", claim.protocol),
-        value=estimate.value,
-        unit="percent",
-        interval=estimate.interval,
-        n=estimate.images,
-        over=_over(estimate),
-    )
-
-
-def _covers(claim: Claim, estimate: Estimate) -> tuple[Status, str]:
-    if estimate.interval is None:
-        return "inconclusive", "The measured value has no interval, so a deviation cannot be judged."
-    assert claim.value is not None
-    low, high = estimate.interval
-    span = f"[{low:.2f}, {high:.2f}]"
-    if not low <= claim.value <= high:
-        return "differs", f"The {figure(claim)} lies outside the 95 % interval {span}."
-    if high - low > 2 * RESOLUTION_POINTS:
-        return "inconclusive", f"The interval {span} covers the {figure(claim)} but is too wide to confirm it."
-    return "confirmed", f"The 95 % interval {span} covers the {figure(claim)}."
-
-
-def _other_protocol(claim: Claim, paper: Paper, run: RunRecord) -> Verdict:
-    differing = [f"protocol {claim.protocol or 'unknown'} in the paper, {run.identity.protocol} here"]
-    declared = evidence.declared_variant(paper, paper.slug, run.identity.variant)
-    if declared is not None and claim.input_hw not in (None, declared.input_hw):
-        assert claim.input_hw is not None
-        sizes = ["x".join(map(str, hw)) for hw in (claim.input_hw, declared.input_hw)]
-        differing.append(f"input {sizes[0]} in the paper, {sizes[1]} here")
-    if run.get(claim.metric) is None:
-        differing.append(f"metric {claim.metric} in the paper, {evidence.headline_key(run)} here")
-    reason = f"Differing fields: {'; '.join(differing)}."
-    verdict = _verdict(claim, "not comparable", reason, [run], "full", run.identity.protocol)
-    if (m := run.get(claim.metric)) is None:
-        return verdict
-    return replace(verdict, value=m.value, unit=m.unit, interval=m.interval, n=m.n, over="persons or joints")
-
-
-def _not_attempted(claim: Claim) -> Verdict:
-    data = claim.protocol.split("-")[0] or "the data set"
-    if not claim.variant:
-        reason = "The printed model is none of this paper's variants, and no full-scale run exists."
-        needs = "Needs a variant that is the printed model, its data set, and training or weights."
-    else:
-        reason = "No full-scale run exists; a pocket score is never held against a published absolute value."
-        needs = (
-            f"Needs {data.upper() if data.islower() and len(data) < 6 else data} "
-            f"(protocol {claim.protocol or 'not stated'}), and either weights of {claim.variant} or a GPU to train it."
-        )
-    return Verdict(
-        claim.id,
-        "not attempted",
-        "full",
-        reason,
-        key=claim.metric,
-        protocol=claim.protocol,
-        needs=needs,
-    )
-
 
 # ---------------------------------------------------------------------------------------------------- relations
 
@@ -128,7 +33,7 @@ def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
     if pair is None:
         return []
     verdicts = []
-    for where in evidence.conditions(records):
+    for where in query.of(records).conditions():
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
@@ -139,14 +44,13 @@ def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
 
 def _full_size(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
     slug, _, name = claim.baseline.partition("/")
-    ours, theirs = _full_runs(records, paper.slug, claim.variant), _full_runs(records, slug, name)
+    asked = query.of(records)
+    ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
     variant = evidence.declared_variant(paper, paper.slug, claim.variant)
     label = f"{claim.variant} against {claim.baseline}"
     verdicts = []
-    for where in evidence.conditions(ours):
-        subject, control = (
-            evidence.by_seed(r for r in runs if evidence.condition(r) == where) for runs in (ours, theirs)
-        )
+    for where in query.of(ours).conditions():
+        subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
         if subject and control:
             verdicts.append(hedged(_relation(claim, where, subject, control, label, pools), variant))
     return verdicts
@@ -164,7 +68,7 @@ def _relation(
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
     if unequal := evidence.unequal_budgets(subject, control):
         return replace(base, reason=unequal)
-    key = evidence.headline_key(runs[0])
+    key = query.headline_key(runs[0])
     if where.scale == "full" and subject[min(subject)].get(claim.metric) is not None:
         key = claim.metric
     estimate = evidence.difference(subject, control, key, pools)
@@ -230,7 +134,7 @@ def _relation_not_attempted(claim: Claim, paper: Paper) -> Verdict:
     pair = pocket_pair(claim, paper)
     if pair is None:
         return replace(
-            _not_attempted(claim),
+            not_attempted(claim, paper),
             reason="No study of ours asks this in miniature, and no full-scale run of both sides exists.",
         )
     command = commands.pair(paper, pair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpe_bench.declare import Paper
+from hpe_bench.declare import Claim, Paper
 from hpe_bench.verdicts.pairs import Pair
 
 
@@ -28,6 +28,23 @@ def pair(paper: Paper, arms: Pair, protocol: str = "") -> str:
     wanted = {arms.subject.name, arms.control.name}
     holding = next((s for s in paper.studies if wanted <= {a.name for a in s.arms}), paper.headline)
     return study(paper, holding.name, protocol)
+
+
+def full(claim: Claim, paper: Paper) -> tuple[str, str]:
+    """What judging a published score of a variant takes, in a sentence, and the command; no command if out of reach."""
+    from hpe_bench import protocols
+
+    out_of_reach = {u.name: u for u in (*protocols.UNREACHABLE, *paper.unreachable)}
+    if (why := out_of_reach.get(claim.protocol)) is not None:
+        return f"Cannot be run: {why.reason} {why.instead}".strip(), ""
+    name = claim.protocol.partition("-")[0]
+    if not name:
+        return "Needs a protocol, which the source does not state.", ""
+    command = f"hpe-bench reproduce {paper.slug} --scale full --data {name} --root <folder of {name}>"
+    weights = f"{command} --weights {claim.variant}=<file>"
+    if claim.checkpoint:
+        return f"Needs {name} and the released file: `{weights}`.", weights
+    return f"Needs {name}, and released weights: `{weights}`; or a GPU to train it: `{command}`.", weights
 
 
 def _data(protocol: str) -> str:

@@ -14,9 +14,11 @@ import numpy as np
 
 from hpe_bench.declare import Claim, Paper, fingerprint
 from hpe_bench.metrics import bootstrap
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
-from hpe_bench.verdicts.evidence import Condition, Records
+from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.pairs import Pair, loss_pair
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.readings import hedged
@@ -37,7 +39,7 @@ def judge_convergence(claim: Claim, paper: Paper, records: Records, pools: SeedP
         reason = "No two arms of ours differ in the loss alone."
         return [_missing(claim, reason, "Needs a study with such arms.", "")]
     found: dict[tuple[float, ...], Verdict] = {}
-    for where in evidence.conditions(records):
+    for where in query.of(records).conditions():
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         seeds = [s for s in subject if s in control and subject[s].curve and control[s].curve]
         if seeds and not evidence.unequal_budgets(subject, control):

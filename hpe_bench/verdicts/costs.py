@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hpe_bench.declare import Claim, Paper, Variant
+from hpe_bench.records.query import latencies
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.verdicts import commands
 from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
-from hpe_bench.verdicts.evidence import UNSETTLED, Records, cost_record, declared_variant, latencies
+from hpe_bench.verdicts.evidence import Records, cost_record, declared_variant
 from hpe_bench.verdicts.pairs import Pair, pocket_pair
 from hpe_bench.verdicts.printed import decimals, deviation_percent, figure, matches
 from hpe_bench.verdicts.verdict import Recount, Status, Verdict
@@ -273,7 +274,7 @@ def _latency(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
 def _faster(claim: Claim, ours: Measurement, theirs: Measurement) -> Status:
     """By intervals that do not overlap; a median that never settled decides nothing."""
     a, b = ours.interval, theirs.interval
-    unsettled = any(m.scope.endswith(UNSETTLED) for m in (ours, theirs))
+    unsettled = not all(m.conditions.settled for m in (ours, theirs))
     if unsettled or a is None or b is None or (a[0] <= b[1] and b[0] <= a[1]):
         return "inconclusive"
     return "confirmed" if (ours.value - theirs.value) * _claimed_sign(claim) > 0 else "differs"

@@ -1,4 +1,4 @@
-"""Evidence: which records speak about a variant or an arm, and what several seeds say together."""
+"""Evidence: what the records that speak about a variant or an arm (`records.query`) say, several seeds together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,43 +15,11 @@ from hpe_bench.metrics import bootstrap
 from hpe_bench.metrics.bootstrap import Difference, Spreads, both
 from hpe_bench.metrics.multiplicity import told_apart
 from hpe_bench.metrics.seed_variance import Spread
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition, Training
+from hpe_bench.records.schema import RunRecord
 
 Records = Sequence[RunRecord]
-
-
-class Condition(NamedTuple):
-    """Under which accuracies may be compared: equal in every field, or not at all."""
-
-    scale: str
-    protocol: str
-    protocol_hash: str
-    test_digest: str
-
-
-def condition(record: RunRecord) -> Condition:
-    """The condition an accuracy record was made under."""
-    i = record.identity
-    return Condition(i.scale, i.protocol, i.protocol_hash, i.test_digest)
-
-
-def conditions(records: Iterable[RunRecord]) -> list[Condition]:
-    """All conditions of the accuracy records, in a fixed order."""
-    return sorted({condition(r) for r in records if r.identity.kind == "accuracy"})
-
-
-def cost_record(records: Records, slug: str, variant: str, declared: Variant | None = None) -> RunRecord | None:
-    """The newest finished cost record of a variant; records of an older declaration of it do not count."""
-    wanted = None if declared is None else fingerprint(declared)
-    found = [
-        r
-        for r in records
-        if r.identity.kind == "cost"
-        and r.status == "done"
-        and (r.identity.paper, r.identity.variant) == (slug, variant)
-        and wanted in (None, r.identity.variant_hash)
-    ]
-    return max(found, key=lambda r: (r.provenance.started, r.id), default=None)
 
 
 def declared_variant(paper: Paper, slug: str, name: str) -> Variant | None:
@@ -61,42 +29,19 @@ def declared_variant(paper: Paper, slug: str, name: str) -> Variant | None:
     return next(iter(own + arms), None)
 
 
+def cost_record(records: Records, slug: str, variant: str, declared: Variant | None = None) -> RunRecord | None:
+    """The cost of a variant; of one that is declared here, only as it is declared."""
+    return query.of(records).cost(slug, variant, None if declared is None else fingerprint(declared))
+
+
 def arm_runs(records: Records, arm: Arm, where: Condition) -> dict[int, RunRecord]:
-    """Finished runs of an arm by seed, the newest of each; a changed variant or recipe has another fingerprint."""
-    variant, recipe = fingerprint(arm.variant), fingerprint(arm.recipe)
-    found = [
-        r
-        for r in records
-        if r.identity.kind == "accuracy"
-        and r.status == "done"
-        and r.identity.paper == arm.paper
-        and (r.identity.variant, r.identity.variant_hash) == (arm.variant.name, variant)
-        and (r.identity.recipe, r.identity.recipe_hash) == (arm.recipe.name, recipe)
-        and condition(r) == where
-    ]
-    return by_seed(found)
+    """The runs of an arm by seed under a condition."""
+    return query.of(records).runs(trained_as(arm), where)
 
 
-UNSETTLED = ", warm-up not settled"  # what a latency's scope ends in if its median was still moving
-
-
-def latencies(record: RunRecord) -> dict[str, Measurement]:
-    """Median latencies by scope, single-threaded ones first; whether the warm-up settled is no part of the scope."""
-    medians = [m for m in record.measurements if m.key == "latency/median"]
-    medians.sort(key=lambda m: "1 thread" not in m.scope)
-    return {m.scope.removesuffix(UNSETTLED): m for m in medians}
-
-
-def by_seed(found: Iterable[RunRecord]) -> dict[int, RunRecord]:
-    """Runs by seed in rising order; of several with one seed, the newest."""
-    newest = sorted(found, key=lambda r: (r.provenance.started, r.id))
-    runs = {r.identity.seed or 0: r for r in newest}
-    return dict(sorted(runs.items()))
-
-
-def headline_key(record: RunRecord) -> str:
-    """The headline metric of an accuracy record: its first measurement."""
-    return record.measurements[0].key
+def trained_as(arm: Arm) -> Training:
+    """What an arm trains; a changed variant or recipe has another fingerprint."""
+    return Training(arm.paper, arm.variant.name, fingerprint(arm.variant), arm.recipe.name, fingerprint(arm.recipe))
 
 
 Rates = tuple[tuple[int, ...], tuple[int, ...]]
@@ -104,8 +49,8 @@ Rates = tuple[tuple[int, ...], tuple[int, ...]]
 
 def rates(record: RunRecord, key: str) -> Rates | None:
     """Hits and counts per image under a key, or None for metrics that are no mean over images."""
-    tally = next((t for t in record.tallies if t.key == key), None)
-    return None if tally is None else (tally.hits, tally.counts)
+    found = record.counts(key)
+    return None if found is None else (tuple(found[0]), tuple(found[1]))
 
 
 # A page shows an interval in tables, figures and verdicts; each is resampled once.

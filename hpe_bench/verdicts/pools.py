@@ -11,11 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hpe_bench.metrics.seed_variance import SeedVariance, Spread, fit
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition, Training
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.verdicts.evidence import Condition, by_seed, condition, headline_key
-
-Setting = tuple[str, str, str]
 
 
 class Budget(NamedTuple):
@@ -30,16 +28,12 @@ class SeedPools:
     """The accuracy records of a suite, asked for the spread of seeds under each protocol and budget."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
-        self._runs: dict[Budget, dict[Setting, list[RunRecord]]] = {}
-        self._mean_poses: dict[tuple[str, ...], RunRecord] = {}
+        self._records = query.of(records)
+        self._runs: dict[Budget, dict[Training, list[RunRecord]]] = {}
         self._known: dict[tuple[Budget, str], SeedVariance | None] = {}
-        for r in records:
-            if r.identity.kind != "accuracy" or r.status != "done":
-                continue
-            if r.identity.paper == MEAN_POSE:
-                self._mean_poses[condition(r)[1:]] = r
-            elif r.identity.seed is not None and r.identity.recipe:
-                self._runs.setdefault(budget(r), {}).setdefault(setting(r), []).append(r)
+        for r in self._records.finished("accuracy"):
+            if r.identity.seed is not None and r.identity.recipe:
+                self._runs.setdefault(budget(r), {}).setdefault(query.training(r), []).append(r)
 
     def spread(self, runs: Sequence[RunRecord], key: str) -> Spread | None:
         """The spread of seeds of one arm; None where its pool is too small, or its runs have no common budget."""
@@ -53,7 +47,7 @@ class SeedPools:
         """What the pool of a run says; settings that have not learned are no part of it."""
         place = budget(run)
         if (place, key) not in self._known:
-            arms = [list(by_seed(runs).values()) for runs in self._runs.get(place, {}).values()]
+            arms = [list(query.by_seed(runs).values()) for runs in self._runs.get(place, {}).values()]
             values = [[m.value for r in arm if (m := r.get(key)) is not None] for arm in arms if self.learned(arm)]
             self._known[place, key] = fit([v for v in values if v])
         return self._known[place, key]
@@ -64,9 +58,10 @@ class SeedPools:
 
     def below_mean_pose(self, runs: Sequence[RunRecord]) -> str:
         """The two figures in words if an arm has not learned anything, else an empty string."""
-        if not runs or (mean_pose := self._mean_poses.get(condition(runs[0])[1:])) is None:
+        mean_pose = self._records.mean_pose(query.condition(runs[0])) if runs else None
+        if mean_pose is None:
             return ""
-        key = headline_key(runs[0])
+        key = query.headline_key(runs[0])
         floor, found = mean_pose.get(key), [m.value for r in runs if (m := r.get(key)) is not None]
         if floor is None or not found or np.mean(found) > floor.value:
             return ""
@@ -75,9 +70,4 @@ class SeedPools:
 
 def budget(record: RunRecord) -> Budget:
     """What a training is pooled by."""
-    return Budget(condition(record), record.identity.samples_seen, record.identity.train_digest)
-
-
-def setting(record: RunRecord) -> Setting:
-    """What a training's seeds have in common."""
-    return record.identity.paper, record.identity.variant_hash, record.identity.recipe_hash
+    return Budget(query.condition(record), record.identity.samples_seen, record.identity.train_digest)

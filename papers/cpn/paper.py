@@ -12,7 +12,20 @@ Cost: the headline is 6 trainings of 40 000 crops of 128x96 (53 MMAC a crop); mi
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Augmentation, Loss, Optimiser, Paper, Recipe, Schedule, Variant, replace
+from hpe_bench.declare import (
+    Ablation,
+    Arm,
+    Augmentation,
+    Loss,
+    Optimiser,
+    Paper,
+    Recipe,
+    Schedule,
+    Unreachable,
+    Variant,
+    replace,
+)
+from hpe_bench.protocols import COCO_GTBOX, Rescoring
 
 from ..simple_baseline import paper as simple_baseline
 from . import model
@@ -112,6 +125,34 @@ OTHER_M = tuple(
     Arm(f"m{m}", SLUG, POCKET, pocket(f"pocket_ohkm_m{m}", mined(m)), f"{m} hardest joints") for m in (6, 10, 12, 14)
 )
 
+# ------------------------------------------------------------------------------------------------------ protocols
+
+GTBOX = replace(
+    COCO_GTBOX,
+    name="coco-val2017-gtbox-cpn",
+    codec=BlurredCell(9),  # its decoder is one for all kernels
+    rescoring=Rescoring(visible_over=0.0, nms_oks=1.0),
+    note="Decoded and ranked as both of CPN's codes do: towards the second maximum, all confidences, no suppression.",
+)
+OWN_BOXES = "It rests on detections of the authors' own detector, of which no public file is known to us."
+INSTEAD = "coco-val2017-det56 has the same images with public detections; coco-val2017-gtbox-cpn decodes as CPN does."
+SERVER = (
+    "Its annotations are not public, and neither are the authors' detections: only the benchmark's server scores it."
+)
+UNREACHABLE = (
+    *(
+        Unreachable(f"coco-minival2014-{boxes}", OWN_BOXES, INSTEAD)
+        for boxes in (
+            *("det", "det55", "det-ensemble_1", "det-ensemble_2", "det-fpn_1", "det-fpn_3"),
+            *(f"det-nms_{threshold}" for threshold in ("0.3", "0.4", "0.5", "0.6")),
+        )
+    ),
+    Unreachable("coco-val2017-det", "Which detections these rows rest on is not said.", INSTEAD),
+    Unreachable("coco-val2017-unknown-boxes", "Which boxes this figure rests on is not said.", INSTEAD),
+    *(Unreachable(f"coco-test-dev2017-{boxes}", SERVER, INSTEAD) for boxes in ("det", "det57", "det63")),
+    Unreachable("coco-test-challenge2017-det", SERVER, INSTEAD),
+)
+
 paper = Paper(
     slug=SLUG,
     title="Cascaded Pyramid Network for Multi-Person Pose Estimation",
@@ -132,6 +173,8 @@ paper = Paper(
     variants=(*FULL, *TABLES_3_TO_5, POCKET, POCKET_GLOBAL),
     recipes=(coco_256x192(), coco_384x288(), OHKM_8, L2, GLOBAL_L2, REFINE_L2, REFINE_OHKM),
     timed=("r50_256x192",),
+    protocols=(GTBOX,),
+    unreachable=UNREACHABLE,
     headline=Ablation(
         name="headline",
         question="Does training RefineNet on the hardest joints only beat plain L2?",

@@ -23,6 +23,7 @@ from hpe_bench.declare import (
     Schedule,
     Stage,
     Trained,
+    Unreachable,
     Variant,
     in_stages,
     replace,
@@ -141,6 +142,21 @@ paper = Paper(
         *(arm.recipe for arm in OTHER_ALPHA),
     ),
     timed=("s4_f128_256x256",),
+    unreachable=(
+        Unreachable(
+            "mpii-test-multiscale",
+            "Its annotations are not public, and the paper tests at six scales, which this version does not.",
+            "mpii-val is the public split.",
+        ),
+        Unreachable(
+            "mpii-val-multiscale", "The paper tests at six scales, which this version does not.", "mpii-val: one scale."
+        ),
+        Unreachable(
+            "lsp-mpii-trained",
+            "Whether the figure is person- or observer-centric is not said by our source.",
+            "lsp-pc-mpii-trained and lsp-oc score either way.",
+        ),
+    ),
     headline=Ablation(
         name="headline",
         question="Does a teacher make the student better at an equal budget, and how far from the teacher is it?",

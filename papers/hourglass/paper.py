@@ -13,7 +13,21 @@ Cost: the headline is 6 trainings of 40 000 crops of 128x96 (28 to 31 MMAC a cro
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Augmentation, Optimiser, Paper, Recipe, Schedule, Variant, replace
+from hpe_bench.codecs.princeton import Princeton
+from hpe_bench.declare import (
+    Ablation,
+    Arm,
+    Augmentation,
+    Optimiser,
+    Paper,
+    Recipe,
+    Schedule,
+    Unreachable,
+    Variant,
+    replace,
+)
+from hpe_bench.metrics.pckh import PCKh
+from hpe_bench.protocols import MPII_VAL
 from hpe_bench.training.losses import HeatmapMSE
 
 from ..simple_baseline.paper import pocket_mse
@@ -97,6 +111,29 @@ TWO_FINAL = Arm("two_stacks_final_only", SLUG, POCKET, pocket_final_only(), "2 s
 ONE = Arm("one_stack", SLUG, POCKET_S1_B2, pocket_mse(), "1 stack of equal capacity")
 ONE_SMALL = Arm("one_stack_half", SLUG, POCKET_S1, pocket_mse(), "1 stack of half the capacity")
 
+# ------------------------------------------------------------------------------------------------------ protocols
+
+AS_NEWELL = replace(
+    MPII_VAL,
+    name="mpii-val-newell",
+    codec=Newell(),
+    note="Decoded as the authors' Torch code does, but for its cutting of results to whole image pixels.",
+)
+SIXTEEN = replace(
+    MPII_VAL,
+    name="mpii-val-16joints",
+    codec=Princeton(),
+    metrics=(PCKh(0.5, excluded=()),),
+    note="The hourglass group's own PyTorch code: its mean is over all 16 joints, pelvis and thorax included (F13).",
+)
+PYTORCH_POSE = replace(
+    AS_NEWELL,
+    name="mpii-val-pytorch-pose",
+    metrics=(PCKh(0.5, comparator="<"),),
+    note="The common PyTorch port: distances strictly below the threshold (F12). It sums the mirrored pass instead of "
+    "averaging, which moves no maximum.",
+)
+
 paper = Paper(
     slug=SLUG,
     title="Stacked Hourglass Networks for Human Pose Estimation",
@@ -117,6 +154,14 @@ paper = Paper(
     variants=(*NEWELL, *EQUAL_CAPACITY, *COCO, *PORT, POCKET, POCKET_S1_B2, POCKET_S1),
     recipes=(mpii_256x256(), mpii_256x256_pytorch(), pocket_final_only()),
     timed=("s8_256x256",),
+    protocols=(AS_NEWELL, SIXTEEN, PYTORCH_POSE),
+    unreachable=(
+        Unreachable(
+            "coco-minival-det55",
+            "CPN's authors trained and tested this one; their detections (person AP 55.3) are not public.",
+            "coco-val2017-det56 has the same images with public detections.",
+        ),
+    ),
     headline=Ablation(
         name="headline",
         question="Do two stacks with supervision in between beat one of equal capacity?",

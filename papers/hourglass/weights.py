@@ -1,6 +1,7 @@
 """Released weights: from the names of others to ours.
 
-Known are the common PyTorch port with the FPD release, and the PyTorch release of the hourglass authors' group.
+Known are the common PyTorch port with the FPD release, and the PyTorch release of the hourglass authors' group. What
+mmpose calls an hourglass (HourglassNet-52) is another network and refused by name.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ def adapt(state_dict: dict[str, Any]) -> dict[str, Tensor]:
     """A state dict in any known naming under our names; ours passes unchanged. Nothing is checked here."""
     weights = state_dict.get("state_dict", state_dict)
     weights = {WRAPPER.sub("", name): value for name, value in weights.items()}
+    if any("hourglass_modules." in name for name in weights):
+        raise ValueError(
+            "mmpose's HourglassNet-52 is another architecture (CornerNet's hourglass, 94.8 M parameters) than the "
+            "stacked hourglass of the paper; give weights of the paper's network"
+        )
     if any(name.startswith("hg.") for name in weights):
         levels = [int(found[1]) for name in weights if (found := re.match(r"hg\.\d+\.hg\.(\d+)\.", name))]
         return {_port_name(name, max(levels)): value for name, value in weights.items()}

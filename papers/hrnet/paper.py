@@ -12,7 +12,18 @@ Cost: the headline is 6 trainings of 40 000 crops of 128x96 (53 to 60 MMAC a cro
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Augmentation, Optimiser, Paper, Recipe, Schedule, Variant, replace
+from hpe_bench.declare import (
+    Ablation,
+    Arm,
+    Augmentation,
+    Optimiser,
+    Paper,
+    Recipe,
+    Schedule,
+    Unreachable,
+    Variant,
+    replace,
+)
 from hpe_bench.training.losses import HeatmapMSE
 
 from ..simple_baseline import paper as simple_baseline
@@ -131,6 +142,10 @@ paper = Paper(
     ),
     recipes=(coco_256x192(), coco_256x192_scratch(), coco_384x288(), coco_384x288_w48(), mpii_256x256()),
     timed=("w32_256x192",),
+    unreachable=tuple(
+        Unreachable(name, "PoseTrack is given out on registration, and this version reads and scores no tracks.")
+        for name in ("posetrack17-test", "posetrack18-val-gtbox", "posetrack18-val-cascade-rcnn")
+    ),
     headline=Ablation(
         name="headline",
         question="Does exchanging features between resolutions again and again beat a single resolution of equal cost?",

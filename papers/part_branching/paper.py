@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 
-from hpe_bench.declare import Ablation, Arm, JointGroups, Paper, Recipe, Variant, replace
+from hpe_bench.declare import Ablation, Arm, JointGroups, Paper, Recipe, Unreachable, Variant, replace
 
 from ..hourglass import paper as hourglass
 from ..simple_baseline.paper import pocket_mse
@@ -109,6 +109,11 @@ paper = Paper(
     recipes=(mpii_256x256(), MSE),
     joint_groups=DRAWN,
     timed=("s3_256x256",),
+    unreachable=(
+        Unreachable(
+            "lsp-corrected", "Its labels are the authors' own correction of LSP's, which are not public.", "Use lsp-pc."
+        ),
+    ),
     headline=Ablation(
         name="headline",
         question="Do features of their own for groups of related joints beat shared ones at equal cost?",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-import shutil
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ from hpe_bench.data.mannequins.scene import OUT_OF_FRAME, SCENE_HW, SPLITS, VISI
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, MPII_16, Skeleton
 from hpe_bench.declare import DataSource, canonical
+from hpe_bench.files import claimed
 
 SKELETONS = {"coco-17": COCO_17, "mpii-16": MPII_16}
 CHUNK = 16  # scenes a worker renders at a time
@@ -120,20 +119,12 @@ def generate(
 
     A second process that wants the same split waits for the first; what a killed one left is removed by the next.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.partial")
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also by the death of the process
+    with claimed(folder) as partial:
         if folder.exists():
             return
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        try:
-            _write(source, split, partial, workers, progress)
-            partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        _write(source, split, partial, workers, progress)
+        partial.rename(folder)
 
 
 def _write(

@@ -1,31 +1,52 @@
 """COCO keypoint results: a JSON list of {image_id, category_id, keypoints [x, y, score, ...], score}.
 
-The layout of cocodataset.org's results format; other fields are left alone. A keypoint's third value is taken as its
-score. J joints, D detections.
+The layout of cocodataset.org's results format. A keypoint's third value is taken as its score. Where the first record
+has a `bbox`, every detection's area is that of its box, else that of the box around its joints, as pycocotools'
+`COCO.loadRes` has it (AP of medium and large persons depends on it). Other fields are left alone.
+
+J joints, D detections.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
+from hpe_bench.data.json_files import Anything, finite_list, parse, shown, whole
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files.own import PredictionFile, check_finite, content_sha256, positions
 from hpe_bench.data.predictions import Predictions
 
-PERSON = 1  # category_id of a person
+PERSON = 1  # category_id of a person, where the truth does not say another
+
+
+class Record(TypedDict):
+    """One detection; what is wrong with a field is told by its record."""
+
+    image_id: NotRequired[Anything]
+    category_id: NotRequired[Anything]
+    keypoints: NotRequired[Anything]
+    score: NotRequired[Anything]
+    bbox: NotRequired[Anything]
+    segmentation: NotRequired[Anything]
+
+
+RECORDS: TypeAdapter[Any] = TypeAdapter(Annotated[list[Record] | dict[str, Any], Field(union_mode="left_to_right")])
 
 
 def read(path: Path, truth: PersonSet) -> PredictionFile:
     """A COCO results file, for the images of `truth`; ValueError naming record and field."""
     records = _records(path)
-    joints = truth.skeleton.joints
+    joints, person = truth.skeleton.joints, PERSON if truth.category_id is None else truth.category_id
     for number, record in enumerate(records):
-        if problem := _problem(record, len(joints)):
+        if problem := _problem(record, len(joints), person):
             raise ValueError(f"{path}: record {number}: {problem}")
     keypoints_DJ3 = _floats(chain.from_iterable(r["keypoints"] for r in records), path, "keypoints")
     keypoints_DJ3 = keypoints_DJ3.reshape(len(records), len(joints), 3)
@@ -33,39 +54,73 @@ def read(path: Path, truth: PersonSet) -> PredictionFile:
     for name, values in (("keypoints", keypoints_DJ3), ("score", scores_D)):
         check_finite(values, name, joints, path)
     _refuse_repeats(records, path)
-    image_ids_D = np.array([r["image_id"] for r in records], np.int64)
+    image_ids_D = np.array([whole(r["image_id"]) for r in records], np.int64)
+    area_D = _areas(records, path)
     predictions = Predictions(
         image=positions(image_ids_D, truth, path),
         joints=keypoints_DJ3[..., :2],
         joint_scores=keypoints_DJ3[..., 2],
         score=scores_D,
+        area=area_D,
     )
-    return PredictionFile(predictions, "COCO results", content_sha256(predictions, image_ids_D, joints))
+    layout = "COCO results" if area_D is None else "COCO results with boxes, which give the detections' areas"
+    return PredictionFile(predictions, layout, content_sha256(predictions, image_ids_D, joints))
 
 
-def _records(path: Path) -> list[Any]:
+def to_bytes(
+    predictions: Predictions, image_ids_D: np.ndarray, category_id: int = PERSON, names: Sequence[str] = ()
+) -> bytes:
+    """Predictions as COCO results, one record a line; `names` of images of one's own are added as `file_name`."""
+    points_DJ3 = np.concatenate([predictions.joints, predictions.joint_scores[..., None]], axis=-1).astype(float)
+    lines = []
+    for d, keypoints in enumerate(points_DJ3.reshape(len(predictions), -1).tolist()):
+        record = {"image_id": int(image_ids_D[d]), "category_id": category_id, "keypoints": keypoints}
+        record["score"] = float(predictions.score[d])
+        if len(names):
+            record["file_name"] = names[predictions.image[d]]
+        lines.append(json.dumps(record))
+    return ("[" + ",\n ".join(lines) + "]\n").encode()
+
+
+def _records(path: Path) -> list[Record]:
     """The list in the file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: truncated or no JSON ({error}); write it again") from None
-    if not isinstance(content, list):
-        what = "an annotation file" if isinstance(content, dict) and "annotations" in content else "no list"
+    found = parse(path, RECORDS, "a COCO results file", {"": "record"})
+    if not isinstance(found, list):
+        what = "an annotation file" if isinstance(found, dict) and "annotations" in found else "no list"
         raise ValueError(f"{path}: holds {what}; COCO results are a list of detections with keypoints")
-    return content
+    return found
 
 
-def _problem(record: Any, joints: int) -> str:
+def _areas(records: Sequence[Record], path: Path) -> np.ndarray | None:
+    """Areas [D] of the detections' boxes in px^2; None where they have none, told by the first as pycocotools does."""
+    if not records or records[0].get("bbox") in (None, []):
+        if records and "segmentation" in records[0]:
+            raise ValueError(
+                f"{path}: record 0: has a segmentation but no bbox, and pycocotools would take areas from it; leave "
+                "it out, or give every detection its bbox"
+            )
+        return None
+    areas = []
+    for number, record in enumerate(records):
+        box = finite_list(record.get("bbox"), 4)
+        if box is None:
+            raise ValueError(
+                f"{path}: record {number}: bbox is {shown(record.get('bbox'))}, expected (x, y, width, height); give "
+                "every detection its box, or none"
+            )
+        areas.append(box[2] * box[3])
+    return np.array(areas)
+
+
+def _problem(record: Record, joints: int, person: int) -> str:
     """What is wrong with the form of a record, or nothing."""
-    if not isinstance(record, dict):
-        return f"is a {type(record).__name__}; a detection has image_id, category_id, keypoints and score"
     missing = [name for name in ("image_id", "category_id", "keypoints", "score") if name not in record]
     if missing:
         return f"{missing[0]} is missing"
-    if type(record["image_id"]) is not int or abs(record["image_id"]) >= 2**63:
+    if whole(record["image_id"]) is None:
         return f"image_id {str(record['image_id'])[:40]!r} is no image number"
-    if record["category_id"] != PERSON:
-        return f"category_id is {str(record['category_id'])[:40]!r}, expected {PERSON} (person)"
+    if whole(record["category_id"]) != person:
+        return f"category_id is {str(record['category_id'])[:40]!r}, expected {person} (person)"
     if type(record["score"]) not in (int, float):
         return f"score {str(record['score'])[:40]!r} is no number"
     keypoints = record["keypoints"]
@@ -77,18 +132,23 @@ def _problem(record: Any, joints: int) -> str:
     return ""
 
 
-def _floats(values: Any, path: Path, field: str) -> np.ndarray:
+def _floats(values: object, path: Path, field: str) -> np.ndarray:
     """Numbers as float64; ValueError for a whole number that is too large for one."""
     try:
-        return np.fromiter(values, np.float64)
+        return np.fromiter(values, np.float64)  # type: ignore[call-overload]
     except OverflowError:
         raise ValueError(f"{path}: {field}: a number is too large; coordinates are image pixels") from None
 
 
-def _refuse_repeats(records: list[dict[str, Any]], path: Path) -> None:
-    """ValueError for a detection that stands twice: it would count as a false positive, and is a mistake in writing."""
-    seen: dict[tuple[Any, ...], int] = {}
+def _refuse_repeats(records: Sequence[Record], path: Path) -> None:
+    """ValueError for a detection that stands twice: it would count as a false positive, and is a mistake in writing.
+
+    Placeholders, whose keypoints are all 0, may stand as often as they like; they count as pycocotools counts them.
+    """
+    seen: dict[tuple[object, ...], int] = {}
     for number, record in enumerate(records):
+        if not any(record["keypoints"]):
+            continue
         other = seen.setdefault((record["image_id"], record["score"], tuple(record["keypoints"])), number)
         if other != number:
             raise ValueError(f"{path}: record {number} repeats record {other}; write every detection once")

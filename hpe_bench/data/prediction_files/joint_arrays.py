@@ -1,8 +1,8 @@
 """Bare arrays of joints [N,J,2] or [N,J,3], one row per person in the data set's order: .npy, .npz or .mat.
 
-MPII and LSP code writes these. HRNet's `pred.mat` holds `preds` [N,16,2] counted from 1 (its `mpii.py` adds 1 before
-`savemat`), which is what a .mat with `preds` is taken for; of any other array the origin must be stated. A third column
-is a score per joint; without one, all joints score 1.
+MPII and LSP code writes these, MATLAB's with the axes the other way round. HRNet's `pred.mat` holds `preds` [N,16,2]
+counted from 1 (its `mpii.py` adds 1 before `savemat`), which is what a .mat with `preds` is taken for; of any other
+array the origin must be stated. A third column is a score per joint; without one, all joints score 1.
 """
 
 from __future__ import annotations
@@ -13,23 +13,35 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hpe_bench.data.mat_files import read_every
+from hpe_bench.data.file_kinds import head_of
+from hpe_bench.data.mat_files import is_mat, read_every
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.data.prediction_files.own import UNREADABLE, PredictionFile, check_finite, content_sha256
+from hpe_bench.data.prediction_files.own import (
+    UNREADABLE,
+    PredictionFile,
+    check_finite,
+    content_sha256,
+    require_modest,
+)
 from hpe_bench.data.predictions import Predictions
 
 Origin = Literal[0, 1]
 HRNET_NAME = "preds"
+NPY, NPZ = b"\x93NUMPY", b"PK\x03\x04"
 
 
 def read(path: Path, truth: PersonSet, origin: Origin | None) -> PredictionFile:
-    """An array of joints as predictions of the persons of `truth`, row by row (F23)."""
+    """An array of joints as predictions of the persons of `truth`, row by row (F23).
+
+    Axes in another order, as MATLAB keeps them, are put in order where the shape can be read in one way only; the
+    layout says so.
+    """
     name, values = _only_array(path)
-    if origin is None and path.suffix.lower() == ".mat" and name == HRNET_NAME:
+    if origin is None and name == HRNET_NAME and is_mat(head_of(path)):
         origin = 1
     if origin is None:
         raise ValueError(f"{path}: say with --origin 0 or --origin 1 where its pixels are counted from")
-    _check_shape(path, name, values, (len(truth), len(truth.skeleton.joints)))
+    values, order = _ordered(path, name, values, (len(truth), len(truth.skeleton.joints)))
     check_finite(values, name, truth.skeleton.joints, path)
     values = values.astype(np.float64)
     scores_NJ = values[..., 2] if values.shape[-1] == 3 else np.ones(values.shape[:2])
@@ -41,7 +53,8 @@ def read(path: Path, truth: PersonSet, origin: Origin | None) -> PredictionFile:
         person=np.arange(len(truth)),
     )
     sha256 = content_sha256(predictions, truth.ids[truth.image], truth.skeleton.joints)
-    return PredictionFile(predictions, f"array of joints, {origin}-based", sha256)
+    turned = "" if order is None else f", axes {order} of the file's"
+    return PredictionFile(predictions, f"array of joints, {origin}-based{turned}", sha256)
 
 
 def _only_array(path: Path) -> tuple[str, np.ndarray]:
@@ -56,10 +69,13 @@ def _only_array(path: Path) -> tuple[str, np.ndarray]:
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays in a file, by name; nothing in it is executed."""
-    if path.suffix.lower() == ".mat":
+    """The arrays in a file, by name; nothing in it is executed, and sizes are looked at before it is unpacked."""
+    head = head_of(path)
+    if is_mat(head) or (path.suffix.lower() == ".mat" and not head.startswith((NPY, NPZ))):
         return read_every(path)
     try:
+        if head.startswith(NPZ):
+            require_modest(path)
         loaded: Any = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"the array": loaded}
@@ -74,13 +90,22 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: truncated or no array file ({reason}); write it again") from None
 
 
-def _check_shape(path: Path, name: str, values: np.ndarray, shape_NJ: tuple[int, int]) -> None:
-    """ValueError unless [N,J,2] or [N,J,3] of numbers; names the order of axes that would fit."""
+def _ordered(
+    path: Path, name: str, values: np.ndarray, shape_NJ: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, ...] | None]:
+    """The array as [N,J,2] or [N,J,3], and the order that its axes were put in (None: as it stands).
+
+    ValueError unless the shape has one reading; MATLAB drops a last axis of 1, which is put back.
+    """
     wanted = [(*shape_NJ, 2), (*shape_NJ, 3)]
     if values.dtype.kind not in "iuf":
         raise ValueError(f"{path}: {name} is of type {values.dtype}; joints are numbers")
     if values.shape in wanted:
-        return
-    fits = [order for order in permutations(range(3)) if values.ndim == 3 and values.transpose(order).shape in wanted]
-    remedy = f"transpose it by {fits[0]}" if fits else "give one row per person and one column per joint (F23)"
+        return values, None
+    whole = values[..., None] if values.ndim == 2 and shape_NJ[0] == 1 else values
+    orders = [o for o in permutations(range(3)) if whole.ndim == 3 and whole.transpose(o).shape in wanted]
+    if len(orders) == 1:
+        return whole.transpose(orders[0]), orders[0]
+    several = " or ".join(map(str, orders))
+    remedy = f"transpose it by {several}" if orders else "give one row per person and one column per joint (F23)"
     raise ValueError(f"{path}: {name} has shape {values.shape}, expected {wanted[0]} or {wanted[1]}; {remedy}")

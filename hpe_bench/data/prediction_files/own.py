@@ -7,6 +7,7 @@
 | `joints` [D,J,2] float | (x, y) in image pixels, 0-based; float32 unless that would change a value |
 | `joint_scores` [D,J] float | one score a joint |
 | `scores` [D] float64 | one score a detection, what AP ranks by |
+| `areas` [D] float64 | px^2, where a detection's is not that of the box around its joints; else left out |
 | `persons` [D] int64 | the row of the person whose box was given, or -1 in all rows for detections of their own |
 
 Nothing in it is pickled. D detections, J joints.
@@ -29,8 +30,10 @@ import numpy as np
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 
+MOST_BYTES = 2 << 30  # a hundred thousand detections of 133 joints take 0.4 GB
 FORMAT, VERSION = "hpe-bench predictions", 1
 ARRAYS = ("image_ids", "joints", "joint_scores", "scores", "persons")
+AREAS = "areas"
 UNREADABLE = (
     *(ValueError, OSError, EOFError, LookupError, TypeError, SyntaxError, OverflowError, MemoryError),
     *(RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -83,6 +86,7 @@ def to_bytes(predictions: Predictions, image_ids_D: np.ndarray, header: Header) 
         joint_scores=narrowed(predictions.joint_scores),
         scores=predictions.score.astype(np.float64),
         persons=_rows(predictions),
+        **({} if predictions.area is None else {AREAS: predictions.area.astype(np.float64)}),
     )
     return buffer.getvalue()
 
@@ -94,12 +98,17 @@ def narrowed(values: np.ndarray) -> np.ndarray:
 
 
 def content_sha256(predictions: Predictions, image_ids_D: np.ndarray, joints: tuple[str, ...]) -> str:
-    """SHA-256 over joint names, image numbers, coordinates, scores and person rows, as 64-bit values in order."""
+    """SHA-256 over joint names, image numbers, coordinates, scores and person rows, as 64-bit values in order.
+
+    Areas follow where there are any, as they change a score.
+    """
     h = hashlib.sha256(json.dumps(joints).encode())
     for values in (predictions.joints, predictions.joint_scores, predictions.score):
         h.update(values.astype("<f8").tobytes())
     for numbers in (image_ids_D, _rows(predictions)):
         h.update(numbers.astype("<i8").tobytes())
+    if predictions.area is not None:
+        h.update(predictions.area.astype("<f8").tobytes())
     return h.hexdigest()
 
 
@@ -119,6 +128,14 @@ def is_own(path: Path) -> bool:
             return "header.npy" in archive.namelist()
     except UNREADABLE as error:
         raise ValueError(f"{path}: truncated or no .npz file ({_first_line(error)}); write it again") from None
+
+
+def require_modest(path: Path) -> None:
+    """ValueError for an archive that unpacks to more than predictions ever take."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"unpacks to {size / 2**30:,.1f} GiB, more than {MOST_BYTES >> 30} GiB")
 
 
 def read(path: Path, truth: PersonSet) -> PredictionFile:
@@ -145,6 +162,7 @@ def read(path: Path, truth: PersonSet) -> PredictionFile:
         joint_scores=arrays["joint_scores"],
         score=arrays["scores"].astype(np.float64),
         person=_checked_rows(arrays["persons"], image_D, truth, path),
+        area=arrays.get(AREAS),
     )
     sha256 = content_sha256(predictions, arrays["image_ids"], header.joints)
     return PredictionFile(predictions, "hpe-bench npz", sha256, header.creator, header.protocol)
@@ -153,6 +171,7 @@ def read(path: Path, truth: PersonSet) -> PredictionFile:
 def load(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
     """Header and arrays, checked in themselves: types, shapes, finite values."""
     try:
+        require_modest(path)
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
     except UNREADABLE as error:
@@ -162,7 +181,7 @@ def load(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
         raise ValueError(f"{path}: entry {missing[0]!r} is missing; write the file with hpe-bench predict")
     header = _header(found.pop("header"), path)
     _check_shapes(found, len(header.joints), path)
-    for name in ("joints", "joint_scores", "scores"):
+    for name in ("joints", "joint_scores", "scores", *([AREAS] if AREAS in found else [])):
         check_finite(found[name], name, header.joints, path)
     return header, found
 
@@ -193,6 +212,7 @@ def _check_shapes(arrays: dict[str, np.ndarray], joints: int, path: Path) -> Non
     count = len(arrays["image_ids"]) if arrays["image_ids"].ndim else 0
     shapes: dict[str, tuple[int, ...]] = {"image_ids": (count,), "scores": (count,), "persons": (count,)}
     shapes |= {"joints": (count, joints, 2), "joint_scores": (count, joints)}
+    shapes |= {AREAS: (count,)} if AREAS in arrays else {}
     for name, shape in shapes.items():
         kinds = "iu" if name in ("image_ids", "persons") else "f"
         if arrays[name].shape != shape or arrays[name].dtype.kind not in kinds:

@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from hpe_bench.metrics.breakdown import PREFIX
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
 from hpe_bench.report.kit.svgdraw import Axis, strip
-from hpe_bench.report.kit.text import NO_BREAK, arm_label, change, exact, metric, number, plural, signed, span, where
+from hpe_bench.report.kit.text import (
+    NO_BREAK,
+    arm_label,
+    change,
+    exact,
+    metric,
+    number,
+    plural,
+    signed,
+    size,
+    span,
+    where,
+)
 from hpe_bench.report.pages.studies import ArmResult, StudyResult, latency, sample_size, scope_of, short_scopes
 from hpe_bench.verdicts import evidence
 
@@ -114,8 +127,8 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
 def _scope_of(result: StudyResult) -> str:
     seen = sorted({r.identity.samples_seen for a in result.run for r in a.runs})
     budget = " or ".join(f"{s:,}" for s in seen)
-    size = sample_size([r for a in result.run for r in a.runs], result.key)
-    return f"{size}, {budget} training samples an arm."
+    counted = sample_size([r for a in result.run for r in a.runs], result.key)
+    return f"{counted}, {budget} training samples an arm."
 
 
 def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell, ...]:
@@ -213,7 +226,7 @@ def latency_cell(record: RunRecord, m: Measurement | None, base: Measurement | N
         span(m.interval, 1),
         "" if p90 is None else f"p90{NO_BREAK}{number(p90.value, 1)}",
         f"n{NO_BREAK}{m.n:,}",
-        "" if m.scope == scope_of(m) else "not settled",
+        "" if m.conditions.settled else "not settled",
     )
     title = f"{exact(m.value, m.unit)}, {m.scope}, {m.n} calls"
     return Cell(number(m.value, 1), title, m.value, note=" · ".join(filter(None, told)))
@@ -261,7 +274,7 @@ def cost_table(
     """
     base = baselines[0] if len(baselines) == 1 else None
     shown = (*baselines, *records)
-    scopes = list(dict.fromkeys(scope for r in shown for scope in evidence.latencies(r)))
+    scopes = list(dict.fromkeys(scope for r in shown for scope in query.latencies(r)))
     short = short_scopes(scopes)
     prefix, unit, per_2 = ("M", 1e6, 2**20) if pocket else ("G", 1e9, HRNET_UNIT)
     columns = (
@@ -309,11 +322,11 @@ def cost_table(
 def _timed(record: RunRecord, scope: str, base: RunRecord | None) -> Cell:
     """Latency in a scope; against a baseline only if that was timed on the same machine."""
     alike = base is not None and base.provenance.device == record.provenance.device
-    theirs = evidence.latencies(base).get(scope) if base is not None and alike else None
-    return latency_cell(record, evidence.latencies(record).get(scope), theirs)
+    theirs = query.latencies(base).get(scope) if base is not None and alike else None
+    return latency_cell(record, query.latencies(record).get(scope), theirs)
 
 
 def _counted_size(record: RunRecord) -> str:
-    """The input size a model of another paper was counted at: the end of the scope `one image of 256x192`."""
+    """The input size a model of another paper was counted at."""
     m = record.get("macs")
-    return EMPTY if m is None or " of " not in m.scope else m.scope.rpartition(" of ")[2].replace("x", "×")
+    return EMPTY if m is None or m.conditions.input_hw is None else size(m.conditions.input_hw)

@@ -18,6 +18,7 @@ from hpe_bench.ceilings.contenders import (
 from hpe_bench.ceilings.measure import BOX_SCALES, BOX_SHIFTS, GRID, DataProtocol, record_id
 from hpe_bench.ceilings.oracle import Condition
 from hpe_bench.declare import canonical
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -68,7 +69,7 @@ def build(
     contenders: Sequence[Contender], protocols: Iterable[DataProtocol], records: Sequence[RunRecord]
 ) -> CeilingsPage | None:
     """The page from the records of the codecs as they are declared now; None where there are none."""
-    by_id = {r.id: r for r in records if r.identity.kind == "ceiling" and r.status == "done"}
+    by_id = query.of(records).ceilings()
     grid = {c.name: r for c in contenders if (r := by_id.get(record_id(GRID, c)))}
     found = {p: {c.name: r for c in contenders if (r := by_id.get(record_id(p, c)))} for p in protocols}
     used = [*grid.values(), *(r for rs in found.values() for r in rs.values())]

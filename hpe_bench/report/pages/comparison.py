@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Arm, fingerprint
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
@@ -34,7 +36,7 @@ from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
 from hpe_bench.verdicts import evidence, pairs
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
 
 YARDSTICK = "simple_baseline"  # what every paper is set beside
@@ -129,6 +131,7 @@ def build(
 ) -> Comparison:
     """Compare two papers or more; `images` gives pixels by protocol, where they may be shown."""
     entered = contenders(papers)
+    records = query.of(records)
     pools = SeedPools(records)
     accuracy, differences, details, wins, missing = [], [], [], [], []
     for place in ordered_conditions(records, protocols):
@@ -163,7 +166,7 @@ Runs = dict[str, dict[int, RunRecord]]
 
 
 def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records, pools: SeedPools) -> Table:
-    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    key = query.headline_key(next(iter(runs[there[0].slug].values())))
     estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key, pools) for c in there}
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
@@ -210,7 +213,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
 
 
 def _differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Table:
-    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    key = query.headline_key(next(iter(runs[there[0].slug].values())))
     rows = []
     for a, b in combinations(there, 2):
         name = Cell(f"{a.slug} {chr(0x2212)} {b.slug}")
@@ -264,7 +267,7 @@ def _untaught(contenders: Sequence[Contender], runs: Runs, pools: SeedPools) -> 
 def _detail(
     place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None, pools: SeedPools
 ) -> Detail:
-    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    key = query.headline_key(next(iter(runs[there[0].slug].values())))
     models = [Model(c.slug, c.style, runs[c.slug], pools) for c in there]
     name = f"{place.scale}-{identifier(place.protocol)}".replace(".", "-")
     title = where(place)
@@ -338,7 +341,7 @@ def _points(gain: Estimate | None) -> Cell:
 
 def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
     """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
-    key = evidence.headline_key(next(iter(runs[there[0].slug].values())))
+    key = query.headline_key(next(iter(runs[there[0].slug].values())))
     found = []
     taught = [c for c in there if pools.learned(list(runs[c.slug].values()))]
     for a, b in combinations([Model(c.slug, c.style, runs[c.slug], pools) for c in taught], 2):

@@ -10,10 +10,11 @@ import numpy as np
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord, Timing
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size
-from hpe_bench.report.pages.latency_view import label, median_ms, newest
+from hpe_bench.report.pages.latency_view import label, median_ms
 from hpe_bench.timing.statistics import counts
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Records
@@ -87,17 +88,17 @@ def ratios(entrants: Sequence[Entrant], records: Records) -> list[Ratio]:
         values = [m.value / per if (m := e.record.get(key)) else None for e in entrants]
         found.append(Ratio(what, prefix, tuple(values)))
     if len({e.record.provenance.device for e in entrants}) == 1:
-        scopes = [set(evidence.latencies(e.record)) for e in entrants]
-        for scope in evidence.latencies(entrants[0].record):
+        scopes = [set(query.latencies(e.record)) for e in entrants]
+        for scope in query.latencies(entrants[0].record):
             if all(scope in s for s in scopes):
-                medians = tuple(evidence.latencies(e.record)[scope].value for e in entrants)
+                medians = tuple(query.latencies(e.record)[scope].value for e in entrants)
                 found.append(Ratio(f"Latency, median; {scope}", "ms", medians, 1))
     return [*(r for r in found if any(v is not None for v in r.values)), *_by_runtime(entrants, records)]
 
 
 def _by_runtime(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
     """Rows of latency records that every entrant has, in the order of the first one's."""
-    quoted = [newest(records, e.slug, fingerprint(e.variant)) for e in entrants]
+    quoted = [query.of(records).latency(e.slug, fingerprint(e.variant)) for e in entrants]
     there = [r for r in quoted if r is not None]
     if len(there) < len(entrants) or len({r.provenance.device for r in there}) > 1:
         return

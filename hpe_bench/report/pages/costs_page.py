@@ -9,6 +9,7 @@ from itertools import combinations
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, Variant
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -202,7 +203,7 @@ def _models(rows: Sequence[Figured]) -> list[Model]:
     for r in sorted(rows, key=lambda r: r.found.claim.status != "published"):
         claim, record = r.found.claim, r.found.subject
         variant = next((v for v in r.loaded.paper.variants if v.name == claim.variant), None)
-        timed = None if record is None else next(iter(evidence.latencies(record).values()), None)
+        timed = None if record is None else next(iter(query.latencies(record).values()), None)
         if claim.kind != "value" or variant is None or record is None or timed is None or claim.unit.startswith("M"):
             continue
         explained = r.found.how in HOW[:2]
@@ -329,7 +330,7 @@ def _timed(papers: Sequence[LoadedPaper], records: Records) -> list[tuple[str, V
             record = evidence.cost_record(records, loaded.paper.slug, variant.name, variant)
             if variant.scale != "full" or record is None or (macs := record.get("macs")) is None:
                 continue
-            timed = next(iter(evidence.latencies(record).values()), None)
+            timed = next(iter(query.latencies(record).values()), None)
             if timed is not None:
                 found.append((loaded.paper.slug, variant, macs.value / 1e9, macs.value / timed.value / 1e6))
     return found
@@ -340,7 +341,7 @@ def _speeds(papers: Sequence[LoadedPaper], records: Records, styles: dict[str, S
     if not timed:
         return None
     points = [(f"{slug} {v.name}", styles[slug], gmac, speed) for slug, v, gmac, speed in timed]
-    roof = max((p for r in records if r.identity.kind == "latency" and (p := peak_of(r, 1)) is not None), default=None)
+    roof = max((p for r in query.of(records).finished("latency") if (p := peak_of(r, 1)) is not None), default=None)
     svg = plots.speeds("speeds", points, roof, "true GMAC an image", "GMAC/s achieved, one thread")
     ceiling = "" if roof is None else " The dashed line is the fastest that one thread of this machine multiplied."
     caption = f"Eager PyTorch, one image at a time, every full-size network.{ceiling}"

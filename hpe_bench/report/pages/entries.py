@@ -100,7 +100,7 @@ class Entry:
 def in_runtime(cost: RunRecord | None) -> dict[str, str]:
     """The runtime of the latency that a row shows, as an HTML attribute; cost records time eager PyTorch."""
     timed = None if cost is None else latency(cost)
-    return {"data-runtime": RUNTIMES[EAGER]} if timed is not None and ", eager" in timed.scope else {}
+    return {"data-runtime": RUNTIMES[EAGER]} if timed is not None and timed.conditions.runtime == EAGER else {}
 
 
 def as_csv(entries: Iterable[Row]) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from hpe_bench.cost.macs import one_image
 from hpe_bench.declare import Variant
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span, mib_cell
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size, span
 from hpe_bench.report.pages.entries import Flat
-from hpe_bench.report.pages.latency_view import EAGER, label, median_ms, ratio_cell, standing, verdict
+from hpe_bench.report.pages.latency_view import EAGER, label, median_ms, ratio_cell, verdict
 from hpe_bench.timing.latency import Latency
 from hpe_bench.timing.statistics import (
     CALLS_FOR_P99,
@@ -131,9 +132,9 @@ def timed_rows(records: Iterable[RunRecord], variants: Mapping[str, Variant]) ->
 
     `variants` are the networks by hash. Flip test and decoding are on the papers' pages.
     """
-    found = [r for r in records if r.identity.kind == "latency" and r.identity.variant_hash in variants]
+    found = [r for r in query.of(records).finished("latency") if r.identity.variant_hash in variants]
     quoted: dict[tuple[object, ...], Timed] = {}
-    for r in sorted(found, key=standing):
+    for r in query.quoted_rows(found):
         i = r.identity
         for t in r.timings:
             key = (i.paper, i.variant_hash, r.provenance.device, t.runtime, t.input_hw, t.batch, t.threads)
@@ -305,9 +306,9 @@ def with_memory(
 ) -> Table:
     """A table of cost records with each network's weights, and with its peak of activations where one was measured."""
     peaks: dict[tuple[str, str], tuple[RunRecord, Measurement]] = {}
-    for r in sorted(records, key=lambda r: (r.provenance.started, r.id)):
+    for r in query.oldest_first(query.of(records).finished("latency")):
         i = r.identity
-        if i.kind == "latency" and i.variant_hash in variants:
+        if i.variant_hash in variants:
             m = activations_peak(r, variants[i.variant_hash].input_hw)
             if m is not None:
                 peaks[i.paper, i.variant_hash] = r, m

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hpe_bench.cost.macs import one_image
 from hpe_bench.declare import Paper, Variant, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -26,7 +27,6 @@ from hpe_bench.timing.statistics import (
 )
 
 EAGER = "eager"  # what others are held against
-LESS_EAGER = f"/less_{EAGER}"  # ends the key of a difference to its accuracy
 SCOPES = ("network", "flip", "processed", "end-to-end")
 RUNTIMES = {
     "eager": "PyTorch, eager",
@@ -59,14 +59,7 @@ class LatencyView:
 
 def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
     """A paper's finished latency records whose variant is still declared as it was, oldest first."""
-    variants = {fingerprint(v) for v in paper.variants}
-    found = [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.paper, r.status) == ("latency", paper.slug, "done")
-        and r.identity.variant_hash in variants
-    ]
-    return sorted(found, key=lambda r: (r.identity.variant, r.provenance.started, r.id))
+    return query.of(records).latencies_of(paper.slug, {fingerprint(v) for v in paper.variants})
 
 
 def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]:
@@ -207,29 +200,30 @@ def ratio_cell(value: float, interval: tuple[float, float]) -> Cell:
 
 def scores_of(record: RunRecord) -> Table | None:
     """The protocol's first metric with every runtime's own predictions, if a trained network was scored again."""
-    losses = {m.scope: m for m in record.measurements if m.key.endswith(LESS_EAGER)}
-    scores = [m for m in record.measurements if m.key + LESS_EAGER in {loss.key for loss in losses.values()}]
+    losses = {m.conditions: m for m in record.measurements if m.name.against == EAGER}
+    metrics = {loss.name.metric for loss in losses.values()}
+    scores = [m for m in record.measurements if m.key in metrics]
     if not scores:
         return None
-    protocol = scores[0].scope.rpartition(", ")[0]
+    protocol = scores[0].conditions.protocol
     columns = (
         Column("Runtime"),
         Column(f"{metric(scores[0].key)}, %", numeric=True),
         Column("Less eager's, points", numeric=True),
     )
-    rows = tuple((_runtime_cell(m), _percent_cell(m), _points_cell(losses.get(m.scope))) for m in scores)
+    rows = tuple((_runtime_cell(m), _percent_cell(m), _points_cell(losses.get(m.conditions))) for m in scores)
     i = record.identity
     caption = f"What each runtime costs in accuracy: {i.variant} with trained weights under {protocol}."
     note = (
         f"Every runtime predicts the same persons itself ({scores[0].n:,} joints); the difference to eager float32 is "
         "paired over test images, with its 95 % interval."
     )
-    control = tuple(k for k, m in enumerate(scores) if m.scope not in losses)
+    control = tuple(k for k, m in enumerate(scores) if m.conditions not in losses)
     return Table(f"runtime-scores-{identifier(i.variant)}-{record.id[:6]}", caption, columns, rows, note, control)
 
 
 def _runtime_cell(m: Measurement) -> Cell:
-    runtime = m.scope.rpartition(", ")[2]
+    runtime = m.conditions.runtime
     return Cell(RUNTIMES.get(runtime, runtime))
 
 
@@ -293,23 +287,6 @@ def _each(t: Timing) -> tuple[float, float]:
 # ---------------------------------------------------------------------------------------------------- the leaderboard
 
 
-def newest(records: Iterable[RunRecord], slug: str, variant_hash: str) -> RunRecord | None:
-    """The latency record of a variant with most runtimes for one image; of several such, the newest."""
-    found = [
-        r
-        for r in records
-        if (r.identity.kind, r.identity.paper, r.identity.variant_hash, r.status)
-        == ("latency", slug, variant_hash, "done")
-    ]
-    return max(found, key=standing, default=None)
-
-
-def standing(record: RunRecord) -> tuple[int, str, str]:
-    """Greatest for the record to quote of several of one network: that of most runtimes for one image, then newest."""
-    compared = {t.runtime for t in record.timings if (t.scope, t.batch) == ("network", 1)}
-    return len(compared), record.provenance.started, record.id
-
-
 def with_fastest(
     table: Table, rows: Sequence[RunRecord], records: Sequence[RunRecord], variants: Mapping[str, Variant]
 ) -> Table:
@@ -318,7 +295,7 @@ def with_fastest(
     `variants` are those of the rows, by hash.
     """
     hashes = [(r.identity.paper, r.identity.variant_hash) for r in rows]
-    cells = [_fastest_cell(newest(records, slug, found), variants[found]) for slug, found in hashes]
+    cells = [_fastest_cell(query.of(records).latency(slug, found), variants[found]) for slug, found in hashes]
     if all(cell.sort is None for cell in cells):
         return table
     columns = (*table.columns, Column("Fastest runtime, ms", numeric=True))

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, fingerprint
 from hpe_bench.metrics.multiplicity import rank_ranges
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto, svgdraw, tables
 from hpe_bench.report.kit.pareto import Dot
@@ -24,9 +25,9 @@ from hpe_bench.report.pages.entries import Entry, in_runtime
 from hpe_bench.report.pages.latency_board import LatencyBoard, Timed
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
-from hpe_bench.report.pages.studies import Protocols, latency, mean_pose, ordered_conditions, scope_of
+from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
 from hpe_bench.verdicts import Status, count, evidence, judge_all
-from hpe_bench.verdicts.evidence import Condition, Records
+from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.pools import SeedPools
 
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
@@ -111,17 +112,18 @@ def build(
     papers: Sequence[LoadedPaper], records: Records, protocols: Protocols, score_pages: Collection[str] = ()
 ) -> Leaderboard:
     """The leaderboard over all papers and records; `score_pages` are the pages of submissions that there are."""
+    records = query.of(records)
     current = _current(papers, records)
     variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
     timed = latency_board.timed_rows(current, variants)
     others = latency_board.in_other_runtimes(timed, variants)
-    links = Links(_pages(papers, records), newest_costs(current), others)
+    links = Links(_pages(papers, records), current, others)
     return Leaderboard(
         papers=tuple(_line(p, papers, records) for p in papers),
         measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
-        has_ceilings=any(r.identity.kind == "ceiling" for r in records),
+        has_ceilings=bool(records.finished("ceiling")),
         has_without_gpu=without_gpu_page.build(papers, records) is not None,
         submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
         runtimes=latency_board.build(timed, links.to),
@@ -135,38 +137,17 @@ def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) 
     return PaperLine(loaded, counts, any(r.identity.paper == loaded.paper.slug for r in records), beside)
 
 
-def _current(papers: Sequence[LoadedPaper], records: Records) -> list[RunRecord]:
+def _current(papers: Sequence[LoadedPaper], records: Records) -> query.Records:
     """Finished records whose variant and recipe are still declared as they were when they ran."""
     variants = {(p.paper.slug, fingerprint(v)) for p in papers for v in p.paper.variants}
     recipes = {fingerprint(r) for p in papers for r in p.paper.recipes}
     arms = [a for p in papers for s in p.paper.studies for a in s.arms]
     variants |= {(a.paper, fingerprint(a.variant)) for a in arms}
     recipes |= {fingerprint(a.recipe) for a in arms} | {""}
-    return [
-        r
-        for r in records
-        if r.status == "done"
-        and (
-            r.identity.paper == MEAN_POSE
-            or ((r.identity.paper, r.identity.variant_hash) in variants and r.identity.recipe_hash in recipes)
-        )
-    ]
+    return query.current(records, variants, recipes)
 
 
 # ---------------------------------------------------------------------------------------------------- looking up
-
-
-Costs = Mapping[tuple[str, str], RunRecord]
-"""The newest finished cost record by paper and variant's name, and by paper and variant's hash."""
-
-
-def newest_costs(records: Records) -> Costs:
-    """One pass over the records, for boards of thousands of them."""
-    found = [r for r in records if r.identity.kind == "cost" and r.status == "done"]
-    newest: dict[tuple[str, str], RunRecord] = {}
-    for r in sorted(found, key=lambda r: (r.provenance.started, r.id)):
-        newest[r.identity.paper, r.identity.variant] = newest[r.identity.paper, r.identity.variant_hash] = r
-    return newest
 
 
 def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
@@ -181,10 +162,10 @@ def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Links:
-    """Where records are listed, which cost record belongs to a variant, and in which other runtimes it was timed."""
+    """Where records are listed, what speaks about costs, and in which other runtimes a network was timed."""
 
     pages: Mapping[str, str]
-    costs: Costs
+    current: query.Records
     runtimes: Mapping[tuple[str, str, str], Sequence[Timed]]
 
     def to(self, record: RunRecord | None) -> str:
@@ -212,22 +193,22 @@ class Row:
     untaught: str  # the figures that say so, if it has not learned
 
 
-def _measured(where: Condition, records: Records, links: Links) -> list[Group]:
+def _measured(where: Condition, records: query.Records, links: Links) -> list[Group]:
     """One group for each budget under a condition: rows of unequal budgets are not comparable (F5)."""
-    groups: dict[tuple[int, str], dict[tuple[str, ...], list[RunRecord]]] = {}
-    for r in records:
-        i = r.identity
-        if i.kind == "accuracy" and i.paper != MEAN_POSE and evidence.condition(r) == where:
-            row = (i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash)
-            groups.setdefault((i.samples_seen, i.train_digest), {}).setdefault(row, []).append(r)
+    groups: dict[tuple[int, str], dict[query.Training, list[RunRecord]]] = {}
+    for r in records.of_models(where):
+        budget = (r.identity.samples_seen, r.identity.train_digest)
+        groups.setdefault(budget, {}).setdefault(query.training(r), []).append(r)
     return [
-        _ranked(where, budget, [list(evidence.by_seed(r).values()) for r in rows.values()], records, links)
+        _ranked(where, budget, [list(query.by_seed(r).values()) for r in rows.values()], records, links)
         for (budget, _), rows in sorted(groups.items())
     ]
 
 
-def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], records: Records, links: Links) -> Group:
-    key = evidence.headline_key(models[0][0])
+def _ranked(
+    where: Condition, budget: int, models: list[list[RunRecord]], records: query.Records, links: Links
+) -> Group:
+    key = query.headline_key(models[0][0])
     pools = SeedPools(records)
     rows = _rows(models, key, links, pools)
     axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
@@ -236,7 +217,7 @@ def _ranked(where: Condition, budget: int, models: list[list[RunRecord]], record
     prefix, power = ("M", 20) if pocket else ("G", 30)
     cells = [(*_score_cells(row, axis, links), *_cost_cells(row.entry.cost, pocket, links)) for row in rows]
     attributes = [row.entry.facets for row in rows]
-    mean = mean_pose(records, where)
+    mean = records.mean_pose(where)
     if mean is not None:
         cells.append(_mean_pose_row(mean, key, links))
         attributes.append({"data-kept": ""})
@@ -283,7 +264,7 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPool
             seeds=e.seeds,
             images=e.images,
             records=tuple(r.id for r in runs),
-            cost=links.costs.get((i.paper, i.variant_hash)),
+            cost=links.current.cost_of(i.paper, i.variant_hash),
         )
         rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
@@ -428,18 +409,13 @@ def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
 # ---------------------------------------------------------------------------------------------------- costs, published
 
 
-def _costs(papers: Sequence[LoadedPaper], records: Records, links: Links) -> Table | None:
+def _costs(papers: Sequence[LoadedPaper], records: query.Records, links: Links) -> Table | None:
     """Every full-size model that was measured, cheapest first."""
     full = {fingerprint(v): v for p in papers for v in p.paper.variants if v.scale == "full"}
-    found = [r for r in records if r.identity.kind == "cost" and r.identity.variant_hash in full]
-    newest = {
-        (r.identity.paper, r.identity.variant): r for r in sorted(found, key=lambda r: (r.provenance.started, r.id))
-    }
-    if not newest:
+    found = records.costs_of(full)
+    if not found:
         return None
-    rows = sorted(
-        newest.values(), key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant)
-    )
+    rows = sorted(found, key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
     inputs = {h: size(v.input_hw) for h, v in full.items()}
     table = tables.cost_table(
         rows, "costs", "What the full-size models cost, batch 1, cheapest true count first.", False, inputs
@@ -475,7 +451,7 @@ def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
 
 def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], links: Links) -> Group:
     rows.sort(key=lambda row: (-(row[1].value or 0.0), row[0], row[1].id))
-    entries = [_printed(slug, claim, links.costs.get((slug, claim.variant))) for slug, claim in rows]
+    entries = [_printed(slug, claim, links.current.cost(slug, claim.variant)) for slug, claim in rows]
     cells = [
         (
             Cell(e.paper, href=f"{e.paper}/index.html", note=claim.statement),

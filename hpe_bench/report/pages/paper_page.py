@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import figures, tables
 from hpe_bench.report.kit.figures import Figure
@@ -140,6 +140,7 @@ def build(
     `architectures` are drawn from the code of the paper's models, which nothing else here runs. `judged` are the
     paper's verdicts among those of a suite; a paper by itself is judged here.
     """
+    records = query.of(records)
     verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
@@ -196,11 +197,11 @@ def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple
             else (i.paper, i.variant_hash, i.recipe_hash) in arms
         )
         against = i.kind == "cost" and i.paper != paper.slug and f"{i.paper}/{i.variant}" in baselines
-        if current or against or i.paper == MEAN_POSE:
+        if current or against or query.is_mean_pose(r):
             found.append(r)
         elif i.paper == paper.slug:
             outdated += 1
-    if all(r.identity.paper == MEAN_POSE for r in found):
+    if all(map(query.is_mean_pose, found)):
         found = []
     return sorted(found, key=_order), outdated
 
@@ -269,7 +270,7 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
 def _models(result: StudyResult) -> list[Model]:
     """The arms that were run, the control first."""
     ordered = sorted(result.run, key=lambda a: not a.is_control)
-    return [Model(arm_label(a.arm), a.style, evidence.by_seed(a.runs), result.pools) for a in ordered]
+    return [Model(arm_label(a.arm), a.style, query.by_seed(a.runs), result.pools) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight
@@ -321,10 +322,10 @@ def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Reco
     theirs = evidence.cost_record(own, slug, name)
     if ours is None or theirs is None or ours.provenance.device != theirs.provenance.device:
         return None
-    scope = next((s for s in evidence.latencies(ours) if s in evidence.latencies(theirs)), None)
+    scope = next((s for s in query.latencies(ours) if s in query.latencies(theirs)), None)
     if scope is None:
         return None
-    a, b = evidence.latencies(ours)[scope], evidence.latencies(theirs)[scope]
+    a, b = query.latencies(ours)[scope], query.latencies(theirs)[scope]
     calls = " and ".join(dict.fromkeys(f"{m.n:,}" for m in (b, a)))
     printed = any(c.metric == "latency" and c.value is not None for c in claims)
     detail = (
@@ -360,7 +361,7 @@ def _costs(paper: Paper, claims: Sequence[Claim], own: Sequence[RunRecord]) -> t
     variants = [*paper.variants, *(a.variant for s in paper.studies for a in s.arms)]
     inputs = {fingerprint(v): size(v.input_hw) for v in variants}
     small = {fingerprint(v) for v in variants if v.scale == "pocket"}
-    done = [r for r in own if r.identity.kind == "cost" and r.status == "done"]
+    done = query.of(own).finished("cost")[:]
     done.sort(key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
     full = [r for r in done if r.identity.variant_hash not in small]
     relative = [c for c in claims if c.baseline not in ("", f"{paper.slug}/{c.variant}")]

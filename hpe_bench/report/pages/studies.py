@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpe_bench.declare import Ablation, Arm, Paper, Protocol, fingerprint
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit.text import plural
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.verdicts import evidence, pairs
-from hpe_bench.verdicts.evidence import Condition, Estimate, Records
+from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
 
 Protocols = Mapping[str, Protocol]
@@ -67,13 +68,13 @@ def study_result(paper: Paper, study: Ablation, records: Records, where: Conditi
     done = [r for by_seed in runs.values() for r in by_seed.values()]
     if not done:
         return None
-    key, look = evidence.headline_key(done[0]), styles(paper)
+    key, look = query.headline_key(done[0]), styles(paper)
     control, pools = runs[study.control], SeedPools(records)
     arms = tuple(
         _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, pools)
         for arm in study.arms
     )
-    return StudyResult(study, where, key, arms, mean_pose(records, where), pools)
+    return StudyResult(study, where, key, arms, query.of(records).mean_pose(where), pools)
 
 
 def _arm_result(
@@ -101,24 +102,13 @@ def _arm_result(
     )
 
 
-def mean_pose(records: Iterable[RunRecord], where: Condition) -> RunRecord | None:
-    """The mean-pose baseline under a condition."""
-    found = [
-        r
-        for r in records
-        if r.identity.kind == "accuracy"
-        and r.identity.paper == MEAN_POSE
-        and r.status == "done"
-        and evidence.condition(r)[1:] == where[1:]
-    ]
-    return max(found, key=lambda r: (r.provenance.started, r.id), default=None)
-
-
 def ordered_conditions(records: Records, protocols: Protocols) -> list[Condition]:
     """Conditions with finished runs: the suite's protocols in their own order, then any others."""
     order = list(protocols)
-    found = evidence.conditions(r for r in records if r.status == "done" and r.identity.paper != MEAN_POSE)
-    return sorted(found, key=lambda c: (order.index(c.protocol) if c.protocol in order else len(order), c))
+    return sorted(
+        query.of(records).conditions(),
+        key=lambda c: (order.index(c.protocol) if c.protocol in order else len(order), c),
+    )
 
 
 def sample_size(runs: Sequence[RunRecord], key: str) -> str:
@@ -140,12 +130,12 @@ def group_keys(results: Sequence[ArmResult], key: str) -> list[str]:
 
 def latency(record: RunRecord) -> Measurement | None:
     """The median latency a table shows: one thread where it was measured, else whatever there is."""
-    return next(iter(evidence.latencies(record).values()), None)
+    return next(iter(query.latencies(record).values()), None)
 
 
 def scope_of(found: Measurement) -> str:
     """A latency's scope, without whether its warm-up settled."""
-    return found.scope.removesuffix(evidence.UNSETTLED)
+    return found.conditions.apart
 
 
 def short_scopes(scopes: Sequence[str]) -> dict[str, str]:

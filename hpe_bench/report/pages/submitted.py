@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hpe_bench.metrics.multiplicity import rank_ranges
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import svgdraw
 from hpe_bench.report.kit.ranking import rank_text
@@ -27,22 +28,12 @@ def score_page(record: RunRecord) -> str:
 
 def groups(records: Records, pages: Collection[str]) -> list[tuple[Table, tuple[Entry, ...]]]:
     """A table and its entries for each protocol and truth; `pages` are the names of the score pages that exist."""
-    found: dict[tuple[str, str, str], list[RunRecord]] = {}
-    for r in records:
-        if r.identity.kind == "submission" and r.status == "done":
-            found.setdefault((r.identity.protocol, r.identity.protocol_hash, r.identity.test_digest), []).append(r)
-    return [_group(_newest(own), pages) for _, own in sorted(found.items())]
-
-
-def _newest(own: Sequence[RunRecord]) -> list[RunRecord]:
-    """The newest record of each name: a corrected file takes its predecessor's place."""
-    ordered = sorted(own, key=lambda r: (r.provenance.started, r.id))
-    return list({r.identity.variant: r for r in ordered}.values())
+    return [_group(own, pages) for own in query.of(records).submissions().values()]
 
 
 def _group(own: Sequence[RunRecord], pages: Collection[str]) -> tuple[Table, tuple[Entry, ...]]:
-    key = evidence.headline_key(own[0])
-    scored = [(_entry(r, key), r) for r in own if evidence.headline_key(r) == key]
+    key = query.headline_key(own[0])
+    scored = [(_entry(r, key), r) for r in own if query.headline_key(r) == key]
     scored.sort(key=lambda pair: (-pair[0].value, pair[0].variant))
     ranks = rank_ranges(len(scored), evidence.better_rows([[r] for _, r in scored], key, fewest=1))
     rows = [(replace(e, rank=rank), r) for (e, r), rank in zip(scored, ranks, strict=True)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.cost.macs import one_image
 from hpe_bench.declare import Claim, Variant, fingerprint
+from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord, Timing
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -16,7 +17,7 @@ from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, signed, s
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import provenance_view
 from hpe_bench.report.pages.claims_view import ORIGIN, published
-from hpe_bench.report.pages.latency_view import EAGER, fastest, label, median_cell, newest, ratio_cell, verdict
+from hpe_bench.report.pages.latency_view import EAGER, fastest, label, median_cell, ratio_cell, verdict
 from hpe_bench.timing.statistics import alike, counts, images_per_second, latency_of, ratio
 from hpe_bench.verdicts.evidence import Records
 
@@ -76,7 +77,7 @@ def build(papers: Sequence[LoadedPaper], records: Records) -> WithoutGpuPage | N
 
 def _side(loaded: LoadedPaper, name: str, records: Records) -> Side | None:
     variant = next((v for v in loaded.paper.variants if v.name == name), None)
-    record = None if variant is None else newest(records, loaded.paper.slug, fingerprint(variant))
+    record = None if variant is None else query.of(records).latency(loaded.paper.slug, fingerprint(variant))
     if variant is None or record is None:
         return None
     macs, hrnet = (record.get(key, one_image(variant.input_hw)) for key in ("macs", "macs/hrnet_counter"))
@@ -166,7 +167,7 @@ def _timing_table(sides: Sequence[Side], threads: int) -> Table:
 
 
 def _turns(sides: Sequence[Side]) -> str:
-    if len({s.record.provenance.started for s in sides}) == 1:
+    if len({s.record.provenance.at for s in sides}) == 1:
         return (
             "The networks were timed in turns, round by round; the intervals of ratios resample rounds together, so "
             "that what disturbed all of them cancels."

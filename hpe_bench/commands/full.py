@@ -1,0 +1,140 @@
+"""Full-size trainings: which ones a command asks for, and running them, told as a list of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from hpe_bench import catalog, protocols
+from hpe_bench.catalog import LoadedPaper
+from hpe_bench.declare import Paper, Recipe, Variant, replace
+from hpe_bench.plan import TrainingRun
+from hpe_bench.training.execution import PLAIN, Execution
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command says about full-size trainings; None means the paper's own.
+
+    `budget` is in training samples; `init` is "random" where a recipe that starts from ImageNet weights is to start
+    from chance instead.
+    """
+
+    data: str
+    variant: str | None = None
+    recipe: str | None = None
+    budget: int | None = None
+    init: str | None = None
+    input_hw: tuple[int, int] | None = None
+    weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
+    colours: str | None = None  # of the images that the weights were trained on; as declared if None
+    seeds: int = 1
+    workers: int = 1  # trainings at a time, each of which has the whole machine
+    execution: Execution = PLAIN
+
+
+def planned(slug: str, asked: Asked) -> list[TrainingRun]:
+    """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
+    loaded = catalog.load(slug)
+    variant = variant_of(loaded, asked.variant)
+    recipe = begun(shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
+    if asked.input_hw is not None:
+        variant = resized(loaded.paper, variant, asked.input_hw)
+    scored = protocols.for_training(asked.data, variant.input_hw)
+    return [TrainingRun(slug, variant, recipe, scored, seed, asked.execution) for seed in range(asked.seeds)]
+
+
+def variant_of(loaded: LoadedPaper, name: str | None) -> Variant:
+    """The full-size variant of a name, or the one that the paper is timed with; ValueError for a miniature."""
+    full = [v for v in loaded.paper.variants if v.scale == "full"]
+    if not full:
+        raise ValueError(f"{loaded.paper.slug} has no full-size variant to train; its miniatures are --scale pocket")
+    if name is None:
+        return next((v for v in full if v.name in loaded.paper.timed), full[0])
+    variant = catalog.find_variant(loaded, name)
+    if variant.scale != "full":
+        raise ValueError(f"{loaded.paper.slug}/{name} is a miniature; train it with --scale pocket")
+    return variant
+
+
+def resized(paper: Paper, variant: Variant, input_hw: tuple[int, int]) -> Variant:
+    """A variant at another input size: the paper's if it has one (by builder), else one of ours, named after both."""
+    for known in (variant, *paper.variants):
+        if (known.builder, known.input_hw) == (variant.builder, input_hw):
+            return known
+    if any(side % 32 for side in input_hw):
+        raise ValueError(
+            f"input {_size(input_hw)}: give multiples of 32, as these networks halve their input five times"
+        )
+    name, own = variant.name, _size(variant.input_hw)
+    name = name.replace(own, _size(input_hw)) if own in name else f"{name}_{_size(input_hw)}"
+    return replace(variant, name=name, input_hw=input_hw, reading="ours", note=f"{variant.name} at another input size")
+
+
+def _size(input_hw: tuple[int, int]) -> str:
+    return f"{input_hw[0]}x{input_hw[1]}"
+
+
+def full_recipes(paper: Paper) -> list[Recipe]:
+    """The recipes that no miniature of a study is trained by."""
+    pocket = {arm.recipe for study in paper.studies for arm in study.arms if arm.variant.scale == "pocket"}
+    return [recipe for recipe in paper.recipes if recipe not in pocket]
+
+
+def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
+    """The recipe of a name, or the first that is named after the variant's input size, or the paper's first."""
+    recipes = full_recipes(paper)
+    if not recipes:
+        raise ValueError(f"{paper.slug} declares no full-size recipe; give its folder one")
+    if name is None:
+        return next((r for r in recipes if _size(variant.input_hw) in r.name), recipes[0])
+    for recipe in recipes:
+        if recipe.name == name:
+            return recipe
+    raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
+
+
+def shortened(recipe: Recipe, budget: int | None) -> Recipe:
+    """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
+    if budget is None:
+        return recipe
+    if budget < recipe.batch:
+        raise ValueError(f"a budget of {budget:,} samples is less than a batch of {recipe.name!r} ({recipe.batch})")
+    if budget > recipe.samples:
+        raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
+    note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
+    return replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+
+
+def begun(recipe: Recipe, asked: Asked) -> Recipe:
+    """The recipe with the start that was asked for; ValueError where it wants ImageNet weights and has none."""
+    if recipe.init == "random":
+        return recipe
+    if asked.init == RANDOM and asked.budget is not None:
+        note = f"{recipe.note}; starts from random weights, not from ImageNet's"
+        return replace(recipe, name=f"{recipe.name}-random", init="random", note=note)
+    if asked.init not in (None, RANDOM):
+        raise ValueError(f"--init {asked.init}: only 'random' is known; leave it out for the recipe's own start")
+    instead = (
+        "--init random starts from random weights, and the record says so"
+        if asked.budget is not None
+        else "--budget SAMPLES with --init random makes a shorter run of its own instead"
+    )
+    raise ValueError(f"recipe {recipe.name!r} starts from ImageNet weights and no file of them was given; {instead}")
+
+
+def announce(loaded: LoadedPaper, runs: list[TrainingRun], asked: Asked, console: Console) -> None:
+    """What will be trained and what it can decide, before any compute is spent."""
+    run = runs[0]
+    console.print(
+        f"{run.variant.name}, input {_size(run.variant.input_hw)}, by recipe {run.recipe.name}: "
+        f"{run.recipe.samples:,} samples of {asked.data}, batch {run.recipe.batch}, start {run.recipe.init}, "
+        f"{run.execution.precision}; scored under {', '.join(p.name for p in run.protocols)}.",
+        highlight=False,
+        markup=False,
+    )
+    if run.recipe not in loaded.paper.recipes:
+        console.print("The recipe is not the paper's own, so no printed figure is held against the result.")

@@ -1,0 +1,200 @@
+"""Feeding: the batch of each step, drawn from (seed, step) alone, the same on every device.
+
+On the CPU, rows are read from the memory-mapped crops as they are needed. On a GPU the crops live in its memory as
+uint8, and the next batch is prepared on a stream of its own while the present one is trained on: augmentation, targets
+and the copies from the host, each of which would otherwise wait for everything the GPU still has to do (M6).
+
+B batch, J joints, h w context crop; N training persons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpe_bench.data.augmentation import on_device, sample_linear, transform
+from hpe_bench.data.crops import CropSet
+from hpe_bench.declare import Batch, Codec, Curriculum, Recipe
+
+
+def seeded(*key: int) -> np.random.Generator:
+    """A generator that depends on the key alone."""
+    return np.random.default_rng(np.random.SeedSequence(list(key)))
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
+    return seeded(seed, 1, epoch).permutation(size)
+
+
+def batch_rows(seed: int, step: int, batch: int, size: int) -> np.ndarray:
+    """Rows of a batch: the epochs' permutations laid end to end, cut into batches. [batch] int64."""
+    positions = np.arange(step * batch, (step + 1) * batch)
+    return np.array([_epoch_order(seed, p // size, size)[p % size] for p in positions.tolist()])
+
+
+@lru_cache(maxsize=4)
+def withheld_rows(seed: int, withheld: float, size: int) -> np.ndarray:
+    """[size] bool: whose labels a recipe does not show. Any two recipes that withhold as much withhold the same."""
+    hidden = np.zeros(size, dtype=bool)
+    hidden[seeded(seed, 3).permutation(size)[: round(withheld * size)]] = True
+    return hidden
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """What chance decides about a step: rows [B] in file order, whether labels are shown [B], maps and flips."""
+
+    rows: np.ndarray
+    shown: np.ndarray
+    linear_B22: Tensor
+    flip_B: Tensor
+
+
+def draw(recipe: Recipe, size: int, seed: int, step: int) -> Drawn:
+    """The draws of a step over `size` training persons; they depend on (recipe, size, seed, step) alone."""
+    withheld = recipe.withheld if isinstance(recipe, Curriculum) else 0.0
+    hidden = withheld_rows(seed, withheld, size)
+    teacherless = not (isinstance(recipe, Curriculum) and recipe.teacher)
+    persons = np.flatnonzero(~hidden) if teacherless else np.arange(size)
+    rows = np.sort(persons[batch_rows(seed, step, recipe.batch, len(persons))])  # sorted: sequential reads of the file
+    generator = torch.Generator("cpu").manual_seed(int(seeded(seed, 2, step).integers(2**62)))
+    linear_B22, flip_B = sample_linear(len(rows), recipe.augmentation, generator)
+    return Drawn(rows, ~hidden[rows], linear_B22, flip_B)
+
+
+class Feed:
+    """Batches from crops that lie in the host's memory or in a file, for any device."""
+
+    def __init__(self, crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> None:
+        self.crops, self.recipe, self.mirrored, self.seed, self.device = crops, recipe, mirrored, seed, device
+
+    def at(self, step: int) -> tuple[Batch, Codec]:
+        """A step's batch and the codec that its loss is to encode targets with."""
+        return self.make(step), self.recipe.codec
+
+    def prepare(self, step: int) -> None:
+        """Begin with a later step's batch, where that can be done beside the present one; here it cannot."""
+
+    def make(self, step: int) -> Batch:
+        """A step's batch."""
+        drawn = draw(self.recipe, len(self.crops.joints), self.seed, step)
+        pixels, joints, labelled, visible = self.taken(drawn.rows)
+        shown = on_device(torch.from_numpy(drawn.shown), self.device)[:, None]
+        return transform(
+            pixels,
+            joints,
+            labelled & shown,
+            visible & shown,
+            drawn.linear_B22,
+            drawn.flip_B,
+            self.mirrored,
+            self.crops.input_hw,
+        )
+
+    def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pixels [B,h,w,3] uint8, joints [B,J,2], labelled and visible [B,J] bool of some rows, on the device."""
+        crops = self.crops
+        parts = (
+            np.ascontiguousarray(crops.pixels[rows]),
+            crops.joints[rows],
+            crops.labelled[rows],
+            crops.visible[rows],
+        )
+        pixels, joints, labelled, visible = (torch.from_numpy(part).to(self.device) for part in parts)
+        return pixels, joints, labelled, visible
+
+
+class ResidentFeed(Feed):
+    """Batches from crops that live on a GPU, each prepared while the one before is trained on."""
+
+    def __init__(self, crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> None:
+        super().__init__(crops, recipe, mirrored, seed, device)
+        parts = (crops.pixels, crops.joints, crops.labelled, crops.visible)
+        self.parts = tuple(_copied(part, device) for part in parts)
+        self.side = torch.cuda.Stream(device, priority=-1)
+        self.sizes: dict[tuple[int, int], None] = {}  # heatmap sizes that the loss has asked targets for
+        self.ahead: tuple[int, Batch, ReadyTargets] | None = None
+
+    def at(self, step: int) -> tuple[Batch, Codec]:
+        if self.ahead is None or self.ahead[0] != step:
+            self.ahead = self._prepared(step)
+        _, batch, codec = self.ahead
+        present = torch.cuda.current_stream()
+        present.wait_stream(self.side)
+        for tensor in (*tensors_of(batch), *codec.tensors()):
+            tensor.record_stream(present)
+        self.ahead = None
+        return batch, codec
+
+    def prepare(self, step: int) -> None:
+        """Begin with a later step's batch; called once the present step's kernels are on their way."""
+        self.ahead = self._prepared(step)
+
+    def _prepared(self, step: int) -> tuple[int, Batch, ReadyTargets]:
+        with torch.cuda.stream(self.side), torch.no_grad():
+            batch = self.make(step)
+            codec = ReadyTargets(self.recipe.codec, batch, self.sizes)
+        return step, batch, codec
+
+    def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        index = on_device(torch.from_numpy(rows), self.device)
+        pixels, joints, labelled, visible = (part.index_select(0, index) for part in self.parts)
+        return pixels, joints, labelled, visible
+
+
+class ReadyTargets(Codec):
+    """A recipe's codec with the targets of one batch encoded ahead, at the sizes `sizes` collects from its requests."""
+
+    def __init__(self, codec: Codec, batch: Batch, sizes: dict[tuple[int, int], None]) -> None:
+        self.codec, self.batch, self.sizes = codec, batch, sizes
+        self.ready = {hw: codec.encode(batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, hw) for hw in sizes}
+
+    def encode(
+        self, joints_BJ2: Tensor, labelled_BJ: Tensor, input_hw: tuple[int, int], heatmap_hw: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        mine = joints_BJ2 is self.batch.joints_BJ2 and labelled_BJ is self.batch.labelled_BJ
+        if mine and heatmap_hw in self.ready:
+            return self.ready[heatmap_hw]
+        if mine:
+            self.sizes[heatmap_hw] = None
+        return self.codec.encode(joints_BJ2, labelled_BJ, input_hw, heatmap_hw)
+
+    def decode(self, maps_BJHW: Tensor, input_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        return self.codec.decode(maps_BJHW, input_hw)
+
+    def unflip(self, maps_BJHW: Tensor, flip_pairs: tuple[tuple[int, int], ...]) -> Tensor:
+        return self.codec.unflip(maps_BJHW, flip_pairs)
+
+    def tensors(self) -> list[Tensor]:
+        """All targets and weights."""
+        return [tensor for pair in self.ready.values() for tensor in pair]
+
+
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """A batch's tensors, in the order of its fields."""
+    values = (getattr(batch, f.name) for f in dataclasses.fields(batch))
+    return [value for value in values if value is not None]
+
+
+def feed(crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> Feed:
+    """The feed for a device: resident on a GPU, from the host's memory elsewhere."""
+    kind = ResidentFeed if device.startswith("cuda") else Feed
+    return kind(crops, recipe, mirrored, seed, device)
+
+
+ROWS_A_COPY = 512
+
+
+def _copied(values: np.ndarray, device: str) -> Tensor:
+    """An array on the device, some rows at a time: a memory-mapped file is never whole in the host's memory."""
+    first = torch.from_numpy(np.ascontiguousarray(values[:1]))
+    there = torch.empty(values.shape, dtype=first.dtype, device=device)
+    for start in range(0, len(values), ROWS_A_COPY):
+        rows = slice(start, start + ROWS_A_COPY)
+        there[rows] = torch.from_numpy(np.ascontiguousarray(values[rows])).to(device)
+    return there
