@@ -122,6 +122,13 @@ RootOpt = Annotated[Path | None, typer.Option("--root", help="Folder that holds 
 SeedsOpt = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds per arm; the study's own number by default.")
 ]
+UntilOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        help="Seeds until every difference to the control is known to so many points, 3 to 10 of them, or to --seeds.",
+    ),
+]
 WorkersOpt = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings at a time; one per core by default.")
 ]
@@ -164,6 +171,7 @@ def reproduce(
     ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     variant: Annotated[
@@ -225,7 +233,7 @@ def reproduce(
         execution=Execution(precision.value, compiled, graphed),
     )
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
 @app.command()
@@ -235,6 +243,7 @@ def ablate(
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
@@ -245,7 +254,7 @@ def ablate(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
+    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
 @app.command()

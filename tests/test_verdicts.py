@@ -10,7 +10,9 @@ import pytest
 
 from hpe_bench.declare import Claim
 from hpe_bench.records.schema import Measurement, RunRecord
-from hpe_bench.verdicts import STATUSES, Verdict, count, judge, judge_all
+from hpe_bench.verdicts import STATUSES, Verdict, count, evidence, judge, judge_all
+from hpe_bench.verdicts.families import over_suite, within_paper
+from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, matches
 from tests import synthetic_records as make
 from tests.synthetic_paper import (
@@ -339,6 +341,109 @@ def test_a_metric_without_tallies_needs_two_seeds_for_an_interval() -> None:
     (v,) = judged(relation(), *bare)
     assert v.status == "confirmed"
     assert v.interval is not None
+
+
+def test_one_seed_decides_nothing_at_any_scale() -> None:
+    (v,) = judged(relation(), *arms(80.0, 60.0, seeds=1))
+    assert (v.status, v.p_value) == ("inconclusive", None)
+    assert "from one seed" in v.reason
+    full = [make.accuracy(arm, 0, Level(level), scale="full") for arm, level in SIDES]
+    (v,) = judged(relation(baseline="base/base_full"), *full)
+    assert (v.status, v.scale, v.p_value) == ("inconclusive", "full", None)
+    assert v.interval is not None
+    assert v.interval[0] > 0  # images alone would have told them apart
+
+
+SIDES = ((replace(PROPOSAL, variant=FULL), 80.0), (replace(CONTROL, variant=BASE_FULL), 60.0))
+
+
+def below_mean_pose(records: list[RunRecord], floor: float) -> RunRecord:
+    """The mean pose, measured under the same condition."""
+    i = records[0].identity.model_copy(
+        update={"paper": "mean_pose", "variant": "mean_pose", "recipe": "", "seed": None}
+    )
+    m = records[0].measurements[0].model_copy(update={"value": floor, "interval": None})
+    return records[0].model_copy(update={"id": "mean", "identity": i, "measurements": (m,), "tallies": ()})
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(20.0, 60.0), (60.0, 20.0)])
+def test_an_arm_below_the_mean_pose_decides_nothing(ours: float, theirs: float) -> None:
+    records = arms(ours, theirs)
+    (v,) = judged(relation(), *records)
+    assert v.status in ("confirmed", "differs")
+    (v,) = judged(relation(), *records, below_mean_pose(records, 30.0))
+    assert (v.status, v.p_value) == ("inconclusive", None)
+    assert "has not learned under this budget" in v.reason
+    (v,) = judged(FASTER_TRAINING, *losses(Level(20, 5000), Level(20, 12000)), below_mean_pose(records, 30.0))
+    assert v.status == "inconclusive"
+
+
+# ---------------------------------------------------------------------------------------------------- many tests
+
+
+def test_two_decoders_of_one_training_are_one_family_and_its_largest_p_counts() -> None:
+    dark, quarter = arms(76.0, 66.0), arms(69.6, 66.0, protocol="mannequins-v1-quarter", protocol_hash="p1")
+    found = judge_all([relation()], PAPER, [*dark, *quarter])
+    assert len({v.family for v in found}) == 1
+    largest = max(v.p_value or 0 for v in found)
+    assert [v.p_paper for v in found] == [largest, largest]
+    assert len({v.p_value for v in found}) == 2
+
+
+def test_what_is_decided_alone_and_not_among_others_becomes_inconclusive() -> None:
+    made = [
+        Verdict(f"c{k}", "confirmed", "pocket", "Told apart.", p_value=p, family=f"f{k}")
+        for k, p in enumerate((0.001, 0.03, 0.04))
+    ]
+    found = within_paper(made)
+    assert [v.status for v in found] == ["confirmed", "inconclusive", "inconclusive"]
+    assert [v.p_paper for v in found] == pytest.approx([0.003, 0.06, 0.06])
+    assert "p = 0.030, p = 0.060 among the 3 relations of the paper that were tested (Holm), which" in found[1].reason
+
+
+def test_over_the_suite_p_values_are_shown_and_statuses_kept() -> None:
+    papers = {
+        slug: within_paper([Verdict("c", "differs", "pocket", "Apart.", p_value=p, family=f"{slug} {p}")])
+        for slug, p in (("a", 0.001), ("b", 0.02), ("c", 0.04), ("d", 0.9))
+    }
+    found = over_suite(papers)
+    assert [v.status for slug in "abc" for v in found[slug]] == ["differs"] * 3
+    assert [v.p_suite for slug in "abcd" for v in found[slug]] == pytest.approx([0.004, 0.06, 0.08, 0.9])
+    assert found["a"][0].reason.endswith("Among the 4 of the suite p = 0.004, and holds.")
+    assert found["b"][0].reason.endswith("Among the 4 of the suite p = 0.060, where it would not be decided.")
+
+
+def test_exact_costs_are_no_tests() -> None:
+    (v,) = judge_all([claim()], PAPER, [cost()])
+    assert (v.status, v.p_value, v.p_paper) == ("confirmed", None, None)
+
+
+def test_ranks_follow_paired_tests_and_never_one_seed_or_an_arm_that_has_not_learned() -> None:
+    made = arms(76.0, 66.0)
+    rows = [made[:3], made[3:]]
+    assert evidence.better_rows(rows, "pckh@0.5") == {(0, 1)}
+    assert evidence.better_rows(rows[::-1], "pckh@0.5") == {(1, 0)}
+    assert evidence.better_rows([made[:3], made[3:4]], "pckh@0.5") == set()
+    assert evidence.better_rows([made[:1], made[3:4]], "pckh@0.5", fewest=1) == {(0, 1)}
+    pools = SeedPools([*made, below_mean_pose(made, 90.0)])
+    assert evidence.better_rows(rows, "pckh@0.5", pools) == set()
+
+
+def test_a_pool_of_settings_narrows_intervals_and_leaves_out_what_has_not_learned() -> None:
+    arm_of = [replace(PROPOSAL, recipe=replace(PROPOSAL.recipe, name=f"r{k}")) for k in range(8)]
+    made = [make.accuracy(arm, seed, Level(60.0)) for arm in arm_of for seed in range(3)]
+    pools = SeedPools(made)
+    variance = pools.variance(made[0], "pckh@0.5")
+    assert variance is not None
+    assert (variance.settings, variance.freedom) == (8, 16)
+    own, pooled = (evidence.pooled(made[:3], "pckh@0.5", p) for p in (None, pools))
+    assert own.value == pooled.value
+    assert "degrees of freedom" in pooled.method
+    lost = SeedPools([*made, below_mean_pose(made, 99.0)])
+    assert lost.variance(made[0], "pckh@0.5") is None
+    assert lost.spread(made[:3], "pckh@0.5") is None
+    other = make.accuracy(arm_of[0], 0, Level(60.0), samples_seen=80_000)
+    assert pools.variance(other, "pckh@0.5") is None  # another budget is another pool
 
 
 def test_a_relation_without_runs_says_what_it_would_take() -> None:

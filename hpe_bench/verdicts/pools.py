@@ -47,7 +47,7 @@ class SeedPools:
         """What the pool of a run says; settings that have not learned are no part of it."""
         place = budget(run)
         if (place, key) not in self._known:
-            arms = [list(query.by_seed(runs).values()) for runs in self._runs.get(place, {}).values()]
+            arms = [list(query.by_seed(runs).values()) for _, runs in sorted(self._runs.get(place, {}).items())]
             values = [[m.value for r in arm if (m := r.get(key)) is not None] for arm in arms if self.learned(arm)]
             self._known[place, key] = fit([v for v in values if v])
         return self._known[place, key]
