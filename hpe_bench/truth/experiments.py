@@ -56,18 +56,22 @@ class Counts:
 
 def seed_variance(trials: int, seed: int = 0) -> Iterator[Finding]:
     """Intervals and differences with every setting's own variance between seeds, and with the pooled one."""
-    counts = Counts("seeds")
-    rules = ("own variance", f"pooled variance ({IN_USE})")
     for kind, seeds in (("alike", 2), *product(("alike", "scattered", "three unsteady"), (3, 5))):
-        rng = np.random.default_rng([seed, seeds, len(kind)])
-        for _ in range(trials):
-            truth_K = 50 + np.where(np.arange(SETTINGS) % 4 < 2, 0.0, 2.0)
-            spread_K = rng.permutation(seed_spreads(kind, rng, SETTINGS))
-            models = RateWorld().draw(rng, truth_K[ORDER], spread_K, seeds)
-            table, unsteady_K = Resampled.of(models, REPLICATES), np.argsort(-spread_K, kind="stable")[:3]
-            alone: list[Spread | None] = [None] * SETTINGS
-            for rule, spreads in zip(rules, (alone, pooled_spreads(table)), strict=True):
-                _count_seeds(counts, f"{kind}, {seeds} seeds", rule, table, spreads, truth_K[ORDER], unsteady_K)
+        yield from seed_world(kind, seeds, trials, seed)
+
+
+def seed_world(kind: str, seeds: int, trials: int, seed: int = 0) -> Iterator[Finding]:
+    """`seed_variance` in one world."""
+    counts, rules = Counts("seeds"), ("own variance", f"pooled variance ({IN_USE})")
+    rng = np.random.default_rng([seed, seeds, len(kind)])
+    alone: list[Spread | None] = [None] * SETTINGS
+    for _ in range(trials):
+        truth_K = 50 + np.where(np.arange(SETTINGS) % 4 < 2, 0.0, 2.0)
+        spread_K = rng.permutation(seed_spreads(kind, rng, SETTINGS))
+        models = RateWorld().draw(rng, truth_K[ORDER], spread_K, seeds)
+        table, unsteady_K = Resampled.of(models, REPLICATES), np.argsort(-spread_K, kind="stable")[:3]
+        for rule, spreads in zip(rules, (alone, pooled_spreads(table)), strict=True):
+            _count_seeds(counts, f"{kind}, {seeds} seeds", rule, table, spreads, truth_K[ORDER], unsteady_K)
     in_use = rules[1]
     yield from counts.findings({(in_use, "covered"): COVERS, (in_use, "false verdicts"): WRONG}, ["half width"])
 
