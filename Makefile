@@ -2,10 +2,12 @@
 PYTHON ?= python3
 PAPER ?= fasterpose
 ARGS ?=
+LIMIT ?= 540
+POCKET ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile leaderboard picture bench lint test torture truth clean
+.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture truth clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +31,9 @@ compare: setup ## papers side by side: make compare PAPERS="simple_baseline fast
 
 profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 	$(BIN)/hpe-bench profile $(PAPER) $(ARGS)
+
+gpu: ## all that a machine with one CUDA GPU can tell, without installation: make gpu DATA=folder OUT=folder [LIMIT=540] [POCKET="headline:fasterpose:lsp:0-2"]
+	PYTHONPATH=. $(PYTHON) -m hpe_bench.run.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
 
 leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)

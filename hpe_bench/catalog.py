@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BUNDLED = tuple(Path(p) for p in hpe_bench.papers.__path__)
+# What the suite's own pages and records go by: a paper of such a name would overwrite them.
+RESERVED = frozenset((
+    *("ceilings", "mean_pose", "own", "submitted"),  # folders of results
+    *("compare", "costs", "footguns", "scores", "tables"),  # folders of pages
+))  # fmt: skip
 RECIPE_COLUMN = "recipe"
 CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in (RECIPE_COLUMN, "checkpoint"))
 
@@ -123,6 +128,8 @@ def _import(slug: str, folder: Path, parents: list[Path]) -> Paper:
     file = folder / "paper.py"
     if not slug.isidentifier():
         raise CatalogError(f"{folder}: the folder's name must be a Python name; use letters, digits and '_'")
+    if slug in RESERVED:
+        raise CatalogError(f"{folder}: {slug!r} names pages or records of the suite itself; rename the folder")
     try:
         module = importlib.import_module(f"hpe_bench.papers.{slug}.paper")
     except SyntaxError as error:

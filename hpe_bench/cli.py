@@ -6,10 +6,10 @@ import os
 import re
 import sys
 import traceback
-import warnings
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Published claims about 2D human pose estimation meet measurement.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -142,13 +141,27 @@ PAPERS = Path("papers")
 WEIGHTS = Path("weights")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from hpe_bench import __version__
+
+        print(f"hpe-bench {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Published claims about 2D human pose estimation meet measurement."""
+
+
 @app.command("list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
-    from hpe_bench.commands import show
+    from hpe_bench.commands import listing
 
-    broken = show.print_list(_console(), results)
-    if broken:
+    if listing.print_list(_console(), results):
         raise typer.Exit(2)
 
 
@@ -287,6 +300,36 @@ def leaderboard(
 
 
 @app.command()
+def results(
+    paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
+    variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="Only under this protocol.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only cost, accuracy, latency, ceiling or submission.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Only this measurement; * and ? as in file names: 'pckh@0.5/*'.")
+    ] = None,
+    runtime: Annotated[list[str] | None, typer.Option("--runtime", help="Only in this runtime.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File to write; - for the standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="File to write.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File to write; - for the standard output.")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Option("--results", help="Folder of records; repeatable, for several as one.")
+    ] = None,
+) -> None:
+    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON.
+
+    Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv
+    """
+    from hpe_bench.commands import results as rows
+
+    filters = {"paper": paper, "variant": variant, "protocol": protocol, "kind": kind, "key": key, "runtime": runtime}
+    files = {name: file for name, file in (("csv", csv), ("parquet", parquet), ("json", json)) if file is not None}
+    rows.results(folders or [RESULTS], filters, files, _console())
+
+
+@app.command()
 def profile(
     subject: Annotated[
         str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
@@ -298,10 +341,13 @@ def profile(
         bool,
         typer.Option(
             "--all",
-            help="One variant a paper in every runtime at 1 thread; at all cores those timed in turns (SimpleBaseline, "
-            "HRNet, FasterPose) in every runtime and scope, the others eager and in engines. What was finished here is "
-            "not measured again.",
+            help="One variant a paper in every runtime at 1 thread; at all cores those that papers are timed against "
+            "(in turns) in every runtime and scope, the others eager and in engines. What was finished here is not "
+            "measured again.",
         ),
+    ] = False,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Parameters and MACs alone, of any size with --inputs; nothing is timed.")
     ] = False,
     runtime: Annotated[
         str | None, typer.Option("--runtime", help="eager,onnxruntime,...; all of the processor's by default.")
@@ -320,14 +366,28 @@ def profile(
     time_limit: Annotated[
         float, typer.Option("--time-limit", min=1, help="Seconds a runtime may take to build, and for each turn.")
     ] = 180.0,
+    timing_runs: Annotated[
+        int,
+        typer.Option("--timing-runs", min=1, help="How often to time all of it anew, a record each; pages pool them."),
+    ] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A look in seconds: counts and one runtime; no record is kept.")
+    ] = False,
     root: RootOpt = None,
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
     """Cost of a paper's networks; with runtime options, or for a network of your own, latency in every runtime.
 
-    Without options: parameters, MACs under both conventions, activations, eager CPU latency at 1 thread and at all.
+    Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if counts:
+        if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
+            raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")
+        from hpe_bench.commands.counts import print_counts
+
+        print_counts(subject, variant, _sizes(inputs), _console())
+        return
     from hpe_bench.commands import profile as profiling
     from hpe_bench.commands import reproduce as story
 
@@ -344,11 +404,13 @@ def profile(
         recipe=recipe,
         protocol=protocol,
         limit_s=time_limit,
+        timing_runs=timing_runs,
+        quick=quick,
     )
     if every:
-        if subject is not None or not asked.counts_only:
-            raise ValueError("--all stands alone but for --time-limit, --results and --runs")
-        _exit(profiling.profile_all(time_limit, settings, _console()))
+        if subject is not None or not replace(asked, timing_runs=1).counts_only:
+            raise ValueError("--all stands alone but for --timing-runs, --time-limit, --results and --runs")
+        _exit(profiling.profile_all(time_limit, settings, _console(), timing_runs))
     elif subject is not None and asked.counts_only:
         _exit(story.profile(subject, variant, settings, _console()))
     else:
@@ -375,16 +437,18 @@ JointsOpt = Annotated[
     str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
 ]
 OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are there; never an input.")]
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
 ]
+PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write: the persons' scores one by one.")]
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
 @app.command()
 def predict(
     protocol: ProtocolOpt,
-    to: Annotated[Path, typer.Option("--to", help="File of predictions to write, .npz.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
     root: RootOpt = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
     boxes: Annotated[
@@ -402,11 +466,15 @@ def predict(
     joints: JointsOpt = None,
     output: OutputOpt = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Folder for the images with the poses drawn.")] = None,
+    force: ForceOpt = False,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes."""
+    """Predict poses in a protocol's boxes, or in boxes of your own, as the protocol crops and decodes.
+
+    Boxes are in stored pixels: an image's EXIF orientation is not applied, but said.
+    """
     from hpe_bench.commands import submit
 
     if (images is None) != (boxes is None):
@@ -415,7 +483,7 @@ def predict(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console())
+    submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
 @app.command()
@@ -432,6 +500,7 @@ def score(
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -441,7 +510,8 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    submit.score(file, protocol, name, truth, counted_from, against, settings, reports, _console())
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    submit.score(wish, persons, settings, reports, _console())
 
 
 @app.command()
@@ -461,6 +531,7 @@ def evaluate(
     output: OutputOpt = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
+    persons: PersonsOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
@@ -472,7 +543,8 @@ def evaluate(
     model = submit.Model(
         weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
     )
-    submit.evaluate(model, protocol, name, against, _settings(results, runs, root, None, device), reports, _console())
+    settings = _settings(results, runs, root, None, device)
+    submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
 @app.command()
@@ -487,12 +559,13 @@ def export(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
+    force: ForceOpt = False,
 ) -> None:
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
     from hpe_bench.commands import export as export_command
 
     wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
-    export_command.export(wish, to.value, output, _console())
+    export_command.export(wish, to.value, output, _console(), force)
 
 
 @app.command()
@@ -565,13 +638,17 @@ def data_fetch(
     sha256: Annotated[
         list[str] | None, typer.Option("--sha256", help="FILE=HASH of an archive that you trust; repeatable.")
     ] = None,
+    record_hash: Annotated[
+        bool, typer.Option("--record-hash", help="Take what arrives, and hold later downloads to its hash.")
+    ] = False,
 ) -> None:
     """Download a data set from its authors, verify and unpack it; an interrupted download goes on."""
     from hpe_bench.data import fetch
 
     pairs = dict(text.partition("=")[::2] for text in sha256 or ())
     console = _console()
-    console.print(f"{fetch.fetch(console, name.value, to, mirror, pairs)} is there", highlight=False, markup=False)
+    folder = fetch.fetch(console, name.value, to, mirror, pairs, record_hash)
+    console.print(f"{folder} is there", highlight=False, markup=False)
 
 
 @data_app.command("export")
@@ -648,9 +725,9 @@ def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from hpe_bench.terminal import PlainConsole
 
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return PlainConsole(width=None if sys.stdout.isatty() else 160)
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:
@@ -707,38 +784,60 @@ def _exit(ok: bool) -> None:
 
 def main() -> None:
     """Console entry: one sentence and an exit code instead of a traceback (`HPE_BENCH_DEBUG=1` shows it)."""
-    warnings.showwarning = _warn
+    from hpe_bench.errors import notices_to, sentence
+    from hpe_bench.processes import terminated_by, unwinding_when_terminated
+
+    _print_what_can_be_printed()
     try:
-        app()
+        with unwinding_when_terminated(), notices_to(_note):
+            app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            _say("interrupted; the same command goes on from what is finished", INTERRUPTED)
+            number = terminated_by(ended)
+            word, code = ("interrupted", INTERRUPTED) if number is None else ("terminated", 128 + number)
+            _say(f"{word}; the same command goes on from what is finished", code)
         raise
     except (ValueError, OSError) as error:
-        from hpe_bench.errors import sentence
-
         _say(sentence(error), 2)
     except Exception as error:
         _say(f"this should not have happened: {type(error).__name__}: {error} (HPE_BENCH_DEBUG=1 shows where)", 1)
 
 
-def _warn(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """A warning of ours as a sentence; others as Python has them."""
-    if category.__module__.startswith("hpe_bench."):
-        print(f"hpe-bench: {message}", file=sys.stderr)
-    else:
-        print(f"{category.__name__}: {message}", file=sys.stderr)
+PLAIN = {
+    0xA0: " ",
+    0x2009: " ",
+    0x202F: " ",
+    0x2013: "-",
+    0x2014: "-",
+    0x2212: "-",
+    0xD7: "x",
+    0xB7: "*",
+    0x2026: "...",
+}
+
+
+def _print_what_can_be_printed() -> None:
+    """Characters that a stream's encoding lacks are printed as plain ones, else as '?': printing never fails."""
+    import codecs
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return "".join(PLAIN.get(ord(c), "?") for c in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("hpe-bench-plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="hpe-bench-plain")
+
+
+def _note(text: str) -> None:
+    print(f"hpe-bench: {text}", file=sys.stderr)
 
 
 def _say(message: str, code: int) -> None:
     if os.environ.get("HPE_BENCH_DEBUG"):
         traceback.print_exc()
-    print(f"hpe-bench: {message}", file=sys.stderr)
+    from hpe_bench.data.names import printable
+
+    print(f"hpe-bench: {printable(message)}", file=sys.stderr)
     sys.exit(code)

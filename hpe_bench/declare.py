@@ -406,7 +406,7 @@ class Protocol:
 
 ClaimKind = Literal["value", "percent change", "difference", "direction"]
 Status = Literal["published", "secondary", "measured", "inferred", "unknown"]
-Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "unknown"]
+Convention = Literal["", "true", "mac_2p30", "hrnet_counter", "flops_2x", "fvcore_default", "torchstat", "unknown"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -561,6 +561,22 @@ class JointGroups:
 
 
 @dataclass(frozen=True, config=STRICT)
+class LatencyQuestion:
+    """What a paper's page on latency answers, in every runtime, against the networks it is timed against.
+
+    `address` is the page's folder under the reports, `claim` the id of the paper's claim of a saving, if there is one.
+    """
+
+    address: str
+    title: str
+    question: str
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.address, "latency question's address")
+
+
+@dataclass(frozen=True, config=STRICT)
 class Paper:
     """A folder under `papers/`. `claims` are read from `claims.csv` beside `paper.py` by the catalog."""
 
@@ -579,6 +595,9 @@ class Paper:
     ablations: tuple[Ablation, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
     timed: tuple[str, ...] = ()  # variants that stand for the paper where every runtime is timed
+    timed_against: tuple[str, ...] = ()  # networks (`slug/variant`) that these take turns with, as ratios are claimed
+    latency_question: LatencyQuestion | None = None  # has a page of its own that answers it
+    known_as: str = ""  # what readers call its network; the slug where there is no name
     protocols: tuple[Protocol, ...] = ()  # those of its tables that need something of its own, such as its codec
     unreachable: tuple[Unreachable, ...] = ()
 
@@ -590,6 +609,21 @@ class Paper:
                 raise ValueError(f"paper {self.slug!r}: timed names {name!r}, which is none of its variants")
         unique([r.name for r in self.recipes], "recipes")
         unique([a.name for a in self.studies], "ablations")
+        self._check_timed()
+
+    def _check_timed(self) -> None:
+        for network in self.timed_against:
+            if network.count("/") != 1 or not all(network.split("/")):
+                raise ValueError(f"paper {self.slug!r}: timed_against names {network!r}; write paper/variant")
+        if (self.timed_against or self.latency_question) and not self.timed:
+            raise ValueError(f"paper {self.slug!r}: timed_against and latency_question are about a variant in timed")
+        if self.latency_question and not self.timed_against:
+            raise ValueError(f"paper {self.slug!r}: its latency_question is answered against timed_against; name some")
+
+    @property
+    def name(self) -> str:
+        """What readers call its network."""
+        return self.known_as or self.slug
 
     @property
     def studies(self) -> tuple[Ablation, ...]:

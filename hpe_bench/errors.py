@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import errno
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+class Notice(UserWarning):
+    """Something that a person should know and that stops nothing: a sentence of ours."""
+
+
+def notice(text: str) -> None:
+    """Say a sentence once, wherever the work happens; the command line prints it, a training hands it to its runner."""
+    warnings.warn(text, Notice, stacklevel=2)
 
 
 def sentence(error: BaseException) -> str:
@@ -12,3 +25,32 @@ def sentence(error: BaseException) -> str:
         return f"the disk is full{where} ({error.strerror}); free some room and run the same command again"
     text = " ".join(str(error).split())
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def notices_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Hand every warning of ours to `say`, each text once, while the block runs; others go where they went."""
+    with warnings.catch_warnings():
+        elsewhere, said = warnings.showwarning, set[str]()
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if category.__module__.partition(".")[0] != __package__:
+                elsewhere(message, category, filename, lineno, file, line)
+            elif str(message) not in said:
+                said.add(str(message))
+                say(str(message))
+
+        warnings.filterwarnings("always", module=rf"{__package__}\b")
+        warnings.showwarning = show
+        yield
+
+
+class RecordWarning(UserWarning):
+    """A file under a folder of results that was passed over, and why."""

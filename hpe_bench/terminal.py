@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from hpe_bench.data.names import printable
 
 LOG_SECONDS = 15.0
 
@@ -15,6 +20,23 @@ def minutes(seconds: float) -> str:
     """'3:07' from 187 seconds."""
     whole = max(0, round(seconds))
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        right = column.startswith(" ")
+        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
+    return table
+
+
+class PlainConsole(Console):
+    """A console on which names from files cannot act: their control characters are printed as what they are."""
+
+    def render_str(self, text: str, *args: Any, **options: Any) -> Text:
+        """Text and cells of tables alike come through here."""
+        return super().render_str(printable(text), *args, **options)
 
 
 class Board:
@@ -82,7 +104,7 @@ class Board:
             share = 100 * self.done / self.total if self.total else 100
             self.console.print(f"{self.title}: {share:.0f} %, {self.eta()}", highlight=False)
 
-    def set_done(self, done: int, total: int) -> None:
+    def set_done(self, done: float, total: float) -> None:
         """Move the stage to `done` of `total` (for callbacks that count for themselves)."""
         self.total = total
         self.bars.update(self.main, total=total)

@@ -56,33 +56,64 @@ def exported_pocket(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     return export
 
 
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`results/`, `reports/` and `README.md` as git holds them (its index), whatever has been run here since.
+
+    Records and pages of the user's own never decide whether a test passes; where there is no git checkout, it skips.
+    """
+    folder = shared_folder(tmp_path_factory, "committed")
+    with FileLock(folder / "lock"):  # one of the workers writes, the others wait for it
+        if not (folder / "tree").exists():
+            listed = subprocess.run(
+                ["git", "ls-files", "-z", "--", "results", "reports", "README.md"], cwd=ROOT, capture_output=True
+            )
+            if listed.returncode or not listed.stdout:
+                pytest.skip("no git checkout, so nothing says what is committed")
+            command = ["git", "checkout-index", "-z", "--stdin", f"--prefix={folder / 'partial'}/"]
+            subprocess.run(command, input=listed.stdout, cwd=ROOT, check=True)
+            (folder / "partial").rename(folder / "tree")
+    return folder / "tree"
+
+
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder of this test session that all its workers share."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 REBUILD = """
 import sys
 from pathlib import Path
 from hpe_bench.report import site
-results, reports = Path("results"), Path(sys.argv[1])
-site.write_site(results, reports)
-for committed in sorted(Path("reports", "compare").iterdir()):
-    site.write_comparison(committed.name.split("-vs-"), results, reports)
+committed, reports = Path(sys.argv[1]), Path(sys.argv[2])
+site.write_site(committed / "results", reports)
+for page in sorted(committed.glob("reports/compare/*/index.html")):
+    if not (reports / "compare" / page.parent.name).exists():
+        site.write_comparison(page.parent.name.split("-vs-"), committed / "results", reports)
 """
 
 
-@pytest.fixture(scope="session")
-def built_site(data_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every page of the committed records, and the comparisons that are committed, written anew; half a minute.
+def build_site(committed: Path, reports: Path, home: Path, **environment: str) -> None:
+    """Write every page of the committed records, and the comparisons that are committed, in a process of its own.
 
-    By a process with another hash seed, time zone, locale, home (of matplotlib's settings and font cache) and number of
-    threads than anybody's who commits pages, since none of them may matter.
+    Its home (of matplotlib's settings and font cache) is another than the user's, and it knows no papers of theirs.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
-    folder.mkdir(exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if k != "HPE_BENCH_PAPERS"}
-    environment |= {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C", "LANG": "C", "OMP_NUM_THREADS": "1"}
-    environment |= {"HOME": str(folder), "MPLCONFIGDIR": str(folder), "HPE_BENCH_CACHE": str(data_cache)}
-    with FileLock(folder / "lock"):  # one of the workers builds, the others wait for it
+    home.mkdir(exist_ok=True)
+    own = {k: v for k, v in os.environ.items() if k != "HPE_BENCH_PAPERS"}
+    own |= {"HOME": str(home), "MPLCONFIGDIR": str(home), **environment}
+    command = [sys.executable, "-c", REBUILD, str(committed), str(reports)]
+    subprocess.run(command, env=own, cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="session")
+def built_site(committed: Path, data_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every page of the committed records, written once for all tests; half a minute."""
+    folder = shared_folder(tmp_path_factory, "site")
+    with FileLock(folder / "lock"):
         if not (folder / "reports").exists():
-            command = [sys.executable, "-c", REBUILD, str(folder / "partial")]
-            subprocess.run(command, env=environment, cwd=ROOT, check=True)
+            build_site(committed, folder / "partial", folder / "home", HPE_BENCH_CACHE=str(data_cache))
             (folder / "partial").rename(folder / "reports")
     return folder / "reports"

@@ -1,4 +1,4 @@
-"""Runtimes that misbehave, for tests of the conductor and the gate. They travel to other processes by name."""
+"""Runtimes that misbehave, for tests of the stopwatch and its check. They travel to other processes by name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.timing.interleave import Player, Rehearsed
+from hpe_bench.timing.interleave import Prepared, Subject
 from hpe_bench.timing.runtimes.eager import Eager
-from hpe_bench.timing.runtimes.runtime import Call, Score
+from hpe_bench.timing.runtimes.runtime import Call, Workload
 
 
 class Noisy(Eager):
@@ -21,8 +21,8 @@ class Noisy(Eager):
 
     name = "noisy"
 
-    def build(self, score: Score, threads: int) -> Call:
-        call = super().build(score, threads)
+    def build(self, workload: Workload, threads: int) -> Call:
+        call = super().build(workload, threads)
 
         def noisy(images: Tensor) -> Tensor:
             maps = call(images).clone()
@@ -36,21 +36,21 @@ class Crashing(Eager):
 
     name = "crashing"
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         os.abort()
 
 
 class Raising(Eager):
     name = "raising"
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         raise RuntimeError("no kernel for this network")
 
 
 class Hanging(Eager):
     name = "hanging"
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         time.sleep(600)
         raise AssertionError
 
@@ -61,7 +61,7 @@ class AbsentRuntime(Eager):
     def missing(self) -> str:
         return "absentpkg is not installed; `pip install absentpkg` adds it"
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         raise AssertionError("an absent runtime is not built")
 
 
@@ -74,7 +74,7 @@ def two_maps() -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Scripted(Player):
+class Scripted(Subject):
     """Notes its calls in a shared log, and takes its times from a list (the last one for ever)."""
 
     name: str
@@ -83,10 +83,11 @@ class Scripted(Player):
     dies_at_call: int = 10**9
     hangs_at_call: int = 10**9
     raises_at_call: int = 10**9
+    sleeps: bool = False  # for as long as it says
     threads: int = 1
 
-    def rehearse(self) -> Rehearsed:
-        return Rehearsed({"work": self._timed()}, facts={"threads": float(torch.get_num_threads())})
+    def prepare(self) -> Prepared:
+        return Prepared({"work": self._timed()}, facts={"threads": float(torch.get_num_threads())})
 
     def _timed(self) -> Callable[[], float]:
         calls = 0
@@ -102,6 +103,9 @@ class Scripted(Player):
                 raise RuntimeError("tired")
             with self.log.open("a") as file:
                 file.write(self.name)
-            return self.times_ms[min(calls, len(self.times_ms)) - 1]
+            ms = self.times_ms[min(calls, len(self.times_ms)) - 1]
+            if self.sleeps:
+                time.sleep(ms / 1e3)
+            return ms
 
         return timed

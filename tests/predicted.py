@@ -79,6 +79,31 @@ def results(truth: PersonSet, predictions: Predictions) -> list[dict[str, object
     ]
 
 
+def coco_truth(truth: PersonSet) -> dict[str, object]:
+    """The persons as COCO annotations."""
+    assert truth.image_ids is not None
+    height, width = 120, 160
+    images = [
+        {"id": int(number), "width": width, "height": height, "file_name": f"{number}.jpg"}
+        for number in truth.image_ids
+    ]
+    annotations = [
+        {
+            "id": row + 1,
+            "image_id": int(truth.image_ids[truth.image[row]]),
+            "category_id": 1,
+            "bbox": truth.box[row].tolist(),
+            "area": float(truth.area[row]),
+            "iscrowd": 0,
+            "num_keypoints": int(truth.labelled[row].sum()),
+            "keypoints": [v for x, y in truth.joints[row].tolist() for v in (x, y, 2)],
+        }
+        for row in range(len(truth))
+    ]
+    category = {"id": 1, "name": "person", "keypoints": list(truth.skeleton.joints), "skeleton": []}
+    return {"images": images, "annotations": annotations, "categories": [category]}
+
+
 def write_json(path: Path, value: object) -> Path:
     path.write_text(json.dumps(value))
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hpe_bench.declare import replace
+from hpe_bench.processes import unwinding_when_terminated
 from hpe_bench.run import pool
 from hpe_bench.run.pool import Outcome, Settings
 from hpe_bench.training import loop
@@ -24,5 +25,6 @@ def main(folder: Path, samples: int) -> Outcome:
 
 
 if __name__ == "__main__":
-    outcome = main(Path(sys.argv[1]), int(sys.argv[2]))
+    with unwinding_when_terminated():
+        outcome = main(Path(sys.argv[1]), int(sys.argv[2]))
     print(f"made {len(outcome.made)} kept {outcome.kept} failed {len(outcome.failed)}")

@@ -1,4 +1,4 @@
-"""Plausible latency records: eager, two other runtimes, one refused by the gate, one skipped, one failed."""
+"""Plausible latency records: eager, two other runtimes, one refused by the check, one skipped, one failed."""
 
 from __future__ import annotations
 

@@ -45,8 +45,9 @@ def cost(
     hrnet: int,
     ms: float = 10.0,
     started: str = "2026-01-05T09:00:00+00:00",
+    fvcore: int | None = None,
 ) -> RunRecord:
-    """A cost record with one latency scope."""
+    """A cost record with one latency scope; as older ones were, without fvcore's default unless it is given."""
     scope = "network only, batch 1, eager fp32, 1 thread"
 
     def one(key: str, value: float, unit: str, n: int = 1, scope: str = "") -> Measurement:
@@ -69,6 +70,7 @@ def cost(
             one("params", params, "count"),
             one("macs", macs, "MAC"),
             one("macs/hrnet_counter", hrnet, "MAC"),
+            *([] if fvcore is None else [one("macs/fvcore_default", fvcore, "flop")]),
             one("activations", macs // 300, "count"),
             one("weight_bytes", 4 * params, "B"),
             Measurement(key="latency/median", value=ms, unit="ms", scope=scope, n=200, interval=(0.97 * ms, 1.04 * ms)),

@@ -110,7 +110,7 @@ def test_what_cannot_be_read_is_seen(visits: Visits, tmp_path: Path) -> None:
 def board_of(measured: tuple[Group, ...] = (), costs: Table | None = None) -> Leaderboard:
     """A leaderboard of nothing else."""
     return Leaderboard(
-        papers=(), measured=measured, costs=costs, published=(), has_ceilings=False, has_without_gpu=False
+        papers=(), measured=measured, costs=costs, published=(), has_ceilings=False, latency_questions=()
     )
 
 

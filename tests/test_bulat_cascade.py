@@ -15,7 +15,7 @@ from torch import Tensor
 from hpe_bench import catalog
 from hpe_bench.codecs.disc import Disc
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.cost.macs import count
+from hpe_bench.cost.dispatched import count_dispatched as count
 from hpe_bench.declare import Batch
 
 # ------------------------------------------------------------------------------------------------------ model

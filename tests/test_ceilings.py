@@ -40,7 +40,6 @@ from hpe_bench.report import site
 from hpe_bench.report.pages import ceilings_page
 from tests.test_report import Page
 
-ROOT = Path(__file__).resolve().parents[1]
 GRID = GridProtocol(points=2048, conditions=(AS_ANNOTATED[0], AS_ANNOTATED[1], FLIPPED[0], FLIPPED[1]))
 
 
@@ -226,8 +225,8 @@ def test_a_changed_codec_or_protocol_has_a_record_of_its_own() -> None:
         Contender("few", (Gaussian(),) * 3, "label")
 
 
-def test_committed_records_of_every_kind_still_load() -> None:
-    kinds = {r.identity.kind for r in store.load_all(ROOT / "results")}
+def test_committed_records_of_every_kind_still_load(committed: Path) -> None:
+    kinds = {r.identity.kind for r in store.load_all(committed / "results")}
     assert {"cost", "accuracy"} <= kinds
 
 

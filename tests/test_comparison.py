@@ -84,7 +84,9 @@ def test_sentences_say_who_wins_and_that_macs_do_not_order_speed(two: Comparison
     assert "tiny leads base by" in accuracy
     assert "tiny small_256x192 needs the fewest MACs (true count), 80\N{NO-BREAK SPACE}%" in full
     assert "it is not the fastest: base big_256x192 is" in full
-    assert "is also the fastest (it takes 67\N{NO-BREAK SPACE}%" in pocket
+    assert "is also the fastest (×0.67 [" in pocket
+    assert "of base base_pocket's time" in pocket
+    assert "timed in process" in pocket
 
 
 def test_what_cannot_be_told_apart_is_said(three: Comparison) -> None:
@@ -153,6 +155,51 @@ def test_times_of_two_machines_are_not_held_against_each_other() -> None:
     found = comparison_costs.ratios(entrants, [])
     assert [r.unit for r in found] == ["M"] * 4
     assert comparison_costs.sentence(entrants, found).endswith("; they were not timed alike.")
+
+
+def speeds(cheap: float, dear: float, *, rounds: int = 4) -> str:
+    """What is said of two networks, of which `tiny` needs fewer MACs, by their times."""
+
+    def timed(slug: str, base: RunRecord, ms: float) -> RunRecord:
+        calls = tuple((ms * (1 + 0.1 * k),) * 3 for k in range(rounds))
+        return latency(slug, base, timing(ms, runtime="eager", rounds_ms=calls))
+
+    records = [timed("tiny", COSTS[0], cheap), timed("base", COSTS[1], dear)]
+    (entrants, _) = comparison_costs.fields([TINY, BASE], [("tiny", POCKET), ("base", BASE_POCKET)], COSTS)
+    found = comparison_costs.ratios(entrants, [*COSTS, *records])
+    return comparison_costs.sentence(entrants, found).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_sentence_on_speed_names_a_ratio_and_whose() -> None:
+    where = "network only, batch 1, eager fp32, 1 thread"
+    also = speeds(50.0, 100.0)
+    assert "tiny small_256x192 needs the fewest MACs" in also
+    assert also.endswith(f"it is also the fastest (×0.50 [0.50, 0.50] of base big_256x192's time; {where}).")
+    other = speeds(100.0, 71.0)
+    assert "it is not the fastest: base big_256x192 is (×0.71 [0.71, 0.71] of tiny small_256x192's time; " in other
+
+
+def test_the_sentence_on_speed_decides_nothing_where_the_interval_holds_one() -> None:
+    """Without a common timing run the drift of 30 % within each is no help."""
+    apart = speeds_apart(99.0, 100.0)
+    assert "it is not surely faster than the slowest (tiny small_256x192 takes ×0.99 [" in apart
+    turned = speeds_apart(100.0, 99.0)
+    assert "no other is surely faster (base big_256x192 takes ×0.99 [" in turned
+
+
+def speeds_apart(cheap: float, dear: float) -> str:
+    """As `speeds`, timed on different days."""
+    later = COSTS[1].provenance.model_copy(update={"started": "2026-03-01T00:00:00+00:00"})
+    moved = COSTS[1].model_copy(update={"provenance": later})
+
+    def timed(slug: str, base: RunRecord, ms: float) -> RunRecord:
+        calls = tuple((ms * (0.85 + 0.1 * k),) * 3 for k in range(4))
+        return latency(slug, base, timing(ms, runtime="eager", rounds_ms=calls))
+
+    records = [timed("tiny", COSTS[0], cheap), timed("base", moved, dear)]
+    (entrants, _) = comparison_costs.fields([TINY, BASE], [("tiny", POCKET), ("base", BASE_POCKET)], COSTS)
+    found = comparison_costs.ratios(entrants, [*COSTS, *records])
+    return comparison_costs.sentence(entrants, found).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_an_older_declaration_does_not_enter() -> None:

@@ -18,7 +18,6 @@ from hpe_bench.verdicts.conventions import explain
 from tests import synthetic_records
 from tests.synthetic_paper import BASE_FULL, FULL, PAPER, PRINTED, macs
 
-ROOT = Path(__file__).parents[1]
 G = 2**30
 # 5 true GMAC with transposed convolutions, 8 without, 6 without
 DECONV = synthetic_records.cost("tiny", PRINTED, 34_000_000, 5_000_000_000, round(8.94 * G), ms=90)
@@ -55,6 +54,26 @@ def test_every_counter_is_tried_whatever_the_claim_says(changes: dict[str, Any],
     assert bool(found.reason) == (how == "not counted")
 
 
+def test_fvcores_default_explains_where_a_record_has_it() -> None:
+    """5.00 true GMAC and 5.10 with normalisation: a printed 5.1 was by no counter of the older record."""
+    newer = synthetic_records.cost(
+        "tiny", PRINTED, 34_000_000, 5_000_000_000, round(8.94 * G), ms=90, fvcore=5_100_000_000
+    )
+    printed = macs(convention="unknown", printed="5.1", value=5.1)
+    assert explain(printed, PAPER, ALL).how == "by none"
+    found = explain(printed, PAPER, [newer])
+    assert (found.how, [c.label for c in found.counters]) == ("to its digits", ["fvcore's default"])
+    built = costs_page.build([LoadedPaper(PAPER, (printed,), Path("tiny"))], [newer])
+    assert built is not None
+    columns = [c.name for c in built.figures_table.columns]
+    assert built.figures_table.rows[0][columns.index("fvcore's default, GFLOP")].text == "5.10"
+    assert "explains 1 of the figures" in " ".join(built.summary)
+    older = page(printed)
+    assert older is not None
+    assert "fvcore" not in " ".join(older.summary)
+    assert "fvcore's default, GFLOP" not in [c.name for c in older.figures_table.columns]
+
+
 def page(*claims: Claim) -> costs_page.CostsPage | None:
     named = tuple(replace(c, id=f"c{i}") for i, c in enumerate(claims))
     return costs_page.build([LoadedPaper(PAPER, named, Path("tiny"))], ALL)
@@ -85,9 +104,9 @@ def test_unexplained_and_uncounted_figures_stay_on_the_page() -> None:
     assert page(macs(value=None, status="unknown")) is None
 
 
-def test_every_published_cost_of_every_paper_appears() -> None:
+def test_every_published_cost_of_every_paper_appears(committed: Path) -> None:
     papers, _ = catalog.load_all()
-    built = costs_page.build(papers, store.load_all(ROOT / "results"))
+    built = costs_page.build(papers, store.load_all(committed / "results"))
     assert built is not None
     shown = [(row[0].text, row[0].note, row[8].text) for row in built.figures_table.rows]
     claimed = [

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hpe_bench.catalog import build_model, load
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.cost.macs import Cost, count
+from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Batch
 from hpe_bench.inference.weights import load_weights

@@ -21,6 +21,7 @@ from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import diagnosis_view, gallery
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.run import scoring
+from hpe_bench.run.scoring import of_each
 from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, PROPOSAL
@@ -62,7 +63,7 @@ def standing(count: int = 30) -> PersonSet:
 
 def keyed(truth: PersonSet, joints: np.ndarray) -> dict[str, float]:
     scores = np.ones(joints.shape[:2])
-    return {s.key: s.value for s in breakdown(PCKh(0.5), truth, joints, scores)}
+    return {s.key: s.value for s in breakdown(PCKh(0.5), truth, of_each(truth, joints, scores))}
 
 
 def test_a_perfect_prediction_is_good_everywhere() -> None:
@@ -96,7 +97,7 @@ def test_parts_of_a_rate_add_up_to_the_headline() -> None:
     truth = standing()
     joints = truth.joints + np.random.default_rng(0).normal(0, 12, truth.joints.shape)
     whole = PCKh(0.5).evaluate(truth, joints, np.ones((30, 17)))[0]
-    scores = breakdown(PCKh(0.5), truth, joints, np.ones((30, 17)))
+    scores = breakdown(PCKh(0.5), truth, of_each(truth, joints, np.ones((30, 17))))
     for split in (("diagnosis/visible", "diagnosis/hidden"), ("diagnosis/stature",)):
         parts = [s for s in scores if s.key.startswith(split)]
         assert whole.hits_per_image is not None
@@ -107,7 +108,7 @@ def test_parts_of_a_rate_add_up_to_the_headline() -> None:
 def test_only_what_the_data_allow_is_measured() -> None:
     truth = standing()
     visible = replace(truth, visible=truth.labelled)
-    keys = {s.key for s in breakdown(PCKh(0.5), visible, truth.joints, np.ones((30, 17)))}
+    keys = {s.key for s in breakdown(PCKh(0.5), visible, of_each(visible, truth.joints, np.ones((30, 17))))}
     assert not keys & {"diagnosis/visible", "diagnosis/hidden"}
     lsp = replace(
         truth,
@@ -116,10 +117,10 @@ def test_only_what_the_data_allow_is_measured() -> None:
         labelled=truth.labelled[:, :14],
         visible=truth.visible[:, :14],
     )
-    keys = {s.key for s in breakdown(PCK(0.2), lsp, lsp.joints, np.ones((30, 14)))}
+    keys = {s.key for s in breakdown(PCK(0.2), lsp, of_each(lsp, lsp.joints, np.ones((30, 14))))}
     assert "diagnosis/hidden" in keys
     assert not any("kind" in k or "found" in k for k in keys)
-    keys = {s.key for s in breakdown(OksAP(), truth, truth.joints, np.ones((30, 17)))}
+    keys = {s.key for s in breakdown(OksAP(), truth, of_each(truth, truth.joints, np.ones((30, 17))))}
     assert keys
     assert all("kind" in k or "found" in k for k in keys)
 

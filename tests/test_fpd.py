@@ -13,7 +13,7 @@ from hpe_bench.papers.hourglass.model import StackedHourglass
 from torch import Tensor, nn
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.cost.macs import count
+from hpe_bench.cost.dispatched import count_dispatched as count
 from hpe_bench.declare import Batch, replace
 from hpe_bench.training.losses import HeatmapMSE
 

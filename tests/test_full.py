@@ -117,7 +117,7 @@ def test_the_command_refuses_before_it_writes(tmp_path: Path, monkeypatch: pytes
 def test_protocols_of_trainings_are_known_by_name() -> None:
     for groups in protocols.TRAINED.values():
         for protocol in (p for group in groups for p in group):
-            assert protocols.named(protocol.name) == protocol
+            assert protocols.every()[protocol.name] == protocol
 
 
 # ---------------------------------------------------------------------------------------------------- execution

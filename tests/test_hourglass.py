@@ -15,7 +15,7 @@ from hpe_bench.papers.hourglass.loss import FinalOnly, NewellMSE
 from hpe_bench.papers.hourglass.weights import adapt
 from torch import Tensor, nn
 
-from hpe_bench.cost.macs import count
+from hpe_bench.cost.dispatched import count_dispatched as count
 from hpe_bench.declare import Batch
 from hpe_bench.inference.weights import load_weights
 from hpe_bench.nn.hourglass import Hourglass, Residual

@@ -7,7 +7,8 @@ import torch
 from hpe_bench.papers.hrnet.model import Exchange
 
 from hpe_bench.catalog import build_model, load
-from hpe_bench.cost.macs import Cost, count
+from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.inference.weights import load_weights
 from tests import parity
 

@@ -12,6 +12,7 @@ import pytest
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report import site
+from hpe_bench.report.kit import pareto
 from hpe_bench.report.kit.tables import Cell
 from hpe_bench.report.pages import entries, leaderboard, paper_page
 from hpe_bench.report.pages.latency_board import LatencyBoard
@@ -104,20 +105,28 @@ def test_several_batches_and_machines_are_told_apart() -> None:
     assert "machine" not in {key for key, _, _ in board_of(ONE).facets}
 
 
-def test_the_record_of_most_runtimes_stands_then_the_newest_unless_it_skipped() -> None:
+def test_timing_runs_are_pooled_and_what_one_skipped_another_tells() -> None:
     later = provenance("2026-02-01T00:00:00+00:00")
     few = latency("tiny", FULL, 200.0, 4.0, 3.8, id="few", provenance=later)
     few = few.model_copy(update={"timings": tuple(t for t in few.timings if t.runtime == "eager")})
-    assert {r.record.id for r in section(few, ONE).rows} == {ONE.id}
+    found = {(r.timing.runtime, r.timing.threads): r.row for r in section(few, ONE).rows}
+    assert found["eager", 1].records == (ONE.id, "few")
+    assert (found["eager", 1].runs, found["openvino", 1].runs) == (2, 1)
+    assert found["eager", 1].median_ms == pytest.approx(150, rel=0.05)
+    low, high = found["eager", 1].latency.interval_ms
+    assert low < 110 < 190 < high  # it reaches over both days
+    notes = {(r[1].text, r[2].text): plain(r[3].note) for r in section(few, ONE).table.rows}
+    assert "2 timing runs" in notes["PyTorch, eager", "1"]
+    assert "1 timing run" in notes["OpenVINO", "1"]
     channels_last = timing(150.0, runtime="channels_last")
     again = latency("tiny", FULL, 200.0, 4.0, 3.8, (channels_last,), id="later", provenance=later)
     rows = [t for t in again.timings if (t.runtime, t.threads) != ("openvino", 1)]
     skipped = without_times("openvino", "skipped", "openvino is not installed")
     again = again.model_copy(update={"timings": (*rows, skipped)})
-    found = {(r.timing.runtime, r.timing.threads): r for r in section(again, ONE).rows}
-    assert found["eager", 1].record.id == "later"
-    assert found["openvino", 1].record.id == ONE.id
-    assert found["openvino", 2].record.id == "later"
+    found = {(r.timing.runtime, r.timing.threads): r.row for r in section(again, ONE).rows}
+    assert found["eager", 1].records == (ONE.id, "later")
+    assert found["openvino", 1].records == (ONE.id,)
+    assert found["openvino", 2].records == (ONE.id, "later")
     assert "openvino" not in " ".join(section(again, ONE).untimed)
 
 
@@ -166,14 +175,32 @@ def test_memory_stands_beside_the_cost_of_full_size_models() -> None:
     assert "Peak activations, MiB" not in [c.name for c in without.columns]
 
 
+def test_pooled_is_what_executed_the_same() -> None:
+    """Another version of a runtime is another row's time, and so is other code of the network: the newest stands."""
+    later = provenance("2026-02-01T00:00:00+00:00")
+    newer = latency("tiny", FULL, 200.0, 4.0, 3.8, id="newer", provenance=later)
+    vino = [t.model_copy(update={"version": "2027.0"}) if t.runtime == "openvino" else t for t in newer.timings]
+    newer = newer.model_copy(update={"timings": tuple(vino)})
+    found = {(r.timing.runtime, r.timing.threads): r.row for r in section(newer, ONE).rows}
+    assert (found["openvino", 1].records, found["onnxruntime", 1].records) == (("newer",), (ONE.id, "newer"))
+    recoded = newer.model_copy(update={"identity": newer.identity.model_copy(update={"code": "other"})})
+    kept = {r.row.records for r in section(recoded, ONE).rows if r.row.counts and r.timing.runtime != "channels_last"}
+    assert kept == {("newer",)}
+
+
 def test_ranked_rows_carry_their_latency_in_other_runtimes_that_count() -> None:
-    """Not in the refused one, and not what was timed on another machine."""
+    """Not in the refused one; on the machine of the timing run, whose eager time then stands."""
     timed = latency("tiny", POCKET, 4.0, 0.03, 0.03)
-    for device, expected in (("Example CPU", {"OpenVINO", "ONNX Runtime"}), ("Another CPU", set())):
+    expected = {"OpenVINO", "ONNX Runtime"}
+    for device in ("Example CPU", "Another CPU"):
         moved = timed.model_copy(update={"provenance": provenance().model_copy(update={"device": device})})
         (group, *_) = board_of(moved).measured
         for entry, row in zip(group.entries, group.table.rows, strict=False):
             assert entry.facets["data-runtime"] == "PyTorch, eager"
+            assert entry.time is not None
+            assert (entry.time.row is not None, "timed in process" in row[-1].note) == (
+                (True, False) if entry.paper == "tiny" else (False, True)
+            )
             assert {name for name, _ in row[-1].instead} == (expected if entry.paper == "tiny" else set())
             for name, cell in row[-1].instead:
                 assert plain(cell.note).startswith(f"{name} · 1 thread · [")
@@ -182,6 +209,20 @@ def test_ranked_rows_carry_their_latency_in_other_runtimes_that_count() -> None:
 
 def test_the_axis_of_latency_names_its_runtime() -> None:
     (group, *_) = board_of().measured
-    plot = Page(str(dict(group.plots)["latency"]))
+    plot = Page(str(next(svg for key, runtime, svg in group.plots if key == "latency")))
     assert "latency, ms (network only, batch 1, eager fp32, 1 thread)" in plot.words
     assert all((a["aria-label"] or "").endswith(" latency, ms") for a in plot.all("a"))
+
+
+def test_the_runtime_that_is_asked_for_has_its_own_note_and_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models are timed in OpenVINO as well: a plot of their times there, and a note that names it."""
+    monkeypatch.setattr(pareto, "FEWEST", 2)
+    (group, *_) = board_of(latency("tiny", POCKET, 4.0, 0.03, 0.03)).measured
+    assert [name for name, _ in group.table.asides] == ["PyTorch, eager", "ONNX Runtime", "OpenVINO"]
+    notes = dict(group.table.asides)
+    assert "network only, batch 1, eager fp32, 1 thread" in notes["PyTorch, eager"]
+    assert "network only, batch 1, openvino fp32, 1 thread" in notes["OpenVINO"]
+    drawn = {runtime: svg for key, runtime, svg in group.plots if key == "latency"}
+    assert set(drawn) == {"PyTorch, eager", "ONNX Runtime", "OpenVINO"}
+    assert "openvino fp32" in Page(str(drawn["OpenVINO"])).words
+    assert len({a["id"] for svg in drawn.values() for a in Page(str(svg)).all("title") if "id" in a}) == 3

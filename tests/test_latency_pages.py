@@ -12,7 +12,9 @@ from hpe_bench.declare import Variant
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.kit.tables import Table
-from hpe_bench.report.pages import latency_view, leaderboard, paper_page, without_gpu_page
+from hpe_bench.report.pages import latency_question_page, latency_view, leaderboard, paper_page
+from hpe_bench.report.pages.latency_question_page import LatencyQuestionPage
+from hpe_bench.timing.rows import rows
 from tests.synthetic_latency import latency, timing
 from tests.synthetic_paper import FULL, PAPER, PRINTED
 from tests.synthetic_records import cost, provenance
@@ -33,7 +35,7 @@ def plain(text: str) -> str:
 
 
 def test_every_row_is_shown_with_what_speaks_against_it() -> None:
-    table = latency_view.table_of(ONE)
+    table = latency_view.table_of(rows([ONE]))
     assert len(table.rows) == len(ONE.timings)
     notes = [plain(row[0].note) for row in table.rows]
     assert sum("failed: the compiler <broke> after 180 s" in n for n in notes) == 2
@@ -44,7 +46,7 @@ def test_every_row_is_shown_with_what_speaks_against_it() -> None:
     vino = by_name["OpenVINO", "1"]
     assert float(vino[3].text) == pytest.approx(50, rel=0.05)
     assert "p99" in vino[3].note  # 120 calls
-    assert "spread 6 % · n 120" in plain(vino[3].note)
+    assert "spread 6 % · n 120 · 1 timing run" in plain(vino[3].note)
     assert float(vino[4].text) == pytest.approx(20, rel=0.05)
     assert float(vino[5].text) == pytest.approx(80, rel=0.06)  # 4 GMAC in 50 ms
     assert plain(vino[5].note).endswith("% of peak")
@@ -80,17 +82,17 @@ def test_accuracy_in_every_runtime_beside_eagers() -> None:
     )
     trained = ONE.model_copy(update={"measurements": (*ONE.measurements, *more)})
     (view,) = latency_view.views(PAPER, [trained])
-    assert view.scores is not None
-    assert view.scores.emphasised == (0,)
-    assert [[plain(c.text) for c in row] for row in view.scores.rows] == [
+    (scores,) = view.scores
+    assert scores.emphasised == (0,)
+    assert [[plain(c.text) for c in row] for row in scores.rows] == [
         ["PyTorch, eager", "50.25", "–"],
         ["OpenVINO", "50.00", "−0.25"],
     ]
-    assert [plain(row[2].note) for row in view.scores.rows] == ["", "[−0.75, +0.25]"]
+    assert [plain(row[2].note) for row in scores.rows] == ["", "[−0.75, +0.25]"]
     page = paper_page.build(PAPER, (), [trained], site.suite(), {})
-    assert view.scores.id in {t.id for t in page.tables}
+    assert scores.id in {t.id for t in page.tables}
     assert "under lsp-pc-v1-dark" in site.render("paper.html.j2", page=page, root="../")
-    assert latency_view.views(PAPER, [ONE])[0].scores is None
+    assert latency_view.views(PAPER, [ONE])[0].scores == ()
 
 
 def test_curves_where_conditions_vary() -> None:
@@ -130,7 +132,7 @@ def test_the_leaderboard_names_the_fastest_runtime_that_counts() -> None:
     cells = [row[-1] for row in board.costs.rows]
     assert board.costs.columns[-1].name == "Fastest runtime, ms"
     assert float(cells[0].text) == pytest.approx(50, rel=0.05)
-    assert plain(cells[0].note).startswith("OpenVINO, 1 thread")
+    assert plain(cells[0].note).startswith("OpenVINO, 1 thread · [")
     assert cells[1].text == "–"
     without = leaderboard.build([LoadedPaper(PAPER, (), None)], records[:2], site.suite())  # type: ignore[arg-type]
     assert without.costs is not None
@@ -143,7 +145,7 @@ def test_the_leaderboard_names_the_fastest_runtime_that_counts() -> None:
 def trio(ours: float = 90.0, theirs: float = 100.0, hrnet: float = 200.0) -> list[RunRecord]:
     found = []
     for (slug, name), ms, gmac, counted in zip(
-        (without_gpu_page.OURS, *without_gpu_page.RIVALS),
+        (("fasterpose", "d_r50_256x192"), ("simple_baseline", "r50_256x192"), ("hrnet", "w32_256x192")),
         (ours, theirs, hrnet),
         (4.042, 5.426, 7.645),
         (3.765, 8.991, 7.120),
@@ -153,8 +155,10 @@ def trio(ours: float = 90.0, theirs: float = 100.0, hrnet: float = 200.0) -> lis
     return found
 
 
-def built(records: list[RunRecord]) -> without_gpu_page.WithoutGpuPage | None:
-    return without_gpu_page.build(catalog.load_all()[0], records)
+def built(records: list[RunRecord]) -> LatencyQuestionPage | None:
+    pages = latency_question_page.build_all(catalog.load_all()[0], records)
+    assert len(pages) <= 1
+    return pages[0] if pages else None
 
 
 def test_the_answer_comes_from_the_numbers() -> None:
@@ -207,13 +211,13 @@ def test_rows_of_other_times_and_machines() -> None:
     ],
 )
 def test_savings_in_words(least: float, most: float, told: str) -> None:
-    assert plain(without_gpu_page._saving(least, most)) == told
+    assert plain(latency_question_page.saving(least, most)) == told
 
 
 def test_the_pages_are_written_and_linked_once_there_is_something_to_say(tmp_path: Path) -> None:
     papers = catalog.load_all()[0]
-    assert site._write_without_gpu(papers, [], tmp_path) == []
-    (page,) = site._write_without_gpu(papers, trio(), tmp_path)
+    assert site._write_latency_questions(papers, [], tmp_path) == []
+    (page,) = site._write_latency_questions(papers, trio(), tmp_path)
     assert "saves 10\N{NO-BREAK SPACE}% of the time" in page.read_text(encoding="utf-8")
     assert sorted(p.stem for p in (tmp_path / "without-a-gpu" / "tables").iterdir()) == [
         *("counts", "environments", "threads-1", "threads-2", "uncounted"),

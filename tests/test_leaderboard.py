@@ -159,7 +159,7 @@ def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
 
 
 def test_a_group_is_plotted_against_each_cost_that_three_rows_have(board: Leaderboard) -> None:
-    assert [[key for key, _ in g.plots] for g in board.measured] == [["macs", "latency", "params"]] * 3
+    assert [[key for key, _, _ in g.plots] for g in board.measured] == [["macs", "latency", "params"]] * 3
     assert [g.plots for g in board.published] == [()]
     told = Page(str(board.measured[0].plots[0][1])).all("a")
     assert all("MMAC, true count" in (a["aria-label"] or "") and "[" in (a["aria-label"] or "") for a in told)
@@ -176,4 +176,4 @@ def test_the_board_is_the_same_whatever_the_order_of_records(board: Leaderboard,
     assert written.is_file()
     assert (tmp_path / "leaderboard.csv").is_file()
     assert json.loads((tmp_path / "leaderboard.json").read_text())
-    assert store.load_all(tmp_path / "results") == []
+    assert store.load_all(tmp_path / "results") == ()

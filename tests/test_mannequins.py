@@ -172,16 +172,6 @@ def test_progress_counts_up_to_the_persons_asked(tmp_path: Path) -> None:
     assert calls == sorted(calls)
 
 
-@pytest.mark.parametrize("file", [source.IMAGES, source.ANNOTATIONS, source.ABOUT])
-def test_damaged_cache_is_refused(tmp_path: Path, file: str) -> None:
-    small = replace(SMALL, test_persons=2)
-    small.load("test", str(tmp_path))
-    path = small.folder("test", str(tmp_path)) / file
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="delete the folder"):
-        small.load("test", str(tmp_path))
-
-
 def test_wrong_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="no split 'val'"):
         SMALL.load("val", None)

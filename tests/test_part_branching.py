@@ -13,7 +13,7 @@ from hpe_bench.papers.part_branching import grouping, groups, model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpe_bench.cost.macs import count
+from hpe_bench.cost.dispatched import count_dispatched as count
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 
 SKELETONS = {s.name: s for s in (COCO_17, MPII_16, LSP_14)}

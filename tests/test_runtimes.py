@@ -1,10 +1,16 @@
-"""Runtimes, conductor, gate and memory: what is measured is what is said, and what goes wrong stays in its row."""
+"""Runtimes, stopwatch, numerical check and memory: what is measured is what is said, faults stay in their row."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,32 +19,38 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from hpe_bench import catalog
+from hpe_bench.catalog import LoadedPaper
 from hpe_bench.commands import profile
 from hpe_bench.commands.profile import Asked
+from hpe_bench.commands.reproduce import costs_of
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import COCO_17
+from hpe_bench.declare import fingerprint
 from hpe_bench.records import schema, store
 from hpe_bench.records.schema import Timing
-from hpe_bench.run import latency
+from hpe_bench.report.kit.latency_text import share_of_peak
+from hpe_bench.report.kit.tables import latency_cell
+from hpe_bench.run import costs, latency, pool
 from hpe_bench.run.exporting import to_onnx
-from hpe_bench.run.latency import Conditions, LatencyRun, Subject
+from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, Reference
-from hpe_bench.timing.interleave import WIDE_SPREAD, Plan, Times, conduct
-from hpe_bench.timing.latency import ROUNDS
-from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Score
+from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
+from hpe_bench.timing.rows import NetworkTimes, rows
+from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Workload
 from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
 from hpe_bench.timing.runtimes.folding import foldable_pairs, folded
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.runtimes.open_vino import OpenVino
 from hpe_bench.timing.scopes import PHOTOGRAPH_HW, Decoding, photograph, pose_call, skeleton_of
 from hpe_bench.timing.sources import OfCode, OfVariant, calibrate
-from hpe_bench.timing.statistics import counts, ratio
-from tests import fake_runtimes, onnx_files
+from hpe_bench.timing.statistics import Latency, counts, ratio
+from tests import fake_runtimes, onnx_files, synthetic_latency, synthetic_records
 from tests.fake_runtimes import Scripted
+from tests.synthetic_paper import BASE_FULL, FULL, PAPER
 
 SLUGS = catalog.slugs()
 
@@ -110,11 +122,11 @@ def test_only_norms_that_alone_read_a_convolution_are_folded() -> None:
     assert relative(final(folded(module, images), images), final(module, images)) < 1e-5
 
 
-# ---------------------------------------------------------------------------------------- runtimes and the gate
+# ---------------------------------------------------------------------------------------- runtimes and their check
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Score, Reference]:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, Reference]:
     """A calibrated pocket network as every runtime gets it."""
     folder = tmp_path_factory.mktemp("staged")
     os.environ["HPE_BENCH_CACHE"] = str(folder / "cache")
@@ -122,41 +134,41 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Score, Reference]:
     torch.save(module.state_dict(), folder / "weights.pt")
     file = to_onnx(module, (128, 96), folder / "network.onnx", 2)
     reference = Reference.write(folder / "reference.pt", lambda images: final(module, images), (128, 96))
-    return Score(source, folder / "weights.pt", file, "", (128, 96), 2), reference
+    return Workload(source, folder / "weights.pt", file, "", (128, 96), 2), reference
 
 
 @pytest.mark.parametrize("runtime", [r for r in ON_CPU if r.name != "compile"], ids=lambda r: r.name)
-def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Score, Reference]) -> None:
+def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, Reference]) -> None:
     if reason := runtime.missing():
         pytest.skip(reason)
-    score, reference = staged
-    deviation = reference.deviation(runtime.build(score, 1), score.batch)
+    workload, reference = staged
+    deviation = reference.deviation(runtime.build(workload, 1), workload.batch)
     assert deviation <= runtime.tolerance
     assert (deviation > 1e-3) == (runtime.precision == "bf16")  # bfloat16 is really at work where it is said to be
     assert runtime.version()
 
 
 @pytest.mark.parametrize("runtime", ON_CUDA, ids=lambda r: r.name)
-def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Score, Reference]) -> None:
+def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, Reference]) -> None:
     if reason := runtime.missing():
         pytest.skip(reason)
-    score, reference = staged
-    call = runtime.build(score, 1)
-    assert reference.deviation(call, score.batch) <= runtime.tolerance
-    placed = runtime.place(score.images())
+    workload, reference = staged
+    call = runtime.build(workload, 1)
+    assert reference.deviation(call, workload.batch) <= runtime.tolerance
+    placed = runtime.place(workload.images())
     assert 0 < runtime.time_ms(lambda: call(placed)) < 1e3
 
 
-def test_the_gate_refuses_a_wrong_runtime(staged: tuple[Score, Reference]) -> None:
-    score, reference = staged
-    noisy = reference.deviation(fake_runtimes.Noisy().build(score, 1), score.batch)
+def test_the_check_refuses_a_wrong_runtime(staged: tuple[Workload, Reference]) -> None:
+    workload, reference = staged
+    noisy = reference.deviation(fake_runtimes.Noisy().build(workload, 1), workload.batch)
     assert noisy == pytest.approx(0.01, rel=0.2)
     assert noisy > fake_runtimes.Noisy.tolerance
-    eager = Eager().build(score, 1)
-    assert reference.deviation(eager, score.batch) < 1e-6
-    assert reference.deviation(lambda images: eager(images.flip(-1)), score.batch) > 0.1
+    eager = Eager().build(workload, 1)
+    assert reference.deviation(eager, workload.batch) < 1e-6
+    assert reference.deviation(lambda images: eager(images.flip(-1)), workload.batch) > 0.1
     with pytest.raises(ValueError, match="shape"):
-        reference.deviation(lambda images: eager(images)[..., :-1], score.batch)
+        reference.deviation(lambda images: eager(images)[..., :-1], workload.batch)
 
 
 def test_constant_maps_are_no_reference(tmp_path: Path) -> None:
@@ -228,14 +240,14 @@ def test_maps_of_no_known_skeleton_have_no_flip() -> None:
         skeleton_of(21)
 
 
-# ---------------------------------------------------------------------------------------- the conductor
+# ---------------------------------------------------------------------------------------- the stopwatch
 
 
-def test_players_take_turns_with_their_threads_set(tmp_path: Path) -> None:
+def test_subjects_take_turns_with_their_threads_set(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    players = [Scripted("a", log, threads=1), Scripted("b", log, threads=3)]
+    subjects = [Scripted("a", log, threads=1), Scripted("b", log, threads=3)]
     before = os.environ.get("OMP_NUM_THREADS")
-    found = conduct(players, Plan(seconds=0.03, builders=2))
+    found = interleave(subjects, Plan(seconds=0.03, builders=2))
     assert os.environ.get("OMP_NUM_THREADS") == before
     assert [p.facts["threads"] for p in found] == [1.0, 3.0]
     times = [p.parts["work"] for p in found]
@@ -249,13 +261,13 @@ def test_players_take_turns_with_their_threads_set(tmp_path: Path) -> None:
 
 def test_whoever_crashes_raises_or_hangs_fails_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    players = [
+    subjects = [
         Scripted("a", log),
         Scripted("b", log, dies_at_call=12),
         Scripted("c", log, raises_at_call=9),
         Scripted("d", log, hangs_at_call=10),
     ]
-    found = conduct(players, Plan(seconds=0.01, turn_limit_s=5.0, builders=4))
+    found = interleave(subjects, Plan(seconds=0.01, turn_limit_s=5.0, builders=4))
     assert isinstance(found[0].parts["work"], Times)
     assert "SIGABRT" in str(found[1].parts["work"])
     assert "tired" in str(found[2].parts["work"])
@@ -268,12 +280,58 @@ def test_wide_spreads_are_timed_again_and_said(tmp_path: Path) -> None:
     plan = Plan(seconds=0.001, attempts=3)
     wild = Scripted("w", tmp_path / "log", times_ms=(*warm, *(rough * plan.attempts)))
     calmed = Scripted("c", tmp_path / "log", times_ms=(*warm, *rough, 1.0))
-    one, two = (p.parts["work"] for p in conduct([wild, calmed], plan))
+    one, two = (p.parts["work"] for p in interleave([wild, calmed], plan))
     assert isinstance(one, Times)
     assert isinstance(two, Times)
     assert (one.attempts, one.settled) == (plan.attempts, False)
     assert one.spread > WIDE_SPREAD
     assert (two.attempts, two.settled, two.spread) == (2, True, 0.0)
+
+
+def test_warming_up_ends_when_the_median_stands_still_or_the_time_is_up() -> None:
+    log: list[float] = []
+
+    def timed(times: list[float]) -> Callable[[], float]:
+        return lambda: log.append(0.0) or times[min(len(log), len(times)) - 1]  # type: ignore[func-returns-value]
+
+    still = warm_up(timed([20.0] * 4 + [4.0]))
+    assert (still.settled, still.median_ms) == (True, 4.0)
+    assert still.calls > 6
+    log.clear()
+    restless = warm_up(timed([1.2**k for k in range(100)]))
+    assert (restless.settled, restless.calls) == (False, 30)
+    log.clear()
+    late = warm_up(timed([7.0]), seconds=0.0)
+    assert (late.settled, late.calls, late.median_ms) == (False, 2, 7.0)
+
+
+def test_a_share_of_the_time_binds_and_what_it_left_unsettled_says_so(tmp_path: Path) -> None:
+    """Calls of 60 ms are far more than the share allows: the fewest rounds are taken, and nothing is repeated."""
+    slow = Scripted("s", tmp_path / "log", times_ms=(60.0, 90.0), sleeps=True)
+    quick = Scripted("q", tmp_path / "log", times_ms=(1.0,), sleeps=True)
+    told: list[tuple[float, float]] = []
+    began = time.monotonic()
+    plan = Plan(seconds=1.0, attempts=5, share_s=0.15, builders=2)
+    one, two = (p.parts["work"] for p in interleave([slow, quick], plan, lambda *at: told.append(at)))
+    took = time.monotonic() - began
+    assert isinstance(one, Times)
+    assert isinstance(two, Times)
+    assert len(one.rounds_ms) == len(two.rounds_ms) == FEWEST_ROUNDS
+    assert (one.settled, one.attempts) == (False, 1)
+    assert took < 30  # mostly for starting the processes; the five attempts would be 50 rounds of 0.1 s and more
+    calls = sum(times.warmup_calls + sum(map(len, times.rounds_ms)) for times in (one, two))
+    assert calls < 40
+
+
+def test_the_time_left_is_told_by_what_rounds_really_take(tmp_path: Path) -> None:
+    told: list[tuple[float, float]] = []
+    subject = Scripted("a", tmp_path / "log", times_ms=(50.0,), sleeps=True)
+    interleave([subject], Plan(seconds=0.5, share_s=20.0), lambda done, total: told.append((done, total)))
+    ends = [total for _, total in told[-ROUNDS + 1 :]]  # after each round but the last
+    (last, _), *_ = told[::-1]
+    assert last <= ends[-1] < last + 1.0
+    assert max(ends) < min(ends) + 1.0  # foretold alike all along
+    assert all(later[0] >= sooner[0] for sooner, later in pairwise(told))
 
 
 @pytest.fixture
@@ -282,7 +340,7 @@ def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> None:
-    subject = Subject("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
+    subject = TimedNetwork("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
     names = ("eager", "noisy", "crashing", "raising", "hanging", "absent")
     run = LatencyRun(subject, tuple(Conditions(name, 1, 1, (32, 24)) for name in names))
     (record,) = latency.measure([run], Plan(seconds=0.01, limit_s=20.0, builders=5))
@@ -303,7 +361,7 @@ def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> No
     assert record.get("memory/activations_peak").value == 4 * (3 + 2) * 32 * 24  # type: ignore[union-attr]
     assert record.get("peak/conv", "1 thread") is not None
     assert [a.key for a in record.absent] in (["energy"], [])
-    text = "\n".join(profile.notes(record))
+    text = "\n".join(profile.notes([record]))
     assert "noisy, 1 thread, network does not count" in text
     assert schema.RunRecord.model_validate_json(record.model_dump_json()) == record
 
@@ -316,13 +374,55 @@ def timing(rounds: list[tuple[float, ...]], **more: object) -> Timing:
     return Timing(**fields)  # type: ignore[arg-type]
 
 
+DRIFT = tuple((10.0 + k, 10.0 + k) for k in range(10))
+
+
+def scaled(factor: float) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(factor * ms for ms in calls) for calls in DRIFT)
+
+
 def test_ratios_cancel_what_hits_both_rows() -> None:
-    drift = [(10.0 + k, 10.0 + k) for k in range(10)]
-    value, (low, high) = ratio(timing([tuple(2 * ms for ms in r) for r in drift]), timing(drift))
-    assert (value, low, high) == pytest.approx((2.0, 2.0, 2.0))
+    found = ratio([("monday", scaled(2))], [("monday", DRIFT)])
+    assert (found.value, *found.interval) == pytest.approx((2.0, 2.0, 2.0))
+    assert found.paired
+    apart = ratio([("monday", scaled(2))], [("tuesday", DRIFT)])
+    assert not apart.paired
+    assert apart.value == pytest.approx(2.0)
+    assert apart.interval[0] < 1.8
+    assert apart.interval[1] > 2.2
 
 
-def test_rows_count_only_with_their_gate_passed() -> None:
+def test_ratios_are_taken_within_timing_runs() -> None:
+    """Tuesday is four times slower for both; only their order within a day counts, and whose alone does not."""
+    ours = [("monday", scaled(2)), ("tuesday", scaled(8 * 2)), ("friday", scaled(100))]
+    theirs = [("monday", DRIFT), ("tuesday", scaled(8))]
+    found = ratio(ours, theirs)
+    assert (found.value, found.runs, found.paired) == (pytest.approx(2.0), 2, True)
+    assert found.interval == pytest.approx((2.0, 2.0))
+    mixed = ratio([("monday", scaled(2)), ("tuesday", scaled(4.5))], [("monday", DRIFT), ("tuesday", DRIFT)])
+    assert mixed.value == pytest.approx(3.0)  # geometric mean
+    assert mixed.interval == pytest.approx((2.0, 4.5))
+
+
+def test_the_interval_of_several_timing_runs_covers_runs_and_of_one_its_calls_alone() -> None:
+    steady = ((100.0, 101.0, 102.0),) * 10
+    slower = ((124.0, 125.0, 126.0),) * 10
+    one, two = Latency((steady,)), Latency((steady, slower))
+    assert (one.median_ms, one.interval_ms) == (101.0, (101.0, 101.0))
+    assert (two.median_ms, two.interval_ms, two.n) == (113.0, (101.0, 125.0), 60)
+    many = Latency(tuple(((100.0 + k,) * 3,) * 10 for k in range(12)))
+    low, high = many.interval_ms
+    assert many.median_ms == pytest.approx(105.5)
+    assert (high - low) == pytest.approx(2 * 1.96 * 3.45 / 12**0.5, rel=0.15)  # of a mean of twelve runs
+
+
+def test_the_interval_of_one_run_resamples_rounds() -> None:
+    low, high = Latency((tuple((float(k),) * 20 for k in range(10)),)).interval_ms
+    assert low <= 2.0  # drift between rounds shows; resampling single calls would claim about +-0.5
+    assert high >= 7.0
+
+
+def test_rows_count_only_that_passed_the_check() -> None:
     assert counts(timing([(1.0,)], deviation=1e-4, tolerance=1e-3))
     assert not counts(timing([(1.0,)], deviation=2e-3, tolerance=1e-3))
     assert not counts(timing([(1.0,)]))
@@ -480,7 +580,6 @@ def tiny_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "ALL", few)
     monkeypatch.setattr(profile, "ON_CPU", few)
     monkeypatch.setattr(runtimes, "ALL", few)
-    monkeypatch.setattr(profile, "TOGETHER", ("tiny",))
     monkeypatch.setattr(profile, "ALL_SECONDS", 0.02)
 
 
@@ -493,8 +592,7 @@ def test_all_measures_what_is_not_finished_here(
     first = file.read_bytes()
     record = store.load(file)
     cores = latency.default_threads()
-    scopes = [t.scope for t in record.timings if (t.runtime, t.threads) == ("eager", cores[-1])]
-    assert scopes == ["network", "flip", "processed", "end-to-end"]
+    assert {t.turns for t in record.timings if t.status == "done"} != {""}
     assert {t.threads for t in record.timings if t.runtime == "channels_last"} == set(cores)
     file.unlink()
     monkeypatch.setattr(latency, "measure", lambda *_: pytest.fail("it was finished"))
@@ -507,19 +605,189 @@ def test_all_measures_what_is_not_finished_here(
 def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "default_threads", lambda: (1, 2))
     papers, _ = catalog.load_all()
-    rows = {p.paper.slug: profile._all_runs(p)[0].conditions for p in papers if p.paper.timed}
-    assert set(profile.TOGETHER) < set(rows)
+    groups = profile.in_turns([p for p in papers if p.paper.timed])
+    together = {p.paper.slug for p in groups[0]}
+    assert together == {"simple_baseline", "hrnet", "fasterpose"}
+    assert [len(group) for group in groups[1:]] == [1] * 5
+    rows = {p.paper.slug: profile._all_runs(p, len(g) > 1)[0].conditions for g in groups for p in g}
     for slug, conditions in rows.items():
         at_one, at_most = ({c.runtime for c in conditions if c.threads == n} for n in (1, 2))
         assert {"eager", "channels_last", "folded", "bf16", "onnxruntime", "openvino", "openvino_bf16"} <= at_one
-        assert ("compile" in at_most) == (slug in profile.TOGETHER)
+        assert ("compile" in at_most) == (slug in together)
+        scopes = {c.scopes for c in conditions if (c.runtime, c.threads) == ("eager", 2)}
+        assert scopes == {profile.SCOPES if slug in together else ("network",)}
         assert {"eager", "onnxruntime", "openvino", "openvino_bf16", "cuda"} <= at_most
 
 
 def test_other_conditions_make_another_record() -> None:
-    subject = Subject("tiny", "tiny", "hash", (64, 48))
+    subject = TimedNetwork("tiny", "tiny", "hash", (64, 48))
     runs = [
         LatencyRun(subject, (Conditions("eager", threads, batch, (64, 48)),)) for threads in (1, 2) for batch in (1, 2)
     ]
     assert len({run.id for run in runs}) == len({run.identity.protocol_hash for run in runs}) == 4
     assert runs[0].id == LatencyRun(subject, (Conditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
+    again = replace(runs[0], timing_run=1)
+    assert (again.id != runs[0].id, again.identity.protocol_hash) == (True, runs[0].identity.protocol_hash)
+    assert (runs[0].identity.timing_run, again.identity.timing_run) == (None, 1)
+    assert replace(runs[0], timing_run=0).id == runs[0].id == "13eca6f2ebe41ec6"
+
+
+# ---------------------------------------------------------------------------------------- timing runs, interruptions
+
+
+def two_groups(name: str = "conv", code: str = "c0") -> LatencyRun:
+    network = TimedNetwork(
+        "own", name, f"hash of {name}", (32, 24), code, source=OfCode("tests.fake_runtimes:two_maps")
+    )
+    return LatencyRun(network, tuple(Conditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
+
+
+QUICK = Plan(seconds=0.01, share_s=2.0, attempts=1, builders=2)
+
+
+def test_what_was_timed_before_an_interruption_is_kept_and_the_rest_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, kept, groups = [two_groups("a"), two_groups("b")], Kept(tmp_path), []
+    measure_group = latency._measure_group
+
+    def stopped_at_the_second(group: list[latency.Entry], *more: Any) -> None:
+        groups.append({c.threads for _, c in group})
+        if len(groups) == 2:
+            raise KeyboardInterrupt
+        measure_group(group, *more)
+
+    monkeypatch.setattr(latency, "_measure_group", stopped_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        latency.measure(runs, QUICK, kept=kept, peak=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    records = latency.measure(runs, QUICK, kept=kept, peak=False)
+    assert groups == [{1}, {2}, {2}]  # the first group was not timed again
+    assert list(tmp_path.iterdir()) == []
+    for record in records:
+        assert [t.threads for t in record.timings] == [1, 2]
+        assert record.get("macs") is not None
+    assert len({t.turns for r in records for t in r.timings}) == 2
+    first, second = rows(records)[0], rows(records)[2]
+    assert first.against(second).paired
+
+
+def test_what_was_kept_of_other_code_is_measured_again(tmp_path: Path) -> None:
+    run, kept = two_groups(), Kept(tmp_path)
+    (record,) = latency.measure([run], QUICK, peak=False)
+    kept.save(run, record)
+    assert kept.load(run) == record
+    assert kept.load(replace(run, subject=replace(run.subject, code="c1"))) is None
+    elsewhere = record.provenance.model_copy(update={"device": "Another CPU"})
+    kept.save(run, record.model_copy(update={"provenance": elsewhere}))
+    assert kept.load(run) is None
+    (tmp_path / f"{run.id}.json").write_text("{ half")
+    assert kept.load(run) is None
+
+
+def test_a_quick_look_takes_one_runtime_and_keeps_no_record(tmp_path: Path) -> None:
+    asked = Asked(
+        subject=write_code(tmp_path, "def build(): return nn.Conv2d(3, 17, 3)\n"), inputs=((32, 24),), quick=True
+    )
+    console = Console(record=True, width=200, file=io.StringIO())
+    assert profile.profile(asked, Settings(tmp_path / "results", tmp_path / "runs"), console)
+    text = console.export_text()
+    assert text.index("0.00 M parameters, 0.00 GMAC (true count)") < text.index("ms, median")
+    assert "eager" in text
+    assert "onnxruntime" not in text
+    assert not (tmp_path / "results").exists()
+
+
+def test_several_timing_runs_are_told_as_one_row(tmp_path: Path) -> None:
+    asked = own_asked(write_code(tmp_path, "def build(): return nn.Conv2d(3, 17, 3)\n"), timing_runs=2)
+    console = Console(record=True, width=200, file=io.StringIO())
+    assert profile.profile(asked, Settings(tmp_path / "results", tmp_path / "runs"), console)
+    records = [store.load(path) for path in (tmp_path / "results" / "own").glob("*.json")]
+    assert sorted(r.identity.timing_run or 0 for r in records) == [0, 1]
+    (row,) = rows(records)
+    assert (row.runs, len({t.turns for _, t in row.found})) == (2, 2)
+    lines = [line for line in console.export_text().splitlines() if line.startswith("eager")]
+    assert len(lines) == 1
+
+
+def test_rows_that_did_not_settle_stand_in_one_line_and_more_than_the_peak_is_explained() -> None:
+    restless = [
+        timing([(1.0,)], runtime=name, deviation=0.0, tolerance=1e-3, settled=False) for name in ("eager", "folded")
+    ]
+    record = synthetic_latency.latency("tiny", FULL, 100.0, 400.0, 4.0).model_copy(update={"timings": tuple(restless)})
+    found = list(profile.notes([record]))
+    assert sum("did not settle" in line for line in found) == 1
+    assert "eager, 1 thread, network; folded, 1 thread, network" in found[0]
+    fast = synthetic_latency.latency("tiny", FULL, 100.0, 40.0, 4.0)  # 400 GMAC/s where the machine reaches 100
+    assert any(line.startswith("*: More than 100 % of the peak") for line in profile.notes([fast]))
+    eager = next(row for row in rows([fast]) if row.timing.runtime == "eager")
+    assert share_of_peak(eager).endswith("%*")
+    on_gpu = fast.model_copy(update={"timings": tuple(t.model_copy(update={"runtime": "cuda"}) for t in fast.timings)})
+    assert all(row.share_of_peak is None for row in rows([on_gpu]) if row.timed)  # the peak is the processor's
+
+
+def test_the_cost_stage_of_a_reproduction_goes_on_where_it_was(
+    tiny_papers: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "SECONDS", 0.02)
+    settings, console = Settings(tmp_path / "results", tmp_path / "runs"), Console(quiet=True)
+    (run,) = costs_of(catalog.load("tiny"))
+    measure_group, threads = latency._measure_group, []
+
+    def stopped_at_the_second(group: list[latency.Entry], *more: Any) -> None:
+        threads.append({c.threads for _, c in group})
+        if len(threads) == 2:
+            raise KeyboardInterrupt
+        measure_group(group, *more)
+
+    monkeypatch.setattr(latency, "_measure_group", stopped_at_the_second)
+    monkeypatch.setattr(costs, "default_threads", lambda: (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        pool.run_costs([run], settings, console)
+    monkeypatch.setattr(costs, "run_counts", lambda *_: pytest.fail("it was counted"))
+    outcome = pool.run_costs([run], settings, console)
+    assert threads == [{1}, {2}, {2}]
+    assert (outcome.kept, [r.identity.kind for r in outcome.made]) == (1, ["latency"])
+    records = store.load_all(settings.results)
+    assert {r.identity.kind: bool(r.timings) for r in records} == {"cost": False, "latency": True}
+    assert not any(m.key.startswith("latency/") for r in records for m in r.measurements)
+    eager = NetworkTimes(records).eager("tiny", fingerprint(run.variant), run.variant.input_hw)
+    assert list(eager) == [1, 2]
+    assert all(t.row is not None and t.row.counts for t in eager.values())
+    assert list((settings.runs / "timing").iterdir()) == []
+    monkeypatch.setattr(latency, "measure", lambda *_, **__: pytest.fail("it was timed"))
+    assert pool.run_costs([run], settings, console).kept == 2
+
+
+def test_times_of_older_records_stand_only_where_no_timing_run_does() -> None:
+    older = synthetic_records.cost("tiny", FULL, 1, 1, 1, 90.0)
+    base = synthetic_records.cost("base", BASE_FULL, 1, 1, 1, 100.0)
+    run = synthetic_latency.latency("tiny", FULL, 110.0, 4.0, 4.0)
+    alone, both = NetworkTimes([older, base]), NetworkTimes([older, base, run])
+    of_tiny, of_base = ("tiny", fingerprint(FULL), (256, 192)), ("base", fingerprint(BASE_FULL), (256, 192))
+    assert [(n, t.median_ms, t.row) for n, t in alone.eager(*of_tiny).items()] == [(1, 90.0, None)]
+    assert list(both.eager(*of_tiny)) == [1, 2]
+    assert both.eager(*of_tiny)[1].median_ms == pytest.approx(110, rel=0.05)
+    assert "timed in process" in latency_cell(alone.shown(*of_tiny)).note
+    assert "1 timing run" in latency_cell(both.shown(*of_tiny)).note.replace("\N{NO-BREAK SPACE}", " ")
+    old_tiny, new_tiny, old_base = alone.shown(*of_tiny), both.shown(*of_tiny), both.shown(*of_base)
+    assert old_tiny is not None
+    assert new_tiny is not None
+    assert old_base is not None
+    against = old_tiny.against(old_base)
+    assert against is not None
+    assert (against.value, against.paired) == (0.9, False)
+    assert new_tiny.against(old_base) is None  # two methods on one page are not held against each other
+
+
+def test_papers_that_declare_one_another_take_turns() -> None:
+    def paper(slug: str, *against: str) -> LoadedPaper:
+        timed = replace(PAPER, slug=slug, timed=(FULL.name,), timed_against=against)
+        return LoadedPaper(timed, (), Path(slug))
+
+    found = profile.in_turns([paper("a", "c/x"), paper("b"), paper("c"), paper("d", "b/x", "gone/x"), paper("e")])
+    assert [[p.paper.slug for p in group] for group in found] == [["a", "c"], ["b", "d"], ["e"]]
+    with pytest.raises(ValueError, match="timed_against names 'hrnet'; write paper/variant"):
+        paper("f", "hrnet")
+    with pytest.raises(ValueError, match="about a variant in timed"):
+        replace(PAPER, timed=(), timed_against=("hrnet/w32_256x192",))

@@ -1,4 +1,4 @@
-"""The committed site: its pages are what the records say, to the byte; and hostile text never becomes markup."""
+"""The site: the same bytes for the same records, pages that say which; and hostile text never becomes markup."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import JointGroups, Paper
+from hpe_bench.records import store
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.pages import comparison, front_page, leaderboard, paper_page
+from hpe_bench.report.shown import RecordFiles
+from tests import synthetic_records as records
+from tests.conftest import build_site
 from tests.synthetic_latency import latency
 from tests.synthetic_paper import CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL, claim, macs, relation
 from tests.test_report import ALL, INJECTION, LSP, Page, runs
-
-ROOT = Path(__file__).parents[1]
-
 
 # ---------------------------------------------------------------------------------------------------- bytes
 
@@ -31,16 +32,65 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_the_committed_pages_are_what_the_records_say(built_site: Path) -> None:
-    """Both ways, but for what stands on its own command, and whatever the machine (see the fixture).
+def test_pages_written_twice_are_the_same_bytes(built_site: Path, committed: Path, tmp_path: Path) -> None:
+    """Whatever the hash seed, time zone, locale, number of threads and home of who writes them."""
+    build_site(
+        *(committed, tmp_path / "again", tmp_path / "home"),
+        **{"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C", "LANG": "C", "OMP_NUM_THREADS": "1"},
+    )
+    first, again = files(built_site), files(tmp_path / "again")
+    assert sorted(first) == sorted(again)
+    assert [name for name in first if first[name] != again[name]] == []
 
-    Scenes of the gallery are rendered from their numbers.
-    """
-    written = files(built_site)
-    committed = {name: data for name, data in files(ROOT / "reports").items() if not name.startswith("scores/")}
+
+def test_every_committed_page_carries_the_digest_of_the_committed_records_it_shows(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways: no page is missing, none is of older records."""
+    monkeypatch.delenv("HPE_BENCH_PAPERS", raising=False)
+    sources = site.Sources.of(committed / "results")
+    pages = site.site_pages(sources, committed / "reports")
     remedy = "run `make leaderboard` and commit reports/"
-    assert sorted(written) == sorted(committed), remedy
-    assert [name for name in written if written[name] != committed[name]] == [], remedy
+    assert [str(page.path) for page in pages if not page.is_current(sources)] == [], remedy
+    there = set((committed / "reports").rglob("index.html")) - {page.path for page in pages}
+    assert [path.parent.name for path in there] == ["footguns"]  # which shows no records
+
+
+def test_what_changes_a_record_rebuilds_every_page_that_shows_it_and_no_other(tmp_path: Path) -> None:
+    results, reports = tmp_path / "results", tmp_path / "reports"
+    papers = [catalog.load(slug).paper for slug in ("simple_baseline", "fasterpose", "cpn")]
+    for paper in papers:
+        store.save(records.cost(paper.slug, paper.variants[0], 24_311_000, 4_042_000_000, 4_042_660_000), results)
+    for paper in papers:
+        site.write_paper(paper.slug, results, reports)
+    site.write_leaderboard(results, reports)
+    site.write_comparison(["fasterpose", "cpn"], results, reports)
+    sources = site.Sources.of(results)
+    there = [page for page in site.site_pages(sources, reports) if page.path.exists()]
+    assert len(there) == 7  # three papers, two beside the yardstick and one asked for, the board
+    assert all(page.is_current(sources) for page in there)
+    assert not site.refresh(results, reports)[2:]  # but for the board and what the codes stand for
+
+    cpn = papers[2]
+    store.save(records.cost(cpn.slug, cpn.variants[0], 24_311_001, 4_042_000_000, 4_042_660_000), results)
+    sources = site.Sources.of(results)
+    stale = {str(page.path.parent.relative_to(reports)) for page in there if not page.is_current(sources)}
+    assert stale == {"cpn", "compare/simple_baseline-vs-cpn", "compare/fasterpose-vs-cpn", "."}
+    untouched = (reports / "fasterpose" / "index.html").read_bytes()
+    site.refresh(results, reports)
+    assert all(page.is_current(sources) for page in there)
+    assert (reports / "fasterpose" / "index.html").read_bytes() == untouched
+    assert not (reports / "hrnet").exists()
+
+
+def test_a_page_shows_no_record_outside_of_its_digest() -> None:
+    """A paper's page is given the records of what it speaks about: itself, arms, teachers, baselines, the mean pose."""
+    sources = site.Sources((catalog.load("fpd"),), ALL, RecordFiles([]))
+    page = site.paper_page_of(sources.papers[0], sources, Path("reports"))
+    assert page.slugs is not None
+    assert {"fpd", "mean_pose"} <= page.slugs
+    assert {r.identity.paper for r in sources.about(page.slugs)} <= page.slugs
+    assert len(sources.about(None)) == len(ALL)
 
 
 @pytest.mark.slow
@@ -61,10 +111,10 @@ def test_links_stay_within_the_site_and_resolve(built_site: Path) -> None:
     assert checked > 1000
 
 
-def test_the_readme_says_what_the_records_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_says_what_the_records_say(committed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HPE_BENCH_PAPERS", raising=False)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert front_page.refreshed(readme, site.board(ROOT / "results")) == readme, "run `make leaderboard`"
+    readme = (committed / "README.md").read_text(encoding="utf-8")
+    assert front_page.refreshed(readme, site.board(committed / "results")) == readme, "run `make leaderboard`"
 
 
 def test_a_text_without_the_markers_is_refused() -> None:

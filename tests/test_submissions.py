@@ -20,7 +20,7 @@ from hpe_bench.data import prediction_files
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.prediction_files import Header, PredictionFile, to_bytes
 from hpe_bench.data.predictions import Predictions
-from hpe_bench.declare import Protocol, fingerprint
+from hpe_bench.declare import Protocol, Score, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.records import schema, store
@@ -28,7 +28,7 @@ from hpe_bench.records.store import RecordError
 from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
 from hpe_bench.report.pages.score_page import Rival
-from hpe_bench.run import submission, truths
+from hpe_bench.run import scoring, submission, truths
 from hpe_bench.run.scoring import save_predictions
 from hpe_bench.run.truths import Truth
 from tests import onnx_files, small
@@ -46,9 +46,13 @@ def file_of(predictions: Predictions, truth: Truth = TRUTH) -> PredictionFile:
     return PredictionFile(predictions, "hpe-bench npz", sha256, "a test")
 
 
+def scores_of(truth: Truth, file: PredictionFile, what: str) -> list[Score]:
+    return scoring.scores(truth.protocol, truth.persons, file.predictions, what)
+
+
 def record_of(name: str, predictions: Predictions, truth: Truth = TRUTH) -> schema.RunRecord:
     file = file_of(predictions, truth)
-    return submission.record(name, Path("p.npz"), truth, file, submission.scores(truth, file, "p.npz"), MADE)
+    return submission.record(name, Path("p.npz"), truth, file, scores_of(truth, file, "p.npz"), MADE)
 
 
 GOOD, BAD = answers(TRUTH.persons, 1.0), answers(TRUTH.persons, 5.0)
@@ -60,7 +64,7 @@ GOOD, BAD = answers(TRUTH.persons, 1.0), answers(TRUTH.persons, 5.0)
 def scored(protocol: str, truth: Path, path: Path, origin: Any = None) -> dict[str, float]:
     found = truths.of_file(find_protocol(protocol), truth, None)
     file = prediction_files.read(path, found.persons, origin)
-    return {s.key: s.value for s in submission.scores(found, file, str(path))}
+    return {s.key: s.value for s in scores_of(found, file, str(path))}
 
 
 @pytest.mark.parametrize(
@@ -182,21 +186,21 @@ def test_predictions_of_a_run_of_ours_are_recognised(tmp_path: Path) -> None:
 def test_every_person_needs_a_prediction() -> None:
     some = file_of(GOOD.subset(np.arange(28)))
     with pytest.raises(ValueError, match=r"p.npz: no prediction for person 28 \(2 of 30 are missing\).*F23"):
-        submission.scores(TRUTH, some, "p.npz")
+        scores_of(TRUTH, some, "p.npz")
     with pytest.raises(ValueError, match="person by person"):
-        submission.scores(TRUTH, file_of(replace(GOOD, person=None)), "p.npz")
+        scores_of(TRUTH, file_of(replace(GOOD, person=None)), "p.npz")
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:
     turned = file_of(GOOD.subset(np.arange(30)[::-1]))
-    assert submission.scores(TRUTH, turned, "p") == submission.scores(TRUTH, file_of(GOOD), "p")
+    assert scores_of(TRUTH, turned, "p") == scores_of(TRUTH, file_of(GOOD), "p")
 
 
 def test_differences_are_paired() -> None:
     same = submission.differences(TRUTH, file_of(GOOD), file_of(GOOD), ("a", "a"))
     assert all((d.value, d.p_value) == (0.0, 1.0) for d in same.values())
     found = submission.differences(TRUTH, file_of(GOOD), file_of(BAD), ("a", "b"))
-    values = [{s.key: s.value for s in submission.scores(TRUTH, file_of(p), "p")} for p in (GOOD, BAD)]
+    values = [{s.key: s.value for s in scores_of(TRUTH, file_of(p), "p")} for p in (GOOD, BAD)]
     for key in ("pckh@0.5", "ap"):
         assert found[key].value == pytest.approx(values[0][key] - values[1][key])
         assert found[key].low > 0

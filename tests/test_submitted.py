@@ -124,7 +124,7 @@ def test_of_a_record_in_two_folders_the_newest_counts(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such folder"):
         store.load_folders([tmp_path, tmp_path / "nowhere"])
-    assert store.load_folders([tmp_path / "nowhere"]) == []
+    assert store.load_folders([tmp_path / "nowhere"]) == ()
 
 
 # ---------------------------------------------------------------------------------------------------- comparisons

@@ -15,6 +15,7 @@ from hpe_bench.verdicts.families import over_suite, within_paper
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, matches
 from tests import synthetic_records as make
+from tests.synthetic_latency import latency
 from tests.synthetic_paper import (
     BASE_FULL,
     BASE_POCKET,
@@ -203,6 +204,22 @@ def timed(ours_ms: float, theirs_ms: float, settled: bool = True) -> list[Verdic
     return judged(quick, ours, theirs)
 
 
+def test_the_direction_of_latency_is_by_timing_runs_where_there_are_any() -> None:
+    """In turns the ratio is certain although single medians drift by 5 %; one side alone of them decides nothing."""
+    quick = relation(kind="direction", metric="latency", printed="", value=None, unit="ms")
+    counted = (make.cost("tiny", FULL, 1, 1, 1, 90), make.cost("base", BASE_FULL, 1, 1, 1, 50))
+    ours, theirs = latency("tiny", FULL, 98.0, 4.0, 4.0), latency("base", BASE_FULL, 100.0, 4.0, 4.0)
+    (v, *_) = judged(quick, *counted, ours, theirs)
+    assert (v.status, v.value) == ("confirmed", pytest.approx(-2.0, abs=0.1))
+    assert v.interval is not None
+    assert v.interval[1] < 0
+    assert {ours.id, theirs.id} <= set(v.records)
+    assert "timed in turns" in v.reason
+    (alone, *_) = judged(quick, *counted, ours)
+    assert alone.status == "not comparable"
+    assert "not timed alike" in alone.reason
+
+
 def test_the_direction_of_latency_needs_intervals_apart_and_settled_medians() -> None:
     assert timed(50, 90)[0].status == "confirmed"
     assert timed(90, 50)[0].status == "differs"
@@ -348,7 +365,7 @@ def test_one_seed_decides_nothing_at_any_scale() -> None:
     assert (v.status, v.p_value) == ("inconclusive", None)
     assert "from one seed" in v.reason
     full = [make.accuracy(arm, 0, Level(level), scale="full") for arm, level in SIDES]
-    (v,) = judged(relation(baseline="base/base_full"), *full)
+    (v,) = judged(relation(), *full)
     assert (v.status, v.scale, v.p_value) == ("inconclusive", "full", None)
     assert v.interval is not None
     assert v.interval[0] > 0  # images alone would have told them apart
@@ -362,7 +379,7 @@ def below_mean_pose(records: list[RunRecord], floor: float) -> RunRecord:
     i = records[0].identity.model_copy(
         update={"paper": "mean_pose", "variant": "mean_pose", "recipe": "", "seed": None}
     )
-    m = records[0].measurements[0].model_copy(update={"value": floor, "interval": None})
+    m = replace(records[0].measurements[0], value=floor, interval=None)
     return records[0].model_copy(update={"id": "mean", "identity": i, "measurements": (m,), "tallies": ()})
 
 

@@ -58,13 +58,14 @@ def test_wrapped_and_prefixed_state_dicts_load(paper: str, tmp_path: Path) -> No
         assert_loaded(model, weights)
 
 
-def test_mmpose_s_names_of_hrnet_load() -> None:
-    weights = trained("hrnet", "pocket")
+@pytest.mark.parametrize(("slug", "head"), [("hrnet", "head"), ("lite_hrnet", "head"), ("lite_hrnet", "keypoint_head")])
+def test_mmpose_s_names_load(slug: str, head: str) -> None:
+    weights = trained(slug, "pocket")
     theirs = {
-        f"head.{name}" if name.startswith("final_layer.") else f"backbone.{name}": value
+        f"{head}.{name}" if name.startswith("final_layer.") else f"backbone.{name}": value
         for name, value in weights.items()
     }
-    model = build_model("hrnet", "pocket")
+    model = build_model(slug, "pocket")
     load_weights(model, {"state_dict": theirs})
     assert_loaded(model, weights)
 
@@ -155,7 +156,7 @@ def test_a_missing_file_and_a_file_without_a_state_dict_are_named(tmp_path: Path
         load_weights(nn.Linear(1, 1), tmp_path / "tensor.pth")
 
 
-# ---------------------------------------------------------------------------------------------------- other tools' files
+# ------------------------------------------------------------------------------------------------ other tools' files
 
 
 def shipped(head: str, weights: dict[str, Tensor], parts: tuple[str, ...] = ("final_layer", "deconv_layers")) -> Any:
@@ -256,7 +257,7 @@ def test_what_does_not_fit_is_told_with_the_place_where_it_lies(tmp_path: Path) 
     del weights["conv1.weight"]
     with pytest.raises(ValueError, match=r"under 'net', does not fit HRNet: 1 missing \(conv1.weight\)"):
         load_weights(build_model("hrnet", "pocket"), {"net": weights, "epoch": 3})
-    with pytest.raises(ValueError, match="holds no weights.*it has epoch, 7"):
+    with pytest.raises(ValueError, match=r"holds no weights.*it has epoch, 7"):
         load_weights(build_model("hrnet", "pocket"), {"epoch": 3, 7: torch.zeros(3)})
 
 
@@ -366,6 +367,6 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path) -
     with zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({}, protocol=2))
         for part in range(3):
-            archive.writestr(f"archive/data/{part}", bytes(200 << 20))
-    with pytest.raises(ValueError, match="unpacks to 0.6 GiB"):
+            archive.writestr(f"archive/data/{part}", bytes(100 << 20))
+    with pytest.raises(ValueError, match=r"unpacks to 0\.3 GiB"):
         load_weights(nn.Linear(1, 1), tmp_path / "b.pth")

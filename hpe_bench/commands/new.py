@@ -21,6 +21,8 @@ def new_paper(slug: str, parent: Path) -> Path:
         raise ValueError(
             f"{slug!r} cannot name a paper: begin with a lower-case letter, go on with letters, digits, '_'"
         )
+    if slug in catalog.RESERVED:
+        raise ValueError(f"{slug!r} names pages or records of the suite itself; choose another name")
     folder = parent / slug
     if folder.exists():
         raise ValueError(f"{folder} exists already; choose another name, or another place with --to")

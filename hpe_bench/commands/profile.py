@@ -7,7 +7,8 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -17,40 +18,31 @@ from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
-from hpe_bench.commands.show import plain_table
 from hpe_bench.commands.submit import run_records
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
-from hpe_bench.records.schema import RunRecord, RuntimeScope, Timing
+from hpe_bench.records.schema import RunRecord, RuntimeScope
+from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
+from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
-from hpe_bench.run.latency import OWN, Conditions, LatencyRun, Subject
+from hpe_bench.run.latency import OWN, Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
+from hpe_bench.timing.rows import OVER_PEAK, Row, eager_of, rows, time_of_row
 from hpe_bench.timing.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.timing.runtimes.eager import Compiled, Eager
 from hpe_bench.timing.sources import OfCode, OfVariant
-from hpe_bench.timing.statistics import (
-    CALLS_FOR_P99,
-    alike,
-    counts,
-    gmacs_per_second,
-    images_per_second,
-    latency_of,
-    peak_of,
-    ratio,
-    spread_of,
-)
 from hpe_bench.training.checkpoints import weights_digest
 
 SCOPES: tuple[RuntimeScope, ...] = ("network", "flip", "processed", "end-to-end")
-TOGETHER = ("simple_baseline", "hrnet", "fasterpose")  # ratios between these are claimed, so they take turns
-SECONDS, ALL_SECONDS = 2.0, 1.0  # of timed calls a row, alone and for --all
+SECONDS, ALL_SECONDS, QUICK_SECONDS = 2.0, 1.0, 0.5  # of timed calls a row, alone, for --all and for --quick
+SHARE_S, ALL_SHARE_S, QUICK_SHARE_S = 20.0, 8.0, 3.0  # that a row may take in all; see `timing.interleave.Plan`
 ALL_ATTEMPTS = 2  # at a row of wide spread; a second try tells noise from drift, a third would only cost time
 
 
@@ -69,6 +61,8 @@ class Asked:
     recipe: str | None = None
     protocol: str | None = None
     limit_s: float = 180.0
+    timing_runs: int = 1
+    quick: bool = False
 
     @property
     def is_own(self) -> bool:
@@ -79,34 +73,102 @@ class Asked:
     def counts_only(self) -> bool:
         """Whether nothing about runtimes was said: then a paper's cost records are made."""
         options = (self.runtimes, self.threads, self.batches, self.inputs, self.scopes, self.weights, self.protocol)
-        return not self.is_own and not any(options)
+        return not self.is_own and not self.quick and self.timing_runs == 1 and not any(options)
 
 
 def profile(asked: Asked, settings: Settings, console: Console) -> bool:
-    """Latency of one network in runtimes; its record and a table. False if a row failed."""
+    """Counts of a network, then its latency in runtimes; its record and a table. False if a row failed."""
+    if asked.quick:
+        return _quick(_asked_runs(asked, settings), asked, console)
+    return _told(profiled(asked, settings, console), console)
+
+
+def profiled(asked: Asked, settings: Settings, console: Console) -> list[RunRecord]:
+    """The records of one network's latency in runtimes."""
+    plan = _plan(SECONDS, SHARE_S, Plan.attempts, asked.limit_s)
+    return _in_timing_runs([_asked_runs(asked, settings)], asked.timing_runs, plan, settings, console)
+
+
+def _asked_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
-    runs = [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
-    plan = Plan(seconds=SECONDS, limit_s=asked.limit_s, turn_limit_s=asked.limit_s, builders=os.cpu_count() or 1)
-    made = measured(runs, plan, settings, console)
-    for record in made:
-        print_latencies(console, record)
-    return all(timing.status != "failed" for record in made for timing in record.timings)
+    return [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
 
 
-def profile_all(limit_s: float, settings: Settings, console: Console) -> bool:
+def profile_all(limit_s: float, settings: Settings, console: Console, timing_runs: int = 1) -> bool:
     """The timed variants of all papers in every runtime; what is finished here is not measured again."""
     papers, _ = catalog.load_all()
-    runs = {p.paper.slug: _all_runs(p) for p in papers if p.paper.timed}
-    groups = [
-        [run for slug in TOGETHER for run in runs.pop(slug, [])],
-        *([run] for own in runs.values() for run in own),
-    ]
-    plan = Plan(ALL_SECONDS, ALL_ATTEMPTS, limit_s=limit_s, turn_limit_s=limit_s, builders=os.cpu_count() or 1)
-    made = [record for group in groups if group for record in measured(group, plan, settings, console)]
-    for record in made:
-        print_latencies(console, record)
+    timed = [p for p in papers if p.paper.timed]
+    groups = [[run for p in group for run in _all_runs(p, len(group) > 1)] for group in in_turns(timed)]
+    plan = _plan(ALL_SECONDS, ALL_SHARE_S, ALL_ATTEMPTS, limit_s)
+    return _told(_in_timing_runs(groups, timing_runs, plan, settings, console), console)
+
+
+def in_turns(papers: Sequence[LoadedPaper]) -> list[list[LoadedPaper]]:
+    """Papers in groups that are timed in turns: those that declare each other, in any order; others stand alone."""
+    groups: list[list[LoadedPaper]] = []
+    for loaded in papers:
+        near = {network.partition("/")[0] for network in loaded.paper.timed_against} | {loaded.paper.slug}
+        joined = [g for g in groups if any(_near(p, loaded) or p.paper.slug in near for p in g)]
+        groups = [g for g in groups if g not in joined] + [[p for g in joined for p in g] + [loaded]]
+    return sorted(groups, key=len, reverse=True)
+
+
+def _near(other: LoadedPaper, loaded: LoadedPaper) -> bool:
+    return loaded.paper.slug in {network.partition("/")[0] for network in other.paper.timed_against}
+
+
+def _plan(seconds: float, share_s: float, attempts: int, limit_s: float) -> Plan:
+    return Plan(seconds, attempts, limit_s=limit_s, turn_limit_s=limit_s, builders=os.cpu_count() or 1, share_s=share_s)
+
+
+def _in_timing_runs(
+    groups: Sequence[Sequence[LatencyRun]], timing_runs: int, plan: Plan, settings: Settings, console: Console
+) -> list[RunRecord]:
+    """Every group as often as asked for."""
+    if timing_runs < 1:
+        raise ValueError(f"{timing_runs} timing runs: give at least one")
+    made: list[RunRecord] = []
+    for again in range(timing_runs):
+        for group in groups:
+            made += measured([replace(run, timing_run=again) for run in group], plan, settings, console)
+    return made
+
+
+def _told(made: Sequence[RunRecord], console: Console) -> bool:
+    """The tables of what was made; False if a row failed."""
+    for pooled in _by_network(made):
+        print_latencies(console, pooled)
     return all(timing.status != "failed" for record in made for timing in record.timings)
+
+
+def _by_network(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
+    """The timing runs of each network."""
+    found: dict[tuple[str, str, str], list[RunRecord]] = {}
+    for r in records:
+        found.setdefault((r.identity.paper, r.identity.variant_hash, r.provenance.device), []).append(r)
+    return list(found.values())
+
+
+def _quick(runs: Sequence[LatencyRun], asked: Asked, console: Console) -> bool:
+    """Seconds for a look at a network: counts, and one runtime; too short a time to be kept as a record."""
+    short = [replace(run, conditions=_one(run.conditions, asked)) for run in runs]
+    plan = _plan(QUICK_SECONDS, QUICK_SHARE_S, 1, asked.limit_s)
+    with Board(console, "a quick look at " + ", ".join(run.subject.label for run in runs), 1) as board:
+        made = latency.measure(
+            short, plan, board.set_done, counted=partial(print_sizes, console), peak=False, persons=1
+        )
+    for record in made:
+        print_latencies(console, [record], kept=False)
+    return all(timing.status != "failed" for record in made for timing in record.timings)
+
+
+def _one(conditions: Sequence[Conditions], asked: Asked) -> tuple[Conditions, ...]:
+    """One runtime, the first that is here, at one thread unless others were asked for."""
+    here = [c for c in conditions if not named([c.runtime])[0].missing()]
+    first = (here or list(conditions))[0]
+    like = [c for c in conditions if c.runtime == first.runtime]
+    return tuple(like if asked.threads else [c for c in like if c.threads == first.threads])
 
 
 # ---------------------------------------------------------------------------------------------------- what to run
@@ -130,7 +192,7 @@ def _paper_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
 
 def _subject(
     loaded: LoadedPaper, variant: Variant, asked: Asked, skeleton: Skeleton | None, settings: Settings
-) -> Subject:
+) -> TimedNetwork:
     """A variant, calibrated or with the weights of a file."""
     joints = variant.joints if skeleton is None else len(skeleton.joints)
     code = code_digest([variant.builder])
@@ -139,7 +201,7 @@ def _subject(
         from hpe_bench.timing.scopes import skeleton_of
 
         trained = _trained(loaded, variant, asked, skeleton or skeleton_of(joints), settings)
-    return Subject(
+    return TimedNetwork(
         paper=loaded.paper.slug,
         name=variant.name,
         variant_hash=fingerprint(variant),
@@ -188,11 +250,11 @@ def _own_run(asked: Asked) -> LatencyRun:
             raise ValueError(f"{others[0]} runs no ONNX files; {', '.join(r.name for r in readers)} do")
         inputs = input_sizes(path, asked.inputs, asked.batches or (1,))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        subject = Subject(OWN, safe_name(path.stem), digest, inputs[0], onnx=path)
+        subject = TimedNetwork(OWN, safe_name(path.stem), digest, inputs[0], onnx=path)
         return LatencyRun(subject, _conditions(asked, inputs[0], readers, inputs))
     if not asked.inputs:
         raise ValueError(f"{asked.subject}: say for which input size with --inputs, such as 256x192")
-    subject = Subject(
+    subject = TimedNetwork(
         OWN, safe_name(asked.subject), fingerprint((OWN, asked.subject)), asked.inputs[0], source=OfCode(asked.subject)
     )
     return LatencyRun(subject, _conditions(asked, asked.inputs[0], ON_CPU))
@@ -224,14 +286,14 @@ def _conditions(
     )
 
 
-def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
-    """Every runtime at one thread. At all cores those of `TOGETHER` in every runtime and scope, the others' networks
-    alone, eager and in engines; compiling, which takes half a minute a network, is for the former.
+def _all_runs(loaded: LoadedPaper, in_full: bool) -> list[LatencyRun]:
+    """Every runtime at one thread. At all cores, networks timed against others (`in_full`) in every runtime and scope,
+    the rest eager and in engines; compiling, which takes half a minute a network, is for the former.
     """
     runs = []
     for name in loaded.paper.timed:
         variant = catalog.find_variant(loaded, name)
-        subject = Subject(
+        subject = TimedNetwork(
             paper=loaded.paper.slug,
             name=name,
             variant_hash=fingerprint(variant),
@@ -239,7 +301,6 @@ def _all_runs(loaded: LoadedPaper) -> list[LatencyRun]:
             code=code_digest([variant.builder]),
             source=OfVariant(variant, variant.joints),
         )
-        in_full = loaded.paper.slug in TOGETHER
         runs.append(LatencyRun(subject, tuple(_all_conditions(variant.input_hw, in_full))))
     return runs
 
@@ -274,87 +335,105 @@ def measured(runs: list[LatencyRun], plan: Plan, settings: Settings, console: Co
     if todo:
         title = "latency of " + ", ".join(run.subject.label for run in todo)
         with Board(console, title, 1) as board:
-            made = latency.measure(todo, plan, board.set_done)
-        for record in made:
-            keep(record, settings, outcome)
-            found[record.id] = record
+            made = latency.measure(
+                todo,
+                plan,
+                board.set_done,
+                done=lambda record: keep(record, settings, outcome),
+                counted=partial(print_sizes, console),
+                kept=Kept(settings.runs / "timing"),
+            )
+        found |= {record.id: record for record in made}
     return [found[run.id] for run in runs]
 
 
 # ---------------------------------------------------------------------------------------------------- the table
 
 
-def print_latencies(console: Console, record: RunRecord) -> None:
-    """A record's rows, its peaks, what is missing, and where it lies."""
-    i = record.identity
+def print_sizes(console: Console, network: TimedNetwork, cost: Cost) -> None:
+    """Parameters and multiply-adds, which are known before anything is timed."""
+    at_least = "at least " if cost.is_lower_bound else ""
+    console.print(
+        f"{network.label}, {'x'.join(map(str, cost.input_hw))}: {cost.params / 1e6:,.2f} M parameters, "
+        f"{at_least}{cost.macs / 1e9:,.2f} GMAC (true count)",
+        highlight=False,
+        markup=False,
+    )
+
+
+def print_latencies(console: Console, records: Sequence[RunRecord], kept: bool = True) -> None:
+    """The rows of a network over its timing runs, its peaks, what is missing, and where the records lie."""
+    i, found = records[0].identity, rows(records)
     console.print(f"[bold]{escape(i.paper)}/{escape(i.variant)}[/bold]", highlight=False)
     table = plain_table(
-        *("runtime", " threads", "scope", " input", " batch", " ms, median", " p90", " p99", " spread", " images/s"),
-        *(" GMAC/s", " of peak", " deviation", " MiB", " of eager"),
+        *("runtime", " threads", "scope", " input", " batch", " ms, median", " p90", " p99", " spread", " runs"),
+        *(" images/s", " GMAC/s", " of peak", " deviation", " MiB", " of eager"),
     )
-    for timing in sorted(record.timings, key=lambda t: (t.input_hw, t.batch, t.threads, SCOPES.index(t.scope))):
-        if timing.status == "done":
-            table.add_row(*_cells(record, timing))
+    order = sorted(found, key=lambda r: (r.timing.input_hw, r.timing.batch, r.timing.threads, _scope(r)))
+    for row in order:
+        if row.timed:
+            table.add_row(*_cells(found, row))
     console.print(table)
-    for text in dict.fromkeys(notes(record)):
+    for text in dict.fromkeys(notes(records)):
         console.print(text, highlight=False, markup=False)
-    for m in record.measurements:
-        if m.unit in ("GMAC/s", "percent", "points"):
-            interval = f" [{m.interval[0]:.2f}, {m.interval[1]:.2f}]" if m.interval else ""
-            console.print(f"{m.key}, {m.scope}: {m.value:.2f}{interval} {m.unit}", highlight=False, markup=False)
-    console.print(f"record: {i.paper}/{record.filename}\n", highlight=False, markup=False)
+    for record in records:
+        for m in record.measurements:
+            if m.unit in ("GMAC/s", "percent", "points"):
+                interval = f" [{m.interval[0]:.2f}, {m.interval[1]:.2f}]" if m.interval else ""
+                console.print(f"{m.key}, {m.scope}: {m.value:.2f}{interval} {m.unit}", highlight=False, markup=False)
+    for record in records if kept else ():
+        console.print(f"record: {i.paper}/{record.filename}", highlight=False, markup=False)
+    console.print()
 
 
-def _cells(record: RunRecord, timing: Timing) -> list[str]:
+def _scope(row: Row) -> int:
+    return SCOPES.index(row.timing.scope)
+
+
+def _cells(found: Sequence[Row], row: Row) -> list[str]:
     """A row that is done."""
-    times = latency_of(timing)
-    low, high = times.interval_ms
-    size = "x".join(map(str, timing.input_hw))
-    macs = record.get("macs", one_image(timing.input_hw))
-    base = next((t for t in record.timings if t.runtime == Eager.name and alike(t, timing)), None)
-    share = speed = against = ""
-    if macs is not None and timing.scope == "network":
-        achieved = gmacs_per_second(timing, macs.value)
-        speed = f"{achieved:.0f}"
-        peak = peak_of(record, timing.threads)
-        share = f"{100 * achieved / peak:.0f} %" if peak and timing.precision == "fp32" else ""
-    if base is not None and base is not timing:
-        value, (below, above) = ratio(timing, base)
-        against = f"{value:.2f} \\[{below:.2f}, {above:.2f}]"
-    mark = "" if counts(timing) else " (refused)"
+    t, times, time = row.timing, row.latency, time_of_row(row)
+    base = eager_of(found, row)
+    against = None if base is None or base is row else row.against(base)
+    speed = row.gmacs_per_second
+    p90, *p99 = high(time)
     return [
-        timing.runtime + mark,
-        str(timing.threads),
-        timing.scope,
-        size,
-        str(timing.batch),
-        f"{times.median_ms:.2f} \\[{low:.2f}, {high:.2f}]",
-        f"{times.percentile_ms(90):.2f}",
-        f"{times.percentile_ms(99):.2f}" if times.n >= CALLS_FOR_P99 else "",
-        f"{100 * spread_of(timing):.0f} %" + ("" if timing.settled else " !"),
-        f"{images_per_second(timing):.1f}",
-        speed,
-        share,
-        "" if timing.deviation is None else f"{timing.deviation:.1e}",
-        "" if timing.peak_rss_bytes is None else f"{timing.peak_rss_bytes / 2**20:.0f}",
-        against,
+        t.runtime + ("" if row.counts else " (refused)"),
+        str(t.threads),
+        t.scope,
+        "x".join(map(str, t.input_hw)),
+        str(t.batch),
+        f"{times.median_ms:.2f} {escape(span(times.interval_ms, 2))}",
+        p90.split()[-1],
+        *(p.split()[-1] for p in p99 or [" -"]),
+        f"{100 * times.spread:.0f} %" + ("" if row.settled else " !"),
+        str(row.runs),
+        f"{row.images_per_second:.1f}",
+        "" if speed is None else f"{speed:.0f}",
+        share_of_peak(row),
+        "" if t.deviation is None else f"{t.deviation:.1e}",
+        "" if t.peak_rss_bytes is None else f"{t.peak_rss_bytes / 2**20:.0f}",
+        "" if against is None or not against.paired else f"{against.value:.2f} {escape(span(against.interval, 2))}",
     ]
 
 
-def notes(record: RunRecord) -> Iterable[str]:
-    """Rows that have no times or do not count, and what could not be measured, in words."""
-    for timing in record.timings:
-        where = f"{timing.runtime}, {timing.threads} thread{'s' if timing.threads > 1 else ''}, {timing.scope}"
-        if timing.status == "skipped":
-            yield f"{timing.runtime} {'' if timing.scope == 'network' else timing.scope + ' '}skipped: {timing.reason}"
-        elif timing.status == "failed":
-            yield f"{where} failed: {timing.reason}"
-        elif not counts(timing):
-            yield (
-                f"{where} does not count: its maps deviate by {timing.deviation:.1e} from eager float32's, more than "
-                f"{timing.tolerance:.0e}"
-            )
-        elif not timing.settled:
-            yield f"{where} (!) did not settle in {timing.attempts} attempts; is something else running?"
-    for absent in record.absent:
+def notes(records: Sequence[RunRecord]) -> Iterable[str]:
+    """Rows that have no times or do not count, those that did not settle (in one line), what was not measured."""
+    found, unsettled = rows(records), []
+    for row in found:
+        t = row.timing
+        where = f"{t.runtime}, {t.threads} thread{'s' if t.threads > 1 else ''}, {t.scope}"
+        if t.status == "skipped":
+            yield f"{t.runtime} {'' if t.scope == 'network' else t.scope + ' '}skipped: {t.reason}"
+        elif t.status == "failed":
+            yield f"{where} failed: {t.reason}"
+        elif not row.counts:
+            yield f"{where} {verdict(t)}"
+        elif not row.settled:
+            unsettled.append(where)
+    if unsettled:
+        yield f"did not settle (!): {'; '.join(unsettled)}. Is something else running?"
+    if any((row.share_of_peak or 0) > 100 for row in found if row.timed):
+        yield f"*: {OVER_PEAK}"
+    for absent in (a for record in records for a in record.absent):
         yield f"no {absent.key}: {absent.reason}"

@@ -17,11 +17,13 @@ from hpe_bench.commands import full
 from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
 from hpe_bench.commands.until import train_until
-from hpe_bench.cost import macs
+from hpe_bench.cost.count_cache import count_variant
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.declare import Ablation, Paper, Protocol
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
@@ -83,7 +85,18 @@ def ablate(
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
     """Costs of one paper's variants, as records and as a table."""
-    from hpe_bench.commands.show import print_costs, print_kinds
+    from hpe_bench.commands.counts import print_kinds
+    from hpe_bench.commands.show import print_costs
+
+    print_costs(console, costed(slug, variant, settings, console))
+    if variant:
+        print_kinds(console, f"{slug}/{variant}", count_variant(catalog.find_variant(catalog.load(slug), variant)))
+    return True
+
+
+def costed(slug: str, variant: str | None, settings: Settings, console: Console) -> list[RunRecord]:
+    """The cost and latency records of one paper's variants and of what they are compared with, or of one variant."""
+    from hpe_bench.run.costs import latency_run
 
     loaded = catalog.load(slug)
     runs = costs_of(loaded)
@@ -91,12 +104,8 @@ def profile(slug: str, variant: str | None, settings: Settings, console: Console
         wanted = catalog.find_variant(loaded, variant)
         runs = [run for run in runs if run.paper == slug and run.variant == wanted]
     pool.run_costs(runs, settings, console)
-    print_costs(console, [run.id for run in runs], settings.results)
-    if variant:
-        with torch.device("meta"):
-            model = wanted.builder(wanted.joints)
-        print_kinds(console, f"{slug}/{variant}", macs.count(model, wanted.input_hw))
-    return True
+    ids = {i for run in runs for i in (run.id, latency_run(run).id)}
+    return [r for r in store.load_all(settings.results) if r.id in ids]
 
 
 def ceilings(data: str, root: str | None, results: Path, reports: Path, console: Console) -> bool:
@@ -113,9 +122,10 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
         on_persons = list(data_records(protocol, codecs, subjects, board.set_done))
     for record in (*on_grid, *on_persons):
         store.save(record, results)
+    page = site.write_ceilings(results, reports)
+    site.refresh(results, reports)
     print_ceilings(console, on_persons, protocol.metrics[0].key)
-    console.print(f"report: {site.write_ceilings(results, reports)}", highlight=False)
-    site.write_leaderboard(results, reports)
+    console.print(f"report: {page}", highlight=False)
     return True
 
 
@@ -198,14 +208,14 @@ def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> No
 
 def macs_of(run: TrainingRun) -> float:
     """MACs of a run's forward pass, and a third of its teacher's: its relative cost, to estimate the time left."""
-    with torch.device("meta"):
-        model = run.variant.builder(joints=len(run.protocols[0].data.skeleton.joints))
+    joints = len(run.protocols[0].data.skeleton.joints)
     teacher = 0.0 if run.teacher is None else macs_of(run.teacher) / 3  # it has no backward pass
-    return float(macs.count(model, run.variant.input_hw).macs) + teacher
+    return float(count_on_meta(run.variant.builder, joints, run.variant.input_hw).macs) + teacher
 
 
 def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports: Path, console: Console) -> bool:
-    """Say what came out, write the pages, say where they are."""
+    """Write the pages that show a changed record, say what came out and where the pages are."""
+    pages = site.refresh(settings.results, reports, loaded.paper.slug)
     console.print(
         f"{len(outcome.made)} records made, {outcome.kept} runs were finished already, {len(outcome.failed)} failed",
         highlight=False,
@@ -215,9 +225,7 @@ def conclude(loaded: LoadedPaper, outcome: Outcome, settings: Settings, reports:
         text = f"failed: {record.identity.paper}/{record.identity.variant}: {record.reason}"
         console.print(text, highlight=False, markup=False)
     print_verdicts(console, loaded, settings.results)
-    page = site.write_paper(loaded.paper.slug, settings.results, reports)
-    site.write_leaderboard(settings.results, reports)
-    console.print(f"report: {page}", highlight=False)
+    console.print(f"report: {reports / loaded.paper.slug / 'index.html'}; {len(pages)} pages written", highlight=False)
     return not outcome.failed
 
 

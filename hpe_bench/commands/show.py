@@ -4,46 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from hpe_bench import catalog, verdicts
 from hpe_bench.catalog import BrokenPaper, LoadedPaper
 from hpe_bench.ceilings.contenders import HEATMAP_HW
 from hpe_bench.ceilings.measure import AS_ANNOTATED
-from hpe_bench.cost.macs import Cost
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.report.kit.text import span
+from hpe_bench.terminal import plain_table
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 
-
-def plain_table(*columns: str) -> Table:
-    """A table without frames: it reads the same in a terminal, a log and an e-mail."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(" ")
-        table.add_column(column.strip(), justify="right" if right else "left", no_wrap=column == columns[0])
-    return table
+if TYPE_CHECKING:
+    from hpe_bench.commands.answers import Compared
 
 
 # ---------------------------------------------------------------------------------------------------- papers
-
-
-def print_list(console: Console, results: Path) -> bool:
-    """One line a paper, with its verdicts so far; True if a folder is broken."""
-    papers, broken = catalog.load_all()
-    found = store.load_all(results)
-    table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in verdicts.STATUSES))
-    for loaded in papers:
-        counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
-        numbers = [len(loaded.paper.variants), len(loaded.claims), *counts.values()]
-        table.add_row(loaded.paper.slug, str(loaded.paper.year), *(str(n) for n in numbers))
-    console.print(table)
-    console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
-    for paper in broken:
-        print_broken(console, paper)
-    return bool(broken)
 
 
 def print_broken(console: Console, paper: BrokenPaper) -> None:
@@ -102,39 +82,47 @@ def measured(v: verdicts.Verdict) -> str:
     return f"{v.value:,.4g} {v.unit}{interval}"
 
 
-def print_costs(console: Console, ids: Iterable[str], results: Path) -> None:
-    """Cost records as a table: MACs under both conventions, latency beside them (F20)."""
-    wanted = set(ids)
-    found = [r for r in store.load_all(results) if r.id in wanted]
-    scopes = sorted({m.scope for r in found for m in r.measurements if m.key == "latency/median"})
+def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
+    """Cost records as a table: MACs under every convention, beside them what latency records say (F20)."""
+    counted, times = [r for r in found if r.identity.kind == "cost"], NetworkTimes(found)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted}
+    threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
-        "model", " params M", " GMAC", " HRNet counter", " activations M", *(f" ms, {s}" for s in scopes)
+        *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),
+        *(f" ms, {n} thr." for n in threads),
     )
-    for record in found:
+    for record in counted:
         i = record.identity
         numbers = [
             amount(record.get("params"), 1e6, 3),
             amount(record.get("macs"), 1e9, 3),
             amount(record.get("macs/hrnet_counter"), 2**30, 3),
+            amount(record.get("macs/fvcore_default"), 1e9, 3),
             amount(record.get("activations"), 1e6, 2),
-            *(amount(record.get("latency/median", s), 1, 1) for s in scopes),
+            *(milliseconds(timed[record.id].get(n)) for n in threads),
         ]
         table.add_row(f"{i.paper}/{i.variant}", *numbers)
     console.print(table)
     console.print(
         "GMAC: 1e9 multiply-adds, transposed convolutions at input resolution. HRNet counter: 2^30 multiply-adds, "
-        "transposed convolutions at output resolution. Latency: median.",
+        "transposed convolutions at output resolution. fvcore: 1e9, with normalisation, resizing and pooling. Latency: "
+        "median of eager PyTorch, 95 % interval; !: it did not settle; *: of an older record, timed in process.",
         highlight=False,
     )
 
 
-def print_kinds(console: Console, name: str, cost: Cost) -> None:
-    """Which kinds of layers the multiply-adds of a network are in, under both counters."""
-    table = plain_table(f"{name}, by kind of layer", " layers", " MMAC", " %", " HRNet counter, MMAC/2^20")
-    for k in cost.kinds:
-        share = f"{100 * k.macs / cost.macs:.1f}"
-        table.add_row(k.kind, str(k.layers), f"{k.macs / 1e6:,.1f}", share, f"{k.macs_hrnet_counter / 2**20:,.1f}")
-    console.print(table)
+def counted_hw(record: RunRecord) -> tuple[int, int] | None:
+    """The input size that a model was counted at."""
+    counted = record.get("params")
+    return None if counted is None else counted.conditions.input_hw
+
+
+def milliseconds(time: NetworkTime | None) -> str:
+    """A latency with its interval, marked if it did not settle or is an older record's."""
+    if time is None:
+        return ""
+    mark = ("" if time.settled else " !") + ("" if time.row is not None else " *")
+    return f"{time.median_ms:,.1f} {escape(span(time.interval_ms, 1))}{mark}"
 
 
 def amount(measurement: Measurement | None, unit: float, digits: int) -> str:
@@ -152,6 +140,17 @@ def print_ceilings(console: Console, made: Iterable[RunRecord], key: str) -> Non
     console.print(table)
 
 
+def compared(slugs: Sequence[str], results: Path) -> Compared:
+    """Papers side by side, from their records; ValueError for a paper that there is not."""
+    from hpe_bench.commands import answers
+    from hpe_bench.report import site
+
+    wanted = answers.names(slugs)
+    for slug in wanted:
+        catalog.load(slug)
+    return answers.Compared(site.compare(wanted, results))
+
+
 def print_comparison(console: Console, slugs: list[str], results: Path, reports: Path) -> None:
     """Papers side by side, as tables and a page."""
     from hpe_bench.report import site  # which draws, so it is slow to import
@@ -159,9 +158,8 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
     slugs = list(dict.fromkeys(slugs))
     if len(slugs) < 2:
         raise ValueError("name at least two different papers to compare")
-    for slug in slugs:
-        catalog.load(slug)
-    comparison = site.compare(slugs, results)
+    comparison = compared(slugs, results).comparison
+    page = site.write_comparison(slugs, results, reports)
     for line in (*comparison.wins, *comparison.missing):
         console.print(escape(line), highlight=False)
     console.print()
@@ -171,17 +169,18 @@ def print_comparison(console: Console, slugs: list[str], results: Path, reports:
             table.add_row(*(escape(cell) for cell in row))
         console.print(f"[bold]{escape(section.title)}[/bold]")
         console.print(table, "")
-    console.print(f"page: {site.write_comparison(slugs, results, reports)}", highlight=False)
+    console.print(f"page: {page}", highlight=False)
 
 
 def write_all(console: Console, results: Sequence[Path], reports: Path, readme: Path | None) -> None:
     """The leaderboard, every paper's page and, if one is named, a README's table of verdicts."""
     from hpe_bench.report import site  # which draws, so it is slow to import
 
-    for page in site.write_site(results[0], reports, *results[1:]):
-        console.print(str(page), highlight=False)
+    written = site.write_site(results[0], reports, *results[1:])
     if readme is not None:
         site.refresh_readme(readme, *results)
-        console.print(str(readme), highlight=False)
+        written.append(readme)
+    for page in written:
+        console.print(str(page), highlight=False)
     for paper in catalog.load_all()[1]:
         print_broken(console, paper)

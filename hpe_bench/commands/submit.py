@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpe_bench.catalog import find_protocol
-from hpe_bench.commands.show import plain_table
+from hpe_bench.commands.answers import Scored
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
 from hpe_bench.data.prediction_files import Origin, PredictionFile
@@ -19,19 +19,18 @@ from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, overlays
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.onnx_model import read_convention
-from hpe_bench.records import store
+from hpe_bench.records import frame, store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
 from hpe_bench.report.pages.score_page import Rival
 from hpe_bench.run import prediction as predicting
-from hpe_bench.run import submission, truths
+from hpe_bench.run import scoring, submission, truths
 from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.run.truths import Truth
-from hpe_bench.terminal import Board
+from hpe_bench.terminal import Board, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,30 +81,41 @@ def predict(
     require_free([to, *drawings], inputs, force)
     found = answered(task, network, settings, console)
     write_atomically(to, predicting.WRITERS[to.suffix](task, found, network))
+    count = 0 if draw is None else overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
     console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
     if draw is not None:
-        count = overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
         console.print(f"drew {count:,} images in {draw}", highlight=False, markup=False)
 
 
-def score(
-    path: Path,
-    protocol_name: str,
-    name: str | None,
-    truth_file: Path | None,
-    origin: Origin | None,
-    against: Path | None,
-    settings: Settings,
-    reports: Path,
-    console: Console,
-) -> None:
+@dataclass(frozen=True)
+class Wish:
+    """A file of predictions to score: under which protocol, for whom, against what."""
+
+    path: Path
+    protocol: str
+    name: str | None = None
+    truth: Path | None = None
+    origin: Origin | None = None
+    against: Path | None = None
+
+
+def score(wish: Wish, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
     """A file of predictions under a protocol: table, record, page."""
+    conclude(scored_file(wish, settings, console), persons, settings, reports, console)
+
+
+def scored_file(wish: Wish, settings: Settings, console: Console) -> Scored:
+    """A file of predictions, scored; nothing is written."""
     started = datetime.now(UTC)
-    name = checked_name(name or path.stem)
-    truth = truth_of(find_protocol(protocol_name), truth_file, settings, console)
-    file = prediction_files.read(path, truth.persons, origin)
-    rival = None if against is None else (against, prediction_files.read(against, truth.persons, origin))
-    conclude(name, path, truth, file, rival, settings, reports, console, started)
+    name = checked_name(wish.name or wish.path.stem)
+    truth = truth_of(find_protocol(wish.protocol), wish.truth, settings, console)
+    file = prediction_files.read(wish.path, truth.persons, wish.origin)
+    rival = (
+        None
+        if wish.against is None
+        else (wish.against, prediction_files.read(wish.against, truth.persons, wish.origin))
+    )
+    return scored(name, wish.path, truth, file, rival, settings, started)
 
 
 def evaluate(
@@ -113,6 +123,7 @@ def evaluate(
     protocol_name: str,
     name: str | None,
     against: Path | None,
+    persons: Path | None,
     settings: Settings,
     reports: Path,
     console: Console,
@@ -129,7 +140,8 @@ def evaluate(
     write_atomically(path, predicting.as_file(task, found, network))
     file = prediction_files.read(path, truth.persons)
     rival = None if against is None else (against, prediction_files.read(against, truth.persons))
-    conclude(name, path, truth, file, rival, settings, reports, console, started, network.weights_sha256)
+    done = scored(name, path, truth, file, rival, settings, started, network.weights_sha256)
+    conclude(done, persons, settings, reports, console)
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -201,31 +213,36 @@ def truth_of(protocol: Protocol, file: Path | None, settings: Settings, console:
         return truths.of_protocol(protocol, settings.root, board.set_done)
 
 
-def conclude(
+def scored(
     name: str,
     path: Path,
     truth: Truth,
     file: PredictionFile,
     rival: tuple[Path, PredictionFile] | None,
     settings: Settings,
-    reports: Path,
-    console: Console,
     started: datetime,
     weights_sha256: str = "",
-) -> None:
-    """Score, and only then write: predictions, record, page; print the table."""
-    found = submission.scores(truth, file, str(path))
+) -> Scored:
+    """Predictions, scored and held against others; ValueError if the same ones stand under another name (F26)."""
+    found = scoring.scores(truth.protocol, truth.persons, file.predictions, f"{path} ({file.layout})")
     record = submission.record(name, path, truth, file, found, started, weights_sha256)
     there = store.load_all(settings.results)
     submission.refuse_other_names(record, there)
     other = None if rival is None else held_against(truth, path, file, *rival)
     same = submission.same_run(truth, file, there)
-    page = score_page.build(record, truth, file.predictions, other, same)
-    write_atomically(settings.runs / "predictions" / f"{file.sha256}.npz", submission.stored(truth, file))
-    store.save(record, settings.results)
-    print_score(record, other, console)
-    console.print(f"record: {settings.results / record.identity.paper / record.filename}", highlight=False)
-    console.print(f"page: {site.write_score(page, reports)}", highlight=False)
+    return Scored(record, score_page.build(record, truth, file.predictions, other, same), truth, file, other)
+
+
+def conclude(found: Scored, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
+    """Write everything (`persons`: a file for their scores one by one), then print the table and where things lie."""
+    record, page = found.save(settings.results, settings.runs, reports)
+    if persons is not None:
+        write_atomically(persons, frame.as_csv(found.persons).encode())
+    print_score(found.record, found.rival, console)
+    console.print(f"record: {record}", highlight=False, markup=False)
+    console.print(f"page: {page}", highlight=False, markup=False)
+    if persons is not None:
+        console.print(f"persons: {persons}", highlight=False, markup=False)
 
 
 def held_against(truth: Truth, path: Path, file: PredictionFile, against: Path, other: PredictionFile) -> Rival:

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hpe_bench.cost import macs
-from hpe_bench.cost.macs import PRODUCTS, Cost
+from hpe_bench.cost.dispatched import COUNTED, count_dispatched
+from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
 
 MOST = 40  # blocks of an outline
@@ -98,7 +98,7 @@ def outline(variant: Variant) -> Outline:
 def outline_of(model: nn.Module, input_hw: Size, most: int = MOST) -> Outline:
     """The outline of a network at an input size; its blocks are at most `most`, as far as closed modules allow."""
     model.eval()
-    cost = macs.count(model, input_hw)
+    cost = count_dispatched(model, input_hw)
     trace = _traced(model, input_hw)
     modules = _Modules(model, trace, cost)
     kept = _chosen(modules, most)
@@ -148,6 +148,11 @@ class _Watch(TorchDispatchMode):
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.given[self.running.pop()] = len(list(_tensors(output)))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would otherwise load its compiler, which takes longer than counting."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))
         came, went = list(_tensors((args, kwargs))), list(_tensors(given))
@@ -157,7 +162,7 @@ class _Watch(TorchDispatchMode):
         self.ops.append(
             _Op(
                 module=self.running[-1],
-                counted=name == "convolution" or name in PRODUCTS,
+                counted=name in COUNTED,
                 inputs=tuple(map(id, came)),
                 outputs=tuple(map(id, went)),
                 hw_in=None if first is None else _hw(first),

@@ -294,7 +294,7 @@ def _person_category(categories: Sequence[Category], layout: Layout, path: Path,
         posed = same or posed or [c for c in categories if c.get("name") == "person"] or list(categories)
         if len(posed) != 1:
             return None
-    names: list[object] = posed[0].get("keypoints") or []
+    names: list[object] = posed[0]["keypoints"] if isinstance(posed[0].get("keypoints"), list) else []
     if names and names != list(skeleton.joints):
         said = f"{path}: its category's 'keypoints' are not those of {skeleton.name}"
         _refuse_other_joints(names, skeleton, said)

@@ -23,8 +23,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from hpe_bench import files
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.files import claimed
 
 CACHE_VERSION = 1  # raise when the pixels of a crop change
 
@@ -98,7 +98,8 @@ def build_crops(
     """Cut every person out (bilinear, black outside the image), decoding each image once; reuse the crops in `cache`.
 
     `progress(done, total)` counts images. ValueError if there is nobody to crop, an image cannot be read, or the cache
-    cannot be written or is damaged. A second process that wants the same crops waits for the first.
+    cannot be written; a damaged cache is said, set aside and made again. A second process that wants the same crops
+    waits for the first.
     """
     if not len(persons):
         raise ValueError("there are no persons to crop; check the split and the data set's folder")
@@ -110,7 +111,7 @@ def build_crops(
             pixels[row] = crop
     else:
         path = cache / cache_name(persons, input_hw, padding, context)
-        if not path.exists():
+        if files.state(path) != "sound":
             write_cache(path, shape, warped(persons, affine_N23, shape[1:3], progress))
         pixels = read_cache(path, shape)
     joints = np.where(persons.labelled[..., None], persons.joints, 0.0)
@@ -154,16 +155,21 @@ def cache_name(persons: PersonSet, input_hw: tuple[int, int], padding: float, co
 
 
 def write_cache(path: Path, shape: tuple[int, int, int, int], crops: Iterator[tuple[int, np.ndarray]]) -> None:
-    """Write a .npy file that appears when it is whole; nothing is done if another process has written it meanwhile."""
+    """Write a .npy file that appears when it is whole, with its digest; nothing is done if another process has written
+    it meanwhile.
+    """
+    files.sweep(path.parent)
     try:
-        with claimed(path) as partial:
-            if path.exists():
+        with files.claimed(path) as partial:
+            if (there := files.state(path)) == "sound":
                 return
+            if there == "damaged":
+                files.set_aside(path, "and cut again")
             with partial.open("xb") as file:
                 write_rows(file, shape, crops)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            files.name_with_digest(partial, path)
     except OSError as error:
         raise ValueError(f"cannot write crops to {path.parent}: {error}; free space or set HPE_BENCH_CACHE") from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import re
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ JPEG_BARE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # markers without a segment
 MOST_PIXELS = 178_956_970  # what Pillow takes for a decompression bomb: 512 MiB as RGB
 EXIF_ORIENTATION, UPRIGHT = 0x0112, 1
 
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with a file is said once, by us
 
 
@@ -115,7 +117,9 @@ def size_wh(data: bytes) -> tuple[int, int]:
     before = PIL.Image.MAX_IMAGE_PIXELS
     PIL.Image.MAX_IMAGE_PIXELS = None  # only the header is read; whether it is too large is judged by the caller
     try:
-        return PIL.Image.open(io.BytesIO(data)).size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return PIL.Image.open(io.BytesIO(data)).size
     except Exception:  # its readers raise many kinds of errors over damaged headers
         return 0, 0
     finally:

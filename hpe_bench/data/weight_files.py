@@ -32,6 +32,7 @@ import safetensors.torch
 import torch
 
 from hpe_bench.data.file_kinds import as_text, head_of, told
+from hpe_bench.files import refuse_damaged
 
 ZIP, LEGACY_PROTOCOLS = b"PK\x03\x04", (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 UNPACKED_BEYOND = 256 << 20  # bytes that an archive may unpack to beyond its own size: torch.save compresses nothing
@@ -43,14 +44,15 @@ def read(path: Path) -> dict[Any, Any]:
     """The dictionary in a file of weights; ValueError saying what the file is, or what in it is refused."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a .safetensors, .pth or .pt file")
+    refuse_damaged(path, "make the file again")
     try:
         head = head_of(path)
         content = _opener(path, head)(path)
-    except ValueError:
-        raise
     except MemoryError:
         raise ValueError(f"{path}: asks for more memory than is free; download it again") from None
     except Exception as error:  # what readers raise over damaged bytes has no common base
+        if type(error) is ValueError and str(error).startswith(f"{path}: "):
+            raise
         raise ValueError(f"{path}: not a readable file of weights ({_first_line(error)}); download it again") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict; save `model.state_dict()`")
@@ -135,15 +137,16 @@ def _read_pickle(path: Path, pickled: Callable[[], bytes] | None = None) -> Any:
     """What torch.save wrote, through the restricted unpickler with our stand-ins; ValueError naming what it refuses."""
     data = path.read_bytes() if pickled is None else pickled()
     names = global_names(data)
-    stand_ins = [(stand_in, name) for name in names if (stand_in := _stand_in(name)) is not None]
+    stand_ins: list[Any] = [(stand_in, name) for name in names if (stand_in := _stand_in(name)) is not None]
     allowed = {name for _, name in stand_ins}
     refused = next((name for name in names if name not in allowed and not _tensors_own(name)), None)
     if refused is not None:
         raise ValueError(f"{path}: refused, because it holds more than tensors: {_what(refused)}; {PLAIN}")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+        # Through an open file, as torch.load would judge a path by its suffix.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"Unsupported operand (\d+)", str(error)):
             reason = f"a pickle of a later protocol (operation {found[1]})"
@@ -212,9 +215,32 @@ def _tensors_own(name: str) -> bool:
     return name in TENSORS_OWN or name.startswith(("torch._utils._rebuild_", "torch.storage."))
 
 
-_STORAGES = ("Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool", "BFloat16", "ComplexFloat")
+_STORAGES: tuple[str, ...] = (
+    "Double",
+    "Float",
+    "Half",
+    "Long",
+    "Int",
+    "Short",
+    "Char",
+    "Byte",
+    "Bool",
+    "BFloat16",
+    "ComplexFloat",
+)
 _STORAGES += ("ComplexDouble", "QUInt8", "QInt8", "QInt32", "Untyped")
-_DTYPES = ("float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool")
+_DTYPES: tuple[str, ...] = (
+    "float16",
+    "float32",
+    "float64",
+    "bfloat16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "bool",
+)
 _DTYPES += ("complex64", "complex128", "quint8", "qint8", "qint32")
 TENSORS_OWN = frozenset(
     {
@@ -300,7 +326,17 @@ NUMPY: dict[str, Any] = {
     **{f"numpy.{core}.multiarray._reconstruct": StoredArray for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": StoredNumber for core in ("core", "_core")},
 }
-TOOLS = ("mmengine", "mmcv", "mmpose", "mmdet", "yacs", "omegaconf", "easydict", "addict", "pytorch_lightning")
+TOOLS: tuple[str, ...] = (
+    "mmengine",
+    "mmcv",
+    "mmpose",
+    "mmdet",
+    "yacs",
+    "omegaconf",
+    "easydict",
+    "addict",
+    "pytorch_lightning",
+)
 TOOLS += ("lightning", "lightning_fabric", "lightning_utilities", "argparse", "pathlib", "datetime", "types", "typing")
 TOOLS += ("ml_collections", "munch", "enum", "fvcore", "iopath", "detectron2", "timm", "ultralytics", "numpy", "config")
 TOOLS += ("antlr4", "hydra", "uuid", "decimal", "fractions", "collections", "torch.optim", "torch.torch_version")

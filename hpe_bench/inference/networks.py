@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import Skeleton
-from hpe_bench.declare import Curriculum, Recipe, Variant, fingerprint
+from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerprint
 from hpe_bench.inference import weights
 from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
 from hpe_bench.records import query
@@ -46,7 +46,8 @@ def of_paper(slug: str, variant: str, recipe: str | None, file: Path, skeleton: 
 def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Network:
     """A trained run by its weights file; ValueError unless a training's record says what these weights belong to.
 
-    Variant and recipe may be declared by any paper: a control is trained in the study of the paper it is held against.
+    Variant and recipe may be declared by any paper: a control is trained in the study of the paper it is held against,
+    and so is a teacher.
     """
     record = query.of(records).trained(weights_digest(weights.read(file)))
     if record is None:
@@ -54,13 +55,16 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
     i = record.identity
     loaded = catalog.load(i.paper)
     arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in s.arms]
-    variants = [*loaded.paper.variants, *(a.variant for a in arms if a.paper == i.paper)]
-    recipes = [*_recipes(loaded), *(a.recipe for a in arms if a.paper == i.paper)]
+    teachers = [a.recipe.teacher for a in arms if isinstance(a.recipe, Curriculum) and a.recipe.teacher is not None]
+    settings: list[Arm | Trained] = [*arms, *teachers]
+    trained = [t for t in settings if t.paper == i.paper]
+    variants = [*loaded.paper.variants, *(t.variant for t in trained)]
+    recipes = [*_recipes(loaded), *(t.recipe for t in trained)]
     variant = next((v for v in variants if fingerprint(v) == i.variant_hash), None)
     recipe = next((r for r in recipes if fingerprint(r) == i.recipe_hash), None)
     if variant is None or recipe is None:
         raise ValueError(
-            f"{file}: the folder of {i.paper} no longer declares what this run trained ({i.variant}, {i.recipe}); name "
+            f"{file}: no paper declares any longer what this run trained ({i.paper}, {i.variant}, {i.recipe}); name "
             "--paper, --variant and --recipe"
         )
     return _filled(loaded, variant, recipe, file, skeleton)

@@ -60,9 +60,9 @@ def fitting(found: Mapping[Any, Any], model: nn.Module, where: str) -> dict[str,
             problems[place] = problem
     if fits:
         return _the_one(fits, where)
-    place, (_, problem) = min(problems.items(), key=lambda item: item[1][0])
+    place, (_, fault) = min(problems.items(), key=lambda item: item[1][0])
     under = f", under {place!r}," if place else ""
-    raise ValueError(f"{where}{under} does not fit {type(model).__name__}: {problem}")
+    raise ValueError(f"{where}{under} does not fit {type(model).__name__}: {fault}")
 
 
 def _fitted(table: Mapping[str, Any], model: nn.Module) -> tuple[dict[str, Any] | None, tuple[int, str]]:

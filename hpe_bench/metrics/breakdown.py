@@ -23,15 +23,16 @@ from hpe_bench.metrics.rates import DistanceRate, tallied_scores
 PREFIX = "diagnosis/"
 
 
-def breakdown(metric: Metric, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> list[Score]:
-    """The parts that the metric and the data set allow; a part without joints is left out."""
+def breakdown(metric: Metric, truth: PersonSet, predictions: Predictions) -> list[Score]:
+    """The parts that the metric and the data set allow; a part without joints is left out.
+
+    A rate goes person by person, so that there is one prediction a person, in their order.
+    """
     found: list[Score] = []
     if isinstance(metric, DistanceRate):
-        found += _rates(metric, truth, joints_NJ2)
+        found += _rates(metric, truth, predictions.joints)
     if truth.skeleton.sigmas and np.isfinite(truth.area).all():
-        rows = np.arange(len(truth))
-        mean_N = scores_NJ.astype(float).mean(axis=1)
-        found += _kinds(truth, diagnose(truth, Predictions(truth.image, joints_NJ2, scores_NJ, mean_N, rows)))
+        found += _kinds(truth, diagnose(truth, predictions))
     return found
 
 

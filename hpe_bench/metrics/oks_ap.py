@@ -13,7 +13,6 @@ from pydantic.dataclasses import dataclass
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import STRICT, Metric, Score
-from hpe_bench.metrics import ap_pycocotools
 from hpe_bench.metrics.average_precision import FIGURES, evaluate, intervals
 from hpe_bench.metrics.rates import check_predictions
 
@@ -62,6 +61,8 @@ def evaluate_coco(truth: Mapping[str, Any] | Path, detections: Sequence[Mapping[
     pycocotools' own answer. `truth` has the layout of person_keypoints_*.json, `detections` that of a COCO result file;
     all images count. No score is cut off (F15), at most 20 detections per image count.
     """
+    from hpe_bench.metrics import ap_pycocotools  # here alone, so that trainings do without pycocotools
+
     stats = ap_pycocotools.run(_read(truth), _read(detections)).stats
     return {f.key: 100 * float(v) for f, v in zip(FIGURES, stats, strict=True) if v > -1}  # -1: no person
 

@@ -106,7 +106,7 @@ def tallied_scores(
 
     found = {key: (per_image(hits_NC, c), full_marks * per_image(counted_NC, c)) for key, c in keyed.items()}
     tallies = {key: tally for key, tally in found.items() if tally[1].any()}
-    intervals = rate_intervals(list(tallies.values())) if position_N.max() > 0 else [None] * len(tallies)
+    intervals = rate_intervals(list(tallies.values())) if tallies and position_N.max() > 0 else [None] * len(tallies)
     return [
         Score(key, rate(h, c), int(c.sum()) // full_marks, interval, tuple(h.tolist()), tuple(c.tolist()))
         for (key, (h, c)), interval in zip(tallies.items(), intervals, strict=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ from hpe_bench import __version__
 from hpe_bench.records.schema import Provenance
 
 PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pycocotools")
+COMMIT = "HPE_BENCH_COMMIT"
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ("hpe_bench", "papers", "pyproject.toml", "constraints.txt")
 
 
@@ -32,7 +36,7 @@ def collect(started: datetime, device: str, threads: int, flags: dict[str, str] 
         platform=f"{platform.system()} {platform.machine()}",
         device=device_name(device),
         threads=threads,
-        flags=numeric_flags() | (flags or {}),
+        flags=numeric_flags() | (flags or {}) | ({"commit": f"as {COMMIT} says"} if _is_named(commit) else {}),
         started=started.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
     )
@@ -58,20 +62,33 @@ def numeric_flags() -> dict[str, str]:
     }
 
 
+def _is_named(commit: str) -> bool:
+    """Whether a commit was taken from the environment."""
+    return bool(commit) and commit == named_commit() and not (ROOT / ".git").exists()
+
+
 @lru_cache(maxsize=1)
 def code_version() -> tuple[str, bool]:
     """Commit of the checkout this package runs from and whether its code differs from it; ('', False) outside git.
 
+    Where a source tree was copied to another machine without its repository, the variable `HPE_BENCH_COMMIT` names the
+    commit; nobody can check that, so the flags of a record say it.
     Asked for at the start of a run and remembered: what is committed while it runs is not what it ran.
     """
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     if not (root / "papers").is_dir():  # installed from a wheel: a repository around it is somebody else's
         return "", False
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return commit, bool(_git(root, "status", "--porcelain", "--", *CODE))
     except (OSError, subprocess.CalledProcessError):
-        return "", False
+        return named_commit(), False
+
+
+def named_commit() -> str:
+    """What `HPE_BENCH_COMMIT` says, if it is a whole commit hash."""
+    named = os.environ.get(COMMIT, "")
+    return named if re.fullmatch(r"[0-9a-f]{40}", named) else ""
 
 
 def _git(root: Path, *arguments: str) -> str:

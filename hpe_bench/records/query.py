@@ -6,15 +6,15 @@
 3. Of several about one thing the *newest* counts, by the time its run began, compared as time; ties go by id. One thing
    is: a network's cost; one training (variant, recipe, seed) under one condition; one name's submission under one
    protocol; a codec's ceiling; the mean pose under a condition.
-4. Of several latency records of a network the one *to quote* is that of most runtimes for one image, then the newest:
-   rows of different records were not timed in turns, so they are never mixed within a sentence.
+4. A timing run is to latency what a seed is to accuracy: of several the rows are pooled (`timing.rows`). Times that
+   older cost records hold stand only where no timing run was made.
 
 `Records` holds records with the indexes these questions need, so that a hundred thousand of them are gone through once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -77,12 +77,6 @@ def age(record: RunRecord) -> tuple[datetime, str]:
 def standing(record: RunRecord) -> tuple[bool, datetime, str]:
     """Greatest for the one to keep of several records of one run: one that is done, then the newest."""
     return record.status == "done", *age(record)
-
-
-def quotable(record: RunRecord) -> tuple[int, datetime, str]:
-    """Greatest for the latency record to quote of several of one network."""
-    compared = {t.runtime for t in record.timings if (t.scope, t.batch) == ("network", 1)}
-    return len(compared), *age(record)
 
 
 def headline_key(record: RunRecord) -> str:
@@ -162,10 +156,6 @@ class Records(tuple[RunRecord, ...]):
     def mean_pose(self, where: Condition) -> RunRecord | None:
         """The mean-pose baseline under a condition; the scale of a model plays no part in it."""
         return newest(self._mean_poses.get(where[1:], ()))
-
-    def latency(self, paper: str, variant_hash: str) -> RunRecord | None:
-        """The latency record of a variant to quote."""
-        return max(self._latencies.get((paper, variant_hash), ()), key=quotable, default=None)
 
     def latencies_of(self, paper: str, variant_hashes: Iterable[str]) -> list[RunRecord]:
         """All latency records of some variants, by name and then oldest first."""
@@ -264,8 +254,3 @@ def current(records: Iterable[RunRecord], variants: set[tuple[str, str]], recipe
             or ((r.identity.paper, r.identity.variant_hash) in variants and r.identity.recipe_hash in recipes)
         )
     )
-
-
-def quoted_rows(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Latency records so that the one to quote of each network comes last."""
-    return sorted(records, key=quotable)

@@ -166,6 +166,7 @@ class Timing(Strict):
     """
 
     runtime: str
+    turns: str = ""  # the timing run: rows with the same one were timed in turns, round by round; "" in older records
     version: str = ""  # of the package that executes
     precision: Precision = "fp32"
     scope: RuntimeScope = "network"
@@ -177,7 +178,7 @@ class Timing(Strict):
     rounds_ms: tuple[tuple[float, ...], ...] = ()
     warmup_calls: int = 0
     settled: bool = True  # False: the median was not stable after the warm-up, or the spread stayed wide
-    attempts: int = 1  # how often it was timed until the spread was narrow enough
+    attempts: int = 1  # how often it was timed until the spread was narrow enough, or its share of the time spent
     deviation: float | None = None
     tolerance: float | None = None
     peak_rss_bytes: int | None = None  # of its process while it was timed, libraries and weights included
@@ -224,6 +225,7 @@ class Identity(Strict):
     test_digest: str = ""
     seed: int | None = None
     samples_seen: int = 0
+    timing_run: int | None = None  # of several of the same latency, what a seed is to accuracy; none counts as 0
     execution: str = ""  # what of it is part of a training's identity, such as "bf16"; strict float32 if empty
     code: str = ""  # digest of the model's, loss's and codec's code; empty in records older than it
 
@@ -329,8 +331,13 @@ class RunRecord(Strict):
     def filename(self) -> str:
         """File name of the record: readable, unique by id."""
         i = self.identity
-        parts = [i.variant, i.recipe, i.protocol, f"seed{i.seed}" if i.seed is not None else "", self.id]
+        parts = [i.variant, i.recipe, i.protocol, _numbered("seed", i.seed), _numbered("run", i.timing_run), self.id]
         return "__".join(p for p in parts if p) + ".json"
+
+
+def _numbered(word: str, number: int | None) -> str:
+    """Part of a file name."""
+    return "" if number is None else f"{word}{number}"
 
 
 SAME_RATE = 1e-6  # points

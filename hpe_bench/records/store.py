@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
+from hpe_bench.errors import RecordWarning
 from hpe_bench.files import write_atomically
 from hpe_bench.records import query
 from hpe_bench.records.query import Records
@@ -32,10 +33,6 @@ REMEDY = "move it away, or run the command again that made it"
 
 class RecordError(ValueError):
     """A record file that cannot be read: names the file and what is wrong."""
-
-
-class RecordWarning(UserWarning):
-    """A file under a folder of results that was passed over, and why."""
 
 
 # ---------------------------------------------------------------------------------------------------- one record

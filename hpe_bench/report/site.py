@@ -1,22 +1,22 @@
 """Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
 
+Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, `reports/without-a-gpu/index.html` what FasterPose saves on a processor, `reports/footguns/index.html` what
-pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all latencies as
-CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
+what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,9 +25,11 @@ from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
-from hpe_bench.declare import Protocol
+from hpe_bench.data import csv_files
+from hpe_bench.declare import Curriculum, Protocol
 from hpe_bench.files import write_atomically
-from hpe_bench.records import store
+from hpe_bench.plan import MEAN_POSE
+from hpe_bench.records import frame, store
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pixels
@@ -41,14 +43,19 @@ from hpe_bench.report.pages import (
     entries,
     footguns_page,
     front_page,
+    latency_question_page,
     leaderboard,
     paper_page,
-    without_gpu_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
+from hpe_bench.report.shown import RecordFiles, stated
+from hpe_bench.timing import rows as latency_rows
 from hpe_bench.verdicts import STATUSES, Verdict, judge_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATIC = Path(__file__).parent / "static"
 
@@ -61,80 +68,159 @@ def suite() -> dict[str, Protocol]:
 # ---------------------------------------------------------------------------------------------------- pages
 
 
-def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
-    """Write every paper's page, its comparison with the yardstick, the codec ceilings and the leaderboard.
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What pages are made from: the papers that load and the records of some folders."""
 
-    Returns their paths. Records are read once, from `results` and whatever other folders are named.
+    papers: tuple[LoadedPaper, ...]
+    records: Records
+    files: RecordFiles
+
+    @classmethod
+    def of(cls, *folders: Path) -> Sources:
+        """All papers, and the records of the folders, read once."""
+        return cls(tuple(catalog.load_all()[0]), store.load_folders(folders), RecordFiles(folders))
+
+    def about(self, slugs: Collection[str] | None) -> Records:
+        """The records of some papers; all of them for None."""
+        return self.records if slugs is None else Records(r for r in self.records if r.identity.paper in slugs)
+
+    def digest(self, slugs: Collection[str] | None) -> str:
+        """What a page about some papers carries."""
+        return self.files.digest(self.about(slugs))
+
+    @cached_property
+    def judged(self) -> Mapping[str, Sequence[Verdict]]:
+        """All verdicts by paper, each among the others."""
+        return judge_suite([(p.paper, p.claims) for p in self.papers], self.records)
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """Papers with trainings: each has a part in how far seeds lie apart, and in how many tests there are."""
+        return frozenset(r.identity.paper for r in self.records if r.identity.kind == "accuracy")
+
+    def loaded(self, slug: str) -> LoadedPaper | None:
+        """A paper that loads, by its slug."""
+        return next((p for p in self.papers if p.paper.slug == slug), None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the site: where it lies, whose records it shows (None: everybody's), and how it is written.
+
+    `write` returns the paths of what was written; nothing where no record speaks for the page.
     """
-    papers, _ = catalog.load_all()
-    found = store.load_folders([results, *others])
-    judged = _judged(papers, found)
-    pages = [page for loaded in papers for page in _write_paper(loaded, papers, found, judged, reports)]
-    ceilings = _write_ceilings(found, reports)
-    pages += [] if ceilings is None else [ceilings]
-    pages += _write_costs(papers, found, reports)
-    pages += _write_without_gpu(papers, found, reports)
-    pages.append(_write_footguns(reports))
-    return [*pages, _write_board(papers, found, reports)]
+
+    path: Path
+    slugs: frozenset[str] | None
+    write: Callable[[], list[Path]]
+
+    def is_current(self, sources: Sources) -> bool:
+        """Whether it was written from the records as they are."""
+        return stated(self.path) == sources.digest(self.slugs)
+
+
+def site_pages(sources: Sources, reports: Path) -> list[Page]:
+    """Every page that records lead to: papers, comparisons with the yardstick and those written before, the rest."""
+    pairs = [comparison.with_yardstick(p, sources.papers) for p in sources.papers]
+    sides = dict.fromkeys(tuple(p.paper.slug for p in pair) for pair in pairs if pair)
+    sides |= dict.fromkeys(_compared_before(sources, reports))
+    return [
+        *(paper_page_of(p, sources, reports) for p in sources.papers),
+        *(comparison_page_of(slugs, sources, reports) for slugs in sides),
+        Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
+        Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
+        *_latency_pages_of(sources, reports),
+        Page(reports / "index.html", None, partial(_write_board, sources, reports)),
+    ]
+
+
+def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
+    """Write every page; returns their paths. Records are read once, from `results` and other folders."""
+    pages = [path for page in site_pages(Sources.of(results, *others), reports) for path in page.write()]
+    return [*pages, _write_footguns(reports)]
+
+
+def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
+    """Write the pages of some papers and the leaderboard, and every page there is that shows a changed record.
+
+    Returns the paths of what was written.
+    """
+    sources = Sources.of(results)
+    wanted = {reports / slug / "index.html" for slug in slugs} | {reports / "index.html"}
+    for slug in slugs:
+        if (loaded := sources.loaded(slug)) and (pair := comparison.with_yardstick(loaded, sources.papers)):
+            wanted.add(reports / comparison.address([p.paper.slug for p in pair]))
+    written = [_write_footguns(reports)]
+    for page in site_pages(sources, reports):
+        if page.path in wanted or (page.path.exists() and not page.is_current(sources)):
+            written += page.write()
+    return written
 
 
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
-    """Write a paper's page and its downloads; returns the page's path."""
-    loaded = catalog.load(slug)
-    papers, found = catalog.load_all()[0], store.load_all(results)
+    """Write a paper's page, its downloads and its comparison with the yardstick; returns the page's path."""
+    loaded, sources = catalog.load(slug), Sources.of(results)
     _write_footguns(reports)
-    return _write_paper(loaded, papers, found, _judged(papers, found), reports)[0]
+    if pair := comparison.with_yardstick(loaded, sources.papers):
+        comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
+    return paper_page_of(loaded, sources, reports).write()[0]
 
 
-Judged = Mapping[str, Sequence[Verdict]]
+def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
+    """The page of a paper; it shows its own records, and those of whatever its claims and studies speak about. All
+    trainings have a part in its intervals and verdicts.
+    """
+    slugs = frozenset(_spoken_about(loaded)) | sources.trained
+    path = reports / loaded.paper.slug / "index.html"
+    return Page(path, slugs, partial(_write_paper, loaded, slugs, sources, reports))
 
 
-def _judged(papers: Sequence[LoadedPaper], found: Records) -> Judged:
-    """All verdicts by paper, each among the others."""
-    return judge_suite([(p.paper, p.claims) for p in papers], found)
+def _spoken_about(loaded: LoadedPaper) -> Iterator[str]:
+    """Slugs of a paper, of its studies' arms and their teachers, of its claims' baselines, and the mean pose's."""
+    yield from (loaded.paper.slug, MEAN_POSE)
+    for arm in (a for study in loaded.paper.studies for a in study.arms):
+        yield arm.paper
+        if isinstance(arm.recipe, Curriculum) and arm.recipe.teacher is not None:
+            yield arm.recipe.teacher.paper
+    yield from (claim.baseline.partition("/")[0] for claim in loaded.claims if claim.baseline)
 
 
-def _write_paper(
-    loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Records, judged: Judged, reports: Path
-) -> list[Path]:
-    """The page of a paper, and its comparison with the yardstick unless it is the yardstick."""
-    slug = loaded.paper.slug
-    pair = comparison.with_yardstick(loaded, papers)
+def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, reports: Path) -> list[Path]:
+    slug, found = loaded.paper.slug, sources.about(slugs)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
-    verdicts = judged[slug]
+    verdicts = sources.judged[slug]
     page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts)
-    if pair:
+    if pair := comparison.with_yardstick(loaded, sources.papers):
         page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
     _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
-    written = _write(folder / "index.html", render("paper.html.j2", page=page, root="../"))
-    return [written, *([_write_comparison(_compared(pair, found), reports)] if pair else [])]
+    text = render("paper.html.j2", sources.digest(slugs), page=page, root="../")
+    return [_write(folder / "index.html", text)]
 
 
 def board(*results: Path) -> Leaderboard:
     """The leaderboard over all papers that load and the records of some folders."""
-    papers, _ = catalog.load_all()
-    return leaderboard.build(papers, store.load_folders(results), suite())
+    sources = Sources.of(*results)
+    return leaderboard.build(sources.papers, sources.records, suite())
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` and its downloads."""
-    return _write_board(catalog.load_all()[0], store.load_all(results), reports)
+    return _write_board(Sources.of(results), reports)[0]
 
 
-def _write_board(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> Path:
+def _write_board(sources: Sources, reports: Path) -> list[Path]:
     scored = {path.name for path in (reports / "scores").glob("*.html")}
-    built = leaderboard.build(papers, found, suite(), scored)
-    _write(reports / "leaderboard.csv", entries.as_csv(built.entries))
-    _write(reports / "leaderboard.json", entries.as_json(built.entries))
+    built = leaderboard.build(sources.papers, sources.records, suite(), scored)
+    _write_frame(reports / "leaderboard", entries.frame_of(built.entries))
     if built.runtimes:
-        _write(reports / "latency.csv", entries.as_csv(built.runtimes.rows))
-        _write(reports / "latency.json", entries.as_json(built.runtimes.rows))
+        _write_frame(reports / "latency", entries.frame_of(built.runtimes.rows))
     _write_tables(reports, built.tables)
-    return _write(reports / "index.html", render("leaderboard.html.j2", board=built, root=""))
+    return [_write(reports / "index.html", render("leaderboard.html.j2", sources.digest(None), board=built, root=""))]
 
 
 def refresh_readme(file: Path, *results: Path) -> None:
@@ -144,37 +230,49 @@ def refresh_readme(file: Path, *results: Path) -> None:
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
     """Write the page of the codec ceilings; None where no current record speaks about them."""
-    return _write_ceilings(store.load_all(results, [CEILINGS]), reports)
+    written = _write_ceilings(Sources.of(results), reports)
+    return written[0] if written else None
 
 
-def _write_ceilings(found: Records, reports: Path) -> Path | None:
-    own = Records(r for r in found if r.identity.paper == CEILINGS)
+def _write_ceilings(sources: Sources, reports: Path) -> list[Path]:
+    own = sources.about([CEILINGS])
     page = ceilings_page.build(contenders(), data_protocols().values(), own)
     if page is None:
-        return None
+        return []
     folder = reports / CEILINGS
     _write(folder / "records.json", records_json(own))
     _write_tables(folder, page.tables)
-    return _write(folder / "index.html", render("ceilings.html.j2", page=page, root="../"))
+    text = render("ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")
+    return [_write(folder / "index.html", text)]
 
 
-def _write_costs(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> list[Path]:
+def _write_costs(sources: Sources, reports: Path) -> list[Path]:
     """The page of published costs, if there are any."""
-    page = costs_page.build(papers, found)
+    page = costs_page.build(sources.papers, sources.records)
     if page is None:
         return []
     _write_tables(reports / "costs", page.tables)
-    return [_write(reports / "costs" / "index.html", render("costs.html.j2", page=page, root="../"))]
+    text = render("costs.html.j2", sources.digest(None), page=page, root="../")
+    return [_write(reports / "costs" / "index.html", text)]
 
 
-def _write_without_gpu(papers: Sequence[LoadedPaper], found: Records, reports: Path) -> list[Path]:
-    """The page of FasterPose's latency, once it was measured."""
-    page = without_gpu_page.build(papers, found)
+def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
+    """The pages of papers' questions about latency."""
+    asking = [(p, q.address) for p in sources.papers if (q := p.paper.latency_question) is not None]
+    return [
+        Page(reports / address / "index.html", None, partial(_write_latency_question, p, sources, reports / address))
+        for p, address in asking
+    ]
+
+
+def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path) -> list[Path]:
+    """The page of a paper's question about latency, once its network was timed."""
+    page = latency_question_page.build(loaded, sources.papers, latency_rows.rows(sources.records))
     if page is None:
         return []
-    folder = reports / "without-a-gpu"
     _write_tables(folder, page.tables)
-    return [_write(folder / "index.html", render("without_gpu.html.j2", page=page, root="../"))]
+    text = render("latency_question.html.j2", sources.digest(None), page=page, root="../")
+    return [_write(folder / "index.html", text)]
 
 
 def _write_footguns(reports: Path) -> Path:
@@ -185,27 +283,58 @@ def _write_footguns(reports: Path) -> Path:
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
-    return _compared([catalog.load(s) for s in slugs], store.load_all(results))
+    for slug in slugs:
+        catalog.load(slug)  # which says what is wrong with one that does not load
+    return _compared(slugs, Sources.of(results))
 
 
-def _compared(papers: Sequence[LoadedPaper], found: Records) -> Comparison:
-    return comparison.build(papers, found, suite(), pixels.readers(suite()))
+def _compared(slugs: Sequence[str], sources: Sources) -> Comparison:
+    papers = [p for slug in slugs if (p := sources.loaded(slug)) is not None]
+    shown = sources.about(_shown_beside(slugs, sources))
+    return comparison.build(papers, shown, suite(), pixels.readers(suite()))
+
+
+def _shown_beside(slugs: Sequence[str], sources: Sources) -> frozenset[str]:
+    """Whose records a comparison shows."""
+    spoken = frozenset(s for slug in slugs if (p := sources.loaded(slug)) is not None for s in _spoken_about(p))
+    return spoken | sources.trained  # all trainings have a part in the intervals
+
+
+def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
+    """Papers whose comparison was written before, as far as all of them still load."""
+    named = [tuple(page.parent.name.split("-vs-")) for page in sorted(reports.glob("compare/*/index.html"))]
+    return [slugs for slugs in named if len(slugs) > 1 and all(sources.loaded(slug) for slug in slugs)]
 
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
-    """Write the comparison of two papers or more."""
-    return _write_comparison(compare(slugs, results), reports)
+    """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
+    return comparison_page_of(slugs, Sources.of(results), reports).write()[0]
 
 
-def _write_comparison(found: Comparison, reports: Path) -> Path:
-    page = reports / comparison.address([p.paper.slug for p in found.papers])
-    _write_tables(page.parent, found.tables)
-    return _write(page, render("comparison.html.j2", comparison=found, root="../../"))
+def comparison_page_of(slugs: Sequence[str], sources: Sources, reports: Path) -> Page:
+    """The comparison of papers that load."""
+    path = reports / comparison.address(slugs)
+    return Page(path, _shown_beside(slugs, sources), partial(_write_comparison, slugs, path, sources))
 
 
-def write_score(page: ScorePage, reports: Path) -> Path:
-    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name."""
+def _write_comparison(slugs: Sequence[str], path: Path, sources: Sources) -> list[Path]:
+    found = _compared(slugs, sources)
+    _write_tables(path.parent, found.tables)
+    for name, rows in (("accuracies", found.rows), ("differences", found.gaps)):
+        if rows:
+            _write_frame(path.parent / name, frame.from_flat(list(rows)))
+    digest = sources.digest(_shown_beside(slugs, sources))
+    return [_write(path, render("comparison.html.j2", digest, comparison=found, root="../../"))]
+
+
+def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
+    """Write the page of a submission: `scores/<name>--<protocol>.html`, its tables in a folder of the same name.
+
+    `persons_csv` are the persons' scores one by one, which lie there too.
+    """
     stem = f"{page.name}--{page.protocol}"
+    if persons_csv:
+        _write(reports / "scores" / stem / "persons.csv", persons_csv)
     _write_tables(reports / "scores" / stem, page.tables)
     return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
 
@@ -213,8 +342,8 @@ def write_score(page: ScorePage, reports: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------- rendering
 
 
-def render(template: str, **values: Any) -> str:
-    """A page from a template: autoescaped (R4), style and script inlined (R5)."""
+def render(template: str, records: str = "", **values: Any) -> str:
+    """A page from a template: autoescaped (R4), style and script inlined (R5), with the digest of what it shows."""
     environment = Environment(
         loader=PackageLoader("hpe_bench.report"),
         autoescape=True,
@@ -224,7 +353,7 @@ def render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(metric=metric, number=number, span=span)
-    text = environment.get_template(template).render(static=_static, statuses=STATUSES, **values)
+    text = environment.get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
     return re.sub(r"[ \t]+\n", "\n", text)
 
 
@@ -241,6 +370,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _write_frame(stem: Path, found: pd.DataFrame) -> None:
+    """A frame as CSV and as JSON."""
+    _write(stem.with_suffix(".csv"), frame.as_csv(found))
+    _write(stem.with_suffix(".json"), frame.as_json(found))
+
+
 def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
     """The tables as CSV under `tables/`; those of an earlier build that the page no longer has are removed."""
     written = {_write(folder / "tables" / f"{t.id}.csv", t.csv()) for t in tables}
@@ -250,17 +385,15 @@ def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
 
 def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
     """Verdicts at full precision, one a row."""
-    buffer = io.StringIO()
     names = [f.name for f in fields(Verdict)]
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
+    rows: list[list[object]] = [list(names)]
     for v in verdicts:
         row = asdict(v)
         row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
         row["records"] = " ".join(v.records)
         row["recount"] = "" if v.recount is None else v.recount.reason
-        writer.writerow(row)
-    return buffer.getvalue()
+        rows.append([row[name] for name in names])
+    return csv_files.text(rows)
 
 
 def records_json(found: Iterable[RunRecord]) -> str:

@@ -1,82 +1,70 @@
-"""Costs of variants: counted, and timed in turns."""
+"""Costs of variants: counted, and their forward pass timed in turns."""
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from hpe_bench.cost import macs
+from hpe_bench.cost.count_cache import cached_count
 from hpe_bench.declare import fingerprint
 from hpe_bench.plan import COST_PROTOCOL, CostRun
 from hpe_bench.records import provenance
-from hpe_bench.records.schema import Identity, Measurement, RunRecord
-from hpe_bench.timing import latency
+from hpe_bench.records.schema import Identity, RunRecord
+from hpe_bench.run.counting import cost_absences, cost_measurements
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, default_threads
+from hpe_bench.timing.interleave import Plan
+from hpe_bench.timing.rows import EAGER
+from hpe_bench.timing.sources import OfVariant
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, float], None]
 
-LATENCY_SECONDS = 2.0  # of timed calls per model and thread count
-CALLS_FOR_P99 = 100
+SECONDS, SHARE_S, ATTEMPTS = 1.0, 1.2, 2  # of timed calls a row, of its share in all; see `timing.interleave.Plan`
+CHECKED_PERSONS = 1  # eager PyTorch is checked against itself, in another process
 
 
-def run_costs(runs: list[CostRun], progress: Progress) -> Iterator[RunRecord]:
-    """Count every variant, then time them all in turns at one thread and at all cores (F20, M2, M8)."""
-    started = datetime.now(UTC)
+def run_counts(runs: Sequence[CostRun], progress: Progress) -> Iterator[RunRecord]:
+    """Count every variant."""
     provenance.code_version()
-    thread_counts = sorted({1, os.cpu_count() or 1})
-    ticks = itertools.count(1)
-    total = len(runs) * latency.TICKS * len(thread_counts)
-    networks = {(v.builder, v.joints): v.builder(joints=v.joints) for v in (run.variant for run in runs)}
-    models = {run.id: networks[run.variant.builder, run.variant.joints] for run in runs}
-    costs = {run.id: macs.count(models[run.id], run.variant.input_hw) for run in runs}
-    subjects = {run.id: (models[run.id], run.variant.input_hw) for run in runs}
-    timed = [
-        latency.measure_interleaved(subjects, threads, LATENCY_SECONDS, lambda: progress(next(ticks), total))
-        for threads in thread_counts
-    ]
-    for run in runs:
-        counted = cost_measurements(costs[run.id])
-        latencies = [m for group in timed for m in _latency_measurements(group[run.id])]
+    for at, run in enumerate(runs):
+        started = datetime.now(UTC)
+        progress(at, len(runs))
+        variant = run.variant
+        model = variant.builder(joints=variant.joints)
+        cost = cached_count(variant.builder, variant.joints, variant.input_hw, model)
         yield RunRecord(
             id=run.id,
             identity=Identity(
                 kind="cost",
                 scale="cost",
                 paper=run.paper,
-                variant=run.variant.name,
-                variant_hash=fingerprint(run.variant),
+                variant=variant.name,
+                variant_hash=fingerprint(variant),
                 protocol=COST_PROTOCOL,
                 protocol_hash=fingerprint(COST_PROTOCOL),
                 code=run.code,
             ),
             status="done",
-            provenance=provenance.collect(started, "cpu", max(thread_counts)),
-            measurements=(*counted, *latencies),
+            provenance=provenance.collect(started, "cpu", 1),
+            measurements=tuple(cost_measurements(cost)),
+            absent=tuple(cost_absences(cost)),
         )
 
 
-def cost_measurements(cost: macs.Cost) -> Iterator[Measurement]:
-    """A count as a record keeps it."""
-    scope = macs.one_image(cost.input_hw)
-    for key, value, unit in (
-        ("params", cost.params, "count"),
-        ("macs", cost.macs, "MAC"),
-        ("macs/hrnet_counter", cost.macs_hrnet_counter, "MAC"),
-        ("activations", cost.activations, "count"),
-        ("weight_bytes", cost.weight_bytes, "byte"),
-    ):
-        yield Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1)
-
-
-def _latency_measurements(timed: latency.Latency) -> Iterator[Measurement]:
-    threads = "1 thread" if timed.threads == 1 else f"{timed.threads} threads"
-    scope = f"{timed.scope}, {threads}" + ("" if timed.settled else ", warm-up not settled")
-    low, high = (round(v, 3) for v in timed.interval_ms)
-    yield Measurement(
-        key="latency/median", value=round(timed.median_ms, 3), unit="ms", scope=scope, n=timed.n, interval=(low, high)
+def latency_run(run: CostRun) -> LatencyRun:
+    """The latency of a variant that stands beside its counts (F20): eager, one image, at one thread and at all."""
+    v = run.variant
+    network = TimedNetwork(
+        paper=run.paper,
+        name=v.name,
+        variant_hash=fingerprint(v),
+        input_hw=v.input_hw,
+        code=run.code,
+        source=OfVariant(v, v.joints),
     )
-    for q in (90, 99) if timed.n >= CALLS_FOR_P99 else (90,):
-        yield Measurement(
-            key=f"latency/p{q}", value=round(timed.percentile_ms(q), 3), unit="ms", scope=scope, n=timed.n
-        )
+    return LatencyRun(network, tuple(Conditions(EAGER, threads, 1, v.input_hw) for threads in default_threads()))
+
+
+def plan() -> Plan:
+    """How long the rows of a cost stage may take: a short share, since there are many."""
+    return Plan(SECONDS, ATTEMPTS, builders=os.cpu_count() or 1, share_s=SHARE_S)

@@ -11,12 +11,12 @@ import errno
 import multiprocessing
 import os
 import pickle
-import queue
 import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from rich.console import Console
 
 from hpe_bench import files
 from hpe_bench.declare import Protocol, fingerprint
-from hpe_bench.errors import sentence
+from hpe_bench.errors import notices_to, sentence
 from hpe_bench.plan import CostRun, MeanPoseRun, TrainingRun
+from hpe_bench.processes import belong_to_parent
 from hpe_bench.records import store
 from hpe_bench.records.schema import Identity, RunRecord
 from hpe_bench.terminal import Board
 
 HOST_THREADS = 2  # of a training on a GPU
+GOODBYE_SECONDS = 5.0  # for a process to end when it is asked to
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,11 @@ class Comparison:
 
 
 def finished(record_id: str, code: str, settings: Settings) -> RunRecord | None:
-    """The record this checkout made for a run with this code, if it did."""
-    record = _readable(settings.runs / "records" / f"{record_id}.json")
+    """The record this checkout made for a run with this code, if it did. A damaged one is said and set aside."""
+    path = settings.runs / "records" / f"{record_id}.json"
+    if files.state(path) == "damaged":
+        files.set_aside(path, "and the run counts as not finished")
+    record = _readable(path)
     return None if record is None or record.identity.code not in ("", code) else record
 
 
@@ -89,7 +94,7 @@ def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
     old = _readable(path)
     if record.status == "done":
         store.save(record, settings.results)
-        files.write_atomically(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
+        files.write_with_digest(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
         outcome.made.append(record)
         if old is not None and old.predictions_sha256:
             outcome.compared.append(Comparison(record, old))
@@ -155,16 +160,27 @@ def run_trainings(
 
 
 def _lost_teachers(todo: list[TrainingRun], settings: Settings) -> list[TrainingRun]:
-    """Teachers that are finished but whose weights are no longer there, each once."""
-    from hpe_bench.run.training import WEIGHTS
+    """Teachers that are finished but whose weights are no longer there, or damaged, each once."""
+    from hpe_bench.run.training import is_trained
 
     ids = {run.id for run in todo}
     teachers = {run.teacher.id: run.teacher for run in todo if run.teacher is not None}
-    return [t for t in teachers.values() if t.id not in ids and not (settings.runs / t.folder / WEIGHTS).exists()]
+    return [t for t in teachers.values() if t.id not in ids and not is_trained(settings.runs / t.folder)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A training in its process, and the pipe that its messages come through."""
+
+    run: TrainingRun
+    process: BaseProcess
+    wire: Connection
 
 
 class _Pool:
-    """A few processes at a time, one per run, none before its teacher; messages come back over one queue."""
+    """A few processes at a time, one per run, none before its teacher. Each has a pipe of its own, which the system
+    closes at both ends when a process is gone: neither side ever waits for one that is not there.
+    """
 
     def __init__(
         self,
@@ -177,8 +193,7 @@ class _Pool:
         self.waiting = list(todo)
         self.settings, self.board, self.outcome, self.weights = settings, board, outcome, weights
         self.context = multiprocessing.get_context("spawn")
-        self.messages: Any = self.context.Queue()
-        self.running: dict[str, tuple[TrainingRun, BaseProcess]] = {}
+        self.running: dict[str, _Job] = {}
         self.failed: set[str] = set()
 
     def run(self) -> None:
@@ -187,12 +202,12 @@ class _Pool:
                 while len(self.running) < self.settings.workers and (run := self._next()) is not None:
                     self._start(run)
                 self._listen()
-                self._bury()
         finally:
-            for _, process in self.running.values():
-                process.terminate()
-            for _, process in self.running.values():
-                process.join()
+            for job in self.running.values():
+                job.process.terminate()
+            for job in self.running.values():
+                job.process.join(GOODBYE_SECONDS)
+                job.process.kill()
 
     def _next(self) -> TrainingRun | None:
         """The first waiting run whose teacher is neither waiting nor running; one whose teacher failed fails too."""
@@ -207,45 +222,49 @@ class _Pool:
         return None
 
     def _start(self, run: TrainingRun) -> None:
-        threads = threads_of(run, self.settings.device)
-        job = pickle.dumps((run, self.settings, threads))
-        process = self.context.Process(target=_child, args=(job, self.messages, os.getpid()), daemon=True)
+        ours, theirs = self.context.Pipe(duplex=False)
+        work = pickle.dumps((run, self.settings, threads_of(run, self.settings.device)))
+        process = self.context.Process(target=_child, args=(work, theirs), daemon=True)
         process.start()
-        self.running[run.id] = (run, process)
+        theirs.close()
+        self.running[run.id] = _Job(run, process, ours)
         self.board.job(run.id, run.label, run.recipe.samples)
 
     def _listen(self) -> None:
-        try:
-            kind, run_id, payload = self.messages.get(timeout=0.5)
-        except queue.Empty:
-            return
-        if run_id not in self.running:
-            return
-        run, process = self.running[run_id]
+        """Take one message of every process that has something to say."""
+        ready = set(wait([job.wire for job in self.running.values()], timeout=0.5))
+        for run_id, job in list(self.running.items()):
+            if job.wire in ready:
+                try:
+                    kind, payload = job.wire.recv()
+                except (EOFError, OSError):
+                    self._reap(run_id)
+                else:
+                    self._take(run_id, kind, payload)
+
+    def _take(self, run_id: str, kind: str, payload: Any) -> None:
+        job = self.running[run_id]
         if kind == "samples":
             seen, probe = payload
             note = None if probe is None else f"probe {probe:.1f}"
             self.board.job_at(run_id, seen, self.weights[run_id], note)
-            return
-        if kind == "said":
-            self.board.console.print(f"  {run.label}: {payload}", highlight=False, markup=False)
-            return
-        if kind == "done":
+        elif kind == "said":
+            self.board.console.print(f"  {job.run.label}: {payload}", highlight=False, markup=False)
+        elif kind == "done":
             for record in payload:
                 keep(record, self.settings, self.outcome)
-            self._end(run_id, f"{run.label}: {headline(payload[0])}")
+            self._end(run_id, f"{job.run.label}: {headline(payload[0])}")
         else:
             self._fail(run_id, payload)
-        process.join()
 
-    def _bury(self) -> None:
+    def _reap(self, run_id: str) -> None:
         """A process that ended without a word was killed, by the system for want of memory as a rule."""
-        for run_id, (_, process) in list(self.running.items()):
-            if process.exitcode:  # one that ended well has said so, and its message is on the way
-                self._fail(run_id, f"its process ended with code {process.exitcode} (memory ran out?)")
+        process = self.running[run_id].process
+        process.join(GOODBYE_SECONDS)
+        self._fail(run_id, f"its process ended with code {process.exitcode} (memory ran out?)")
 
     def _fail(self, run_id: str, reason: str) -> None:
-        run, _ = self.running[run_id]
+        run = self.running[run_id].run
         self._give_up(run, reason)
         self._end(run_id, f"{run.label}: failed: {reason}")
 
@@ -255,39 +274,38 @@ class _Pool:
             keep(failed_record(run, protocol, reason, self.settings.device), self.settings, self.outcome)
 
     def _end(self, run_id: str, text: str) -> None:
-        run, _ = self.running.pop(run_id)
-        self.board.job_at(run_id, run.recipe.samples, self.weights[run_id])
+        job = self.running.pop(run_id)
+        job.wire.close()
+        job.process.join(GOODBYE_SECONDS)
+        self.board.job_at(run_id, job.run.recipe.samples, self.weights[run_id])
         self.board.job_done(run_id, text)
 
 
-def _child(job: bytes, messages: Any, parent: int) -> None:
+def _child(work: bytes, wire: Connection) -> None:
     """Entry of a training process: never prints, never outlives the runner."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the runner ends us
+    belong_to_parent()
     from hpe_bench import catalog
     from hpe_bench.run import training  # the catalog makes user folders importable before the job is unpickled
 
     catalog.slugs()
-    run, settings, threads = pickle.loads(job)
+    run, settings, threads = pickle.loads(work)
     last = time.monotonic()
 
     def report(samples: int, probe: float | None) -> None:
         nonlocal last
-        if os.getppid() != parent:
-            os._exit(1)
         if probe is not None or time.monotonic() - last > 0.5:
             last = time.monotonic()
-            messages.put(("samples", run.id, (samples, probe)))
+            wire.send(("samples", (samples, probe)))
 
     def say(text: str) -> None:
-        messages.put(("said", run.id, text))
+        wire.send(("said", text))
 
     try:
-        made = training.run_training(run, settings.root, settings.runs, threads, settings.device, report, say)
-        messages.put(("done", run.id, made))
+        with notices_to(say):
+            made = training.run_training(run, settings.root, settings.runs, threads, settings.device, report, say)
+        wire.send(("done", made))
     except Exception as error:
-        messages.put(("failed", run.id, sentence(error)))
+        wire.send(("failed", sentence(error)))
 
 
 def threads_of(run: TrainingRun, device: str) -> int:
@@ -347,19 +365,38 @@ def run_mean_poses(plan: Iterable[MeanPoseRun], settings: Settings) -> Outcome:
 
 
 def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outcome:
-    """Measure the variants that were not measured here yet; latencies are interleaved, nothing else runs meanwhile."""
-    from hpe_bench.run import costs
+    """Count the variants that were not counted here yet, and time those that were not timed; nothing else runs.
 
-    outcome = Outcome()
-    todo = []
+    Interrupted, it goes on where it was: every record is written as soon as it is whole, and rows that were timed of
+    others are kept under `runs/timing`.
+    """
+    from hpe_bench.run import costs, latency
+
+    outcome, to_count = Outcome(), []
+    to_time: dict[str, latency.LatencyRun] = {}
     for run in plan:
-        if (record := finished(run.id, run.code, settings)) is not None:
-            restore_missing(record, settings)
-            outcome.kept += 1
-        else:
-            todo.append(run)
-    if todo:
-        with Board(console, f"cost of {len(todo)} model{'s' if len(todo) > 1 else ''}", 1) as board:
-            for record in costs.run_costs(todo, board.set_done):
+        timing = costs.latency_run(run)
+        for record_id, todo in ((run.id, None), (timing.id, timing)):
+            if (record := finished(record_id, run.code, settings)) is not None:
+                restore_missing(record, settings)
+                outcome.kept += 1
+            elif todo is None:
+                to_count.append(run)
+            else:
+                to_time[todo.id] = todo
+    if to_count:
+        with Board(console, f"counts of {len(to_count)} model{'s' if len(to_count) > 1 else ''}", 1) as board:
+            for record in costs.run_counts(to_count, board.set_done):
                 keep(record, settings, outcome)
+    if to_time:
+        with Board(console, f"latency of {len(to_time)} model{'s' if len(to_time) > 1 else ''}", 1) as board:
+            latency.measure(
+                list(to_time.values()),
+                costs.plan(),
+                board.set_done,
+                done=lambda record: keep(record, settings, outcome),
+                kept=latency.Kept(settings.runs / "timing"),
+                peak=False,
+                persons=costs.CHECKED_PERSONS,
+            )
     return outcome

@@ -23,9 +23,8 @@ from hpe_bench.inference import networks
 from hpe_bench.inference.networks import Network
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, Release, RunRecord
-from hpe_bench.run import prediction, scoring, submission
+from hpe_bench.run import prediction, scoring
 from hpe_bench.run.prediction import Progress, Task
-from hpe_bench.run.truths import Truth
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,9 @@ def evaluate(
     content = prediction.as_file(task, found, network)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
     write_atomically(path, content)
-    truth = Truth(protocol, task.truth)
     file = prediction_files.read(path, task.truth)
-    measurements, tallies = scoring.as_measured(submission.scores(truth, file, str(path)), protocol.name)
+    scores = scoring.scores(protocol, task.truth, file.predictions, str(path))
+    measurements, tallies = scoring.as_measured(scores, protocol.name)
     slug, variant = weights.loaded.paper.slug, weights.variant
     return RunRecord(
         id=fingerprint(("released", slug, variant, weights.sha256, weights.release.colours, protocol)),

@@ -1,4 +1,7 @@
-"""From predictions to a record: metrics, intervals, tallies, a few persons to draw."""
+"""From predictions to what a record keeps of them: scores, counts per image, a few persons to draw.
+
+N persons, J joints.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,190 @@ import hashlib
 import io
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hpe_bench.data.persons import PersonSet
-from hpe_bench.declare import Protocol, Score
+from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.skeletons import LSP_14
+from hpe_bench.declare import Metric, Protocol, Score
 from hpe_bench.files import write_atomically
-from hpe_bench.metrics.breakdown import breakdown as parts
+from hpe_bench.metrics.ap_by_joint import ap_by_joint
+from hpe_bench.metrics.auc import AUC
+from hpe_bench.metrics.breakdown import breakdown
+from hpe_bench.metrics.diagnosis import KINDS, Diagnosis, crowds, diagnose
+from hpe_bench.metrics.oks_ap import OksAP
+from hpe_bench.metrics.pcp import PCP
+from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
 from hpe_bench.records.schema import Heatmap, Measurement, Sample, Tally
 
 DRAWN = 8  # persons drawn from every run, the same ones for all
 WORST = 4  # and the persons with the largest mean error
 
 
-def score(
-    protocol: Protocol, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray
-) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
-    """All of a protocol's metrics. ValueError unless every test person has exactly one finite prediction (F23)."""
+# ---------------------------------------------------------------------------------------------------- scores
+
+
+def scores(protocol: Protocol, truth: PersonSet, predictions: Predictions, what: str = "predictions") -> list[Score]:
+    """Everything that is said about predictions under a protocol, each key once, the headline first.
+
+    The one path to scores: the same predictions give the same keys, whether a network was trained here, evaluated, or
+    its predictions came as a file. The protocol's metrics come first, then joint by joint, by visibility and areas
+    under curves, then where the predictions fail (`diagnosis/`). ValueError, beginning with `what`, unless every person
+    with a labelled joint has a finite prediction where the metric wants one (F23).
+    """
+    headline = protocol.metrics[0]
+    found = [score for metric in protocol.metrics for score in _of_metric(metric, truth, predictions, what)]
+    found += _details(headline, truth, predictions, what)
+    found += breakdown(headline, *_subjects(headline, truth, predictions, what))
+    return list({score.key: score for score in reversed(found)}.values())[::-1]
+
+
+def of_each(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> Predictions:
+    """One prediction a person, in the order of the persons; it ranks by the mean of its joint scores (F10, F15).
+
+    ValueError unless there is one of each.
+    """
     if joints_NJ2.shape != truth.joints.shape:
         raise ValueError(f"predictions have shape {joints_NJ2.shape}, the test persons {truth.joints.shape}")
-    scores = [s for metric in protocol.metrics for s in metric.evaluate(truth, joints_NJ2, scores_NJ)]
-    return as_measured(scores, protocol.name)
+    mean_N = scores_NJ.astype(float).mean(axis=1)
+    return Predictions(truth.image, joints_NJ2, scores_NJ, mean_N, np.arange(len(truth)))
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """The persons that were predicted one by one and their predictions, row by row; for metrics without a matching."""
+
+    rows: np.ndarray
+    persons: PersonSet
+    predictions: Predictions
+
+
+def answered(truth: PersonSet, found: Predictions, what: str) -> Answered:
+    """One prediction a person; ValueError unless every person with a labelled joint has one (F23)."""
+    if found.person is None:
+        raise ValueError(
+            f"{what}: the detections do not say which persons they are of, and the protocol scores person by person; "
+            "give a .npz with person rows, or an array with a row a person"
+        )
+    needed = truth.labelled.any(axis=1) & ~crowds(truth)
+    missing = np.setdiff1d(np.flatnonzero(needed), found.person)
+    if len(missing):
+        raise ValueError(
+            f"{what}: no prediction for person {missing[0]} ({len(missing)} of {int(needed.sum())} are missing); the "
+            "protocol wants one of every person (F23)"
+        )
+    order = np.argsort(found.person)
+    ordered = replace(found.subset(order), person=np.arange(len(order)))
+    return Answered(found.person[order], truth.subset(found.person[order]), ordered)
+
+
+def _subjects(metric: Metric, truth: PersonSet, found: Predictions, what: str) -> tuple[PersonSet, Predictions]:
+    """Persons and predictions, brought into one order where the metric goes person by person."""
+    if isinstance(metric, OksAP):
+        return truth, found
+    one = answered(truth, found, what)
+    return one.persons, one.predictions
+
+
+def _of_metric(metric: Metric, truth: PersonSet, found: Predictions, what: str) -> list[Score]:
+    persons, predictions = _subjects(metric, truth, found, what)
+    if isinstance(metric, OksAP):
+        return metric.all_figures(persons, predictions)
+    return metric.evaluate(persons, predictions.joints, predictions.joint_scores)
+
+
+def _details(metric: Metric, truth: PersonSet, found: Predictions, what: str) -> list[Score]:
+    """What stands beside the protocol's own figures: joint by joint, by visibility, areas under curves."""
+    if isinstance(metric, OksAP):
+        return ap_by_joint(truth, found)
+    if not isinstance(metric, DistanceRate):
+        return []
+    persons, predictions = _subjects(metric, truth, found, what)
+    joints, joint_scores = predictions.joints, predictions.joint_scores
+    more: list[Metric] = [AUC(metric), *([PCP()] if persons.skeleton.joints == LSP_14.joints else [])]
+    return [
+        *side_means(persons.skeleton, metric.key, metric.evaluate(persons, joints, joint_scores)),
+        on_threshold(metric, persons, joints),
+        *(visibility_scores(metric, persons, joints) if (persons.labelled & ~persons.visible).any() else []),
+        *(score for m in more for score in m.evaluate(persons, joints, joint_scores)),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------- one by one
+
+
+def per_person(protocol: Protocol, truth: PersonSet, predictions: Predictions) -> list[dict[str, Any]]:
+    """A row a person to find: where it is, whether it was found and how well, in the terms of the protocol.
+
+    `hits` of `labelled` joints are within the headline's threshold, `distance` is their mean distance relative to the
+    headline's reference; `oks`, and how many joints are of which kind (`diagnosis.py`), stand where the data set has
+    sigmas and areas. Cells that the protocol has no meaning for are None.
+    """
+    judged = diagnose(truth, predictions) if _diagnosable(truth) else None
+    wanted = truth.labelled.any(axis=1) & ~crowds(truth)
+    of_person = np.full(len(truth), -1)
+    if predictions.person is not None:
+        of_person[predictions.person] = np.arange(len(predictions))
+    elif judged is not None:
+        of_person = judged.detection
+    rate = protocol.metrics[0] if isinstance(protocol.metrics[0], DistanceRate) else None
+    rows = np.flatnonzero(wanted & (of_person >= 0)) if rate is not None else np.zeros(0, dtype=int)
+    relative = {} if rate is None else _relative(rate, truth, predictions, rows, of_person)
+    return [
+        {
+            "person": row,
+            "image": int(truth.ids[truth.image[row]]),
+            "image_name": truth.images.name(int(truth.image[row])),
+            "box_height": float(truth.box[row, 3]),
+            "labelled": int(truth.labelled[row].sum()),
+            "prediction": int(of_person[row]) if of_person[row] >= 0 else None,
+            "score": float(predictions.score[of_person[row]]) if of_person[row] >= 0 else None,
+            **_hit_cells(rate, relative.get(row)),
+            **_judged_cells(judged, row),
+        }
+        for row in np.flatnonzero(wanted).tolist()
+    ]
+
+
+def _diagnosable(truth: PersonSet) -> bool:
+    return bool(truth.skeleton.sigmas) and bool(np.isfinite(truth.area).all())
+
+
+def _relative(
+    rate: DistanceRate, truth: PersonSet, predictions: Predictions, rows: np.ndarray, of_person: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Relative distances [J] of each person that was predicted, by row."""
+    if not len(rows):
+        return {}
+    found_NJ = rate.relative_distances(truth.subset(rows), predictions.joints[of_person[rows]])
+    return dict(zip(rows.tolist(), found_NJ, strict=True))
+
+
+def _hit_cells(rate: DistanceRate | None, relative_J: np.ndarray | None) -> dict[str, Any]:
+    if rate is None or relative_J is None:
+        return {"hits": None, "distance": None}
+    known_J = relative_J[np.isfinite(relative_J)]
+    hits_J = known_J <= rate.threshold if rate.comparator == "<=" else known_J < rate.threshold
+    return {"hits": int(hits_J.sum()), "distance": float(known_J.mean())}
+
+
+def _judged_cells(judged: Diagnosis | None, row: int) -> dict[str, Any]:
+    if judged is None:
+        return {"found": None, "oks": None, **dict.fromkeys(KINDS)}
+    kinds = {kind: int((judged.kind[row] == k).sum()) for k, kind in enumerate(KINDS)}
+    found = bool(judged.found[row])
+    return {
+        "found": found,
+        "oks": float(judged.oks[row]) if found else None,
+        **(kinds if found else dict.fromkeys(KINDS)),
+    }
+
+
+# ---------------------------------------------------------------------------------------------------- kept
 
 
 def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
@@ -51,13 +216,6 @@ def save_predictions(path: Path, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) 
     np.savez_compressed(buffer, joints=joints_NJ2, scores=scores_NJ)
     write_atomically(path, buffer.getvalue())
     return hashlib.sha256(joints_NJ2.tobytes() + scores_NJ.tobytes()).hexdigest()
-
-
-def breakdown(
-    protocol: Protocol, truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray
-) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
-    """Where the predictions fail, under the protocol's headline metric."""
-    return as_measured(parts(protocol.metrics[0], truth, joints_NJ2, scores_NJ), protocol.name)
 
 
 def drawn_rows(truth: PersonSet, joints_NJ2: np.ndarray) -> np.ndarray:

@@ -7,27 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, PredictionFile, to_bytes
-from hpe_bench.data.predictions import Predictions
-from hpe_bench.data.skeletons import LSP_14
-from hpe_bench.declare import Metric, Score, fingerprint
+from hpe_bench.declare import Score, fingerprint
 from hpe_bench.metrics import average_precision
-from hpe_bench.metrics.ap_by_joint import ap_by_joint
-from hpe_bench.metrics.auc import AUC
 from hpe_bench.metrics.bootstrap import Difference
-from hpe_bench.metrics.diagnosis import crowds
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.paired import paired_rates
-from hpe_bench.metrics.pcp import PCP
-from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
 from hpe_bench.records import provenance, query
 from hpe_bench.records.schema import Identity, RunRecord, Submission
 from hpe_bench.records.store import refuse_shared_predictions
@@ -35,69 +26,6 @@ from hpe_bench.run import scoring
 from hpe_bench.run.truths import Truth
 
 SUBMITTED = "submitted"  # in the place of a paper's slug
-
-
-# ---------------------------------------------------------------------------------------------------- scores
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """The persons that were predicted one by one and their predictions, row by row; for metrics without a matching."""
-
-    rows: np.ndarray
-    persons: PersonSet
-    predictions: Predictions
-
-
-def answered(truth: PersonSet, file: PredictionFile, what: str) -> Answered:
-    """One prediction a person; ValueError unless every person with a labelled joint has one (F23)."""
-    found = file.predictions
-    if found.person is None:
-        raise ValueError(
-            f"{what}: the detections ({file.layout}) do not say which persons they are of, and the protocol scores "
-            "person by person; give a .npz with person rows, or an array with a row a person"
-        )
-    needed = truth.labelled.any(axis=1) & ~crowds(truth)
-    missing = np.setdiff1d(np.flatnonzero(needed), found.person)
-    if len(missing):
-        raise ValueError(
-            f"{what}: no prediction for person {missing[0]} ({len(missing)} of {int(needed.sum())} are missing); the "
-            "protocol wants one of every person (F23)"
-        )
-    order = np.argsort(found.person)
-    ordered = replace(found.subset(order), person=np.arange(len(order)))
-    return Answered(found.person[order], truth.subset(found.person[order]), ordered)
-
-
-def scores(truth: Truth, file: PredictionFile, what: str) -> list[Score]:
-    """Everything the protocol's metrics say, the headline first. `what` names the file where something is wrong."""
-    metrics = truth.protocol.metrics
-    found = [score for metric in metrics for score in _of_metric(metric, truth.persons, file, what)]
-    return found + _details(metrics[0], truth.persons, file, what)
-
-
-def _of_metric(metric: Metric, truth: PersonSet, file: PredictionFile, what: str) -> list[Score]:
-    if isinstance(metric, OksAP):
-        return metric.all_figures(truth, file.predictions)
-    one = answered(truth, file, what)
-    return metric.evaluate(one.persons, one.predictions.joints, one.predictions.joint_scores)
-
-
-def _details(metric: Metric, truth: PersonSet, file: PredictionFile, what: str) -> list[Score]:
-    """What a page shows beside the protocol's own figures: joint by joint, by visibility, areas under curves."""
-    if isinstance(metric, OksAP):
-        return ap_by_joint(truth, file.predictions)
-    if not isinstance(metric, DistanceRate):
-        return []
-    one = answered(truth, file, what)
-    persons, joints, joint_scores = one.persons, one.predictions.joints, one.predictions.joint_scores
-    more: list[Metric] = [AUC(metric), *([PCP()] if persons.skeleton.joints == LSP_14.joints else [])]
-    return [
-        *side_means(persons.skeleton, metric.key, metric.evaluate(persons, joints, joint_scores)),
-        on_threshold(metric, persons, joints),
-        *(visibility_scores(metric, persons, joints) if (persons.labelled & ~persons.visible).any() else []),
-        *(score for m in more for score in m.evaluate(persons, joints, joint_scores)),
-    ]
 
 
 def differences(truth: Truth, a: PredictionFile, b: PredictionFile, what: tuple[str, str]) -> dict[str, Difference]:
@@ -108,7 +36,9 @@ def differences(truth: Truth, a: PredictionFile, b: PredictionFile, what: tuple[
             all_keys = average_precision.paired_difference(truth.persons, a.predictions, b.predictions)
             found |= {key: difference for key, difference in all_keys.items() if key in metric.keys}
         else:
-            one, two = (answered(truth.persons, file, name) for file, name in zip((a, b), what, strict=True))
+            one, two = (
+                scoring.answered(truth.persons, f.predictions, name) for f, name in zip((a, b), what, strict=True)
+            )
             shared, in_a, in_b = np.intersect1d(one.rows, two.rows, return_indices=True)
             joints = one.predictions.joints[in_a], two.predictions.joints[in_b]
             found |= paired_rates(metric, truth.persons.subset(shared), *joints)

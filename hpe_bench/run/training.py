@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, Variant, fingerprint
-from hpe_bench.files import write_atomically
+from hpe_bench.files import write_with_digest
 from hpe_bench.inference.mean_pose import predict_mean_pose
 from hpe_bench.inference.predictor import largest_maps, predict
 from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
@@ -128,7 +129,7 @@ def _trained(
     say: checkpoints.Say,
 ) -> tuple[list[CurvePoint], float]:
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
-    if not ((folder / HISTORY).exists() and (folder / WEIGHTS).exists()):
+    if not is_trained(folder):
         protocol, skeleton = run.protocols[0], data.truth.skeleton
         probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
         state = train(
@@ -147,10 +148,18 @@ def _trained(
         )
         checkpoints.save_weights(folder / WEIGHTS, model)
         history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
-        write_atomically(folder / HISTORY, json.dumps(history).encode())
+        write_with_digest(folder / HISTORY, json.dumps(history).encode())
     checkpoints.remove(folder)
     saved = json.loads((folder / HISTORY).read_bytes())
     return [CurvePoint(**p) for p in saved["curve"]], saved["seconds"]
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a run's final weights and history lie in its folder. What is damaged is said and set aside."""
+    states = {folder / name: files.state(folder / name) for name in (WEIGHTS, HISTORY)}
+    for path in (path for path, found in states.items() if found == "damaged"):
+        files.set_aside(path, "and trained again")
+    return all(found in ("sound", "unsealed") for found in states.values())
 
 
 def _probe(model: nn.Module, *, run: TrainingRun, protocol: Protocol, data: Data, device: str) -> float:
@@ -179,8 +188,8 @@ def _score(
     joints, scores = predict(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, device=device
     )
-    measurements, tallies = scoring.score(protocol, data.truth, joints, scores)
-    parts, part_tallies = scoring.breakdown(protocol, data.truth, joints, scores)
+    found = scoring.scores(protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    measurements, tallies = scoring.as_measured(found, protocol.name)
     rows = scoring.drawn_rows(data.truth, joints)
     maps = largest_maps(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=rows, device=device
@@ -204,8 +213,8 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(started, device, threads, engine.flags(run.execution, device)),
-        measurements=(*measurements, *parts, seconds),
-        tallies=(*tallies, *part_tallies),
+        measurements=(*measurements, seconds),
+        tallies=tallies,
         curve=tuple(curve),
         samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
@@ -232,7 +241,8 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
     started = datetime.now(UTC)
     data = load_data(run.protocol, root, run.variant.input_hw)
     joints, scores = predict_mean_pose(data.train, data.test)
-    measurements, tallies = scoring.score(run.protocol, data.truth, joints, scores)
+    found = scoring.scores(run.protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    measurements, tallies = scoring.as_measured(found, run.protocol.name)
     identity = _accuracy_identity(MEAN_POSE, run.variant, run.protocol, data)
     return RunRecord(
         id=run.id,

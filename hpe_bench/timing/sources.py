@@ -126,7 +126,7 @@ def calibrate(module: nn.Module, input_hw: tuple[int, int]) -> None:
     A new network uses mean 0 and variance 1, which let its signal vanish or explode within some layers; then neither
     times (denormal numbers) nor deviations say anything. So each norm gets the statistics of what reaches it, averaged
     over the batches. That alone makes a deep random network chaotic: it enlarges rounding errors a hundredfold from end
-    to end (bfloat16 then deviates by 0.6 in ResNet-50), which trained ones do not (0.004 to 0.027, see `gate.py`).
+    to end (bfloat16 then deviates by 0.6 in ResNet-50), which trained ones do not (0.004 to 0.027, see `check.py`).
     Shifting every norm up by one standard deviation, so that ReLUs pass most of it, makes it as calm as those.
     """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]

@@ -1,4 +1,4 @@
-"""What the conductor times: a network in a runtime, and the machine's own peak.
+"""What is timed: a network in a runtime, and the machine's own peak.
 
 B batch, J joints, H W input.
 """
@@ -17,34 +17,37 @@ from torch import Tensor, nn
 from hpe_bench.cost.energy import Meter, NvmlMeter
 from hpe_bench.records.schema import RuntimeScope
 from hpe_bench.timing.check import InBatches, Reference
-from hpe_bench.timing.interleave import Player, Rehearsed
-from hpe_bench.timing.runtimes import Runtime, Score
+from hpe_bench.timing.interleave import Prepared, Subject
+from hpe_bench.timing.runtimes import Runtime, Workload
 from hpe_bench.timing.runtimes.cuda import Cuda
 from hpe_bench.timing.runtimes.runtime import host_time_ms
 from hpe_bench.timing.scopes import Decoding, flip_call, pose_call
 
+EXPECTED_GMACS_PER_S = 40.0  # what one core of a server reaches in eager float32; only a guide to how time is shared
+
 
 @dataclass(frozen=True)
-class NetworkPlayer(Player):
+class NetworkSubject(Subject):
     """A network in a runtime. Its parts are scopes; its facts the deviation and, on a GPU, the peak of memory.
 
-    `errand`, if there is one, is given the network as a module for any number of images.
+    `task`, if there is one, is given the network as a module for any number of images.
     """
 
     runtime: Runtime
-    score: Score
+    workload: Workload
     reference: Reference
     threads: int
     scopes: tuple[RuntimeScope, ...]
     decoding: Decoding
-    errand: Callable[[nn.Module], Any] | None = None
+    task: Callable[[nn.Module], Any] | None = None
+    gmacs: float = 0.0  # of one image, where they were counted: how long a call may be expected to be
 
-    def rehearse(self) -> Rehearsed:
+    def prepare(self) -> Prepared:
         cv2.setNumThreads(self.threads)
-        call = self.runtime.build(self.score, self.threads)
-        facts = {"deviation": self.reference.deviation(call, self.score.batch)}
-        module = InBatches(call, self.score.batch)
-        images = self.score.images()
+        call = self.runtime.build(self.workload, self.threads)
+        facts = {"deviation": self.reference.deviation(call, self.workload.batch)}
+        module = InBatches(call, self.workload.batch)
+        images = self.workload.images()
         joints = int(call(images).shape[1])
         parts: dict[str, Callable[[], float]] = {}
         refused: dict[str, str] = {}
@@ -55,8 +58,8 @@ class NetworkPlayer(Player):
                 refused[scope] = str(error)
         if isinstance(self.runtime, Cuda):
             facts["peak_device_bytes"] = float(torch.cuda.max_memory_allocated())
-        errand = None if self.errand is None else partial(self.errand, module)
-        return Rehearsed(parts, refused, facts, errand)
+        task = None if self.task is None else partial(self.task, module)
+        return Prepared(parts, refused, facts, task)
 
     def _part(
         self, scope: str, call: Callable[[Tensor], Tensor], module: nn.Module, images: Tensor, joints: int
@@ -67,8 +70,11 @@ class NetworkPlayer(Player):
             work = flip_call(module, images, joints, self.decoding)
         else:
             encoded = scope == "end-to-end"
-            work = pose_call(module, self.score.input_hw, self.score.batch, joints, self.decoding, encoded)
+            work = pose_call(module, self.workload.input_hw, self.workload.batch, joints, self.decoding, encoded)
         return partial(self.runtime.host_time_ms, work)
+
+    def expected_ms(self) -> float:
+        return 1e3 * self.gmacs * self.workload.batch / EXPECTED_GMACS_PER_S
 
     def meter(self) -> Meter | str:
         return NvmlMeter.open() if isinstance(self.runtime, Cuda) else super().meter()
@@ -82,12 +88,12 @@ MACS = {"matmul": PRODUCT_SIDE**3, "conv": CONV_CHANNELS**2 * 9 * CONV_SIDE**2}
 
 
 @dataclass(frozen=True)
-class PeakPlayer(Player):
+class PeakSubject(Subject):
     """The fastest this machine multiplies in float32: a large matrix product, and a 3x3 convolution, channels last."""
 
     threads: int
 
-    def rehearse(self) -> Rehearsed:
+    def prepare(self) -> Prepared:
         torch.set_num_threads(self.threads)
         generator = torch.Generator().manual_seed(0)
         left, right = torch.randn(2, PRODUCT_SIDE, PRODUCT_SIDE, generator=generator)
@@ -99,4 +105,4 @@ class PeakPlayer(Player):
             "matmul": partial(torch.mm, left, right),
             "conv": partial(layer, image),
         }
-        return Rehearsed({name: partial(host_time_ms, call) for name, call in work.items()})
+        return Prepared({name: partial(host_time_ms, call) for name, call in work.items()})

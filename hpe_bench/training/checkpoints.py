@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from hpe_bench.files import write_atomically
+from hpe_bench.files import discard, refuse_damaged, write_atomically, write_with_digest
 from hpe_bench.records.schema import CurvePoint
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def restore(folder: Path, model: nn.Module, say: Say = lambda _: None) -> tuple[
 def remove(folder: Path) -> None:
     """Checkpoints of a training that is finished."""
     for name in (CHECKPOINT, BEFORE, DAMAGED):
-        (folder / name).unlink(missing_ok=True)
+        discard(folder / name)
 
 
 def _sound(path: Path) -> bytes | None:
@@ -98,14 +98,18 @@ def _restored(content: bytes, model: nn.Module) -> tuple[TrainState, dict[str, A
 
 
 def save_weights(path: Path, model: nn.Module) -> str:
-    """Write final weights as safetensors; returns their SHA-256 (over names, shapes and values, not the file)."""
+    """Write final weights as safetensors, the file's digest beside it.
+
+    Returns another SHA-256, over names, shapes and values: what identifies the weights in whatever file they lie.
+    """
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(weights))
+    write_with_digest(path, safetensors.torch.save(weights))
     return weights_digest(weights)
 
 
 def load_weights(path: Path, model: nn.Module) -> str:
-    """Load final weights strictly; returns their SHA-256."""
+    """Load final weights strictly; returns their SHA-256. ValueError if the file is not what its digest says."""
+    refuse_damaged(path, "run the same command again, which trains it anew")
     weights = safetensors.torch.load_file(path)
     model.load_state_dict(weights)
     return weights_digest(weights)

@@ -10,6 +10,7 @@ B batch, J joints, h w context crop; N training persons.
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +20,8 @@ from torch import Tensor
 from hpe_bench.data.augmentation import on_device, sample_linear, transform
 from hpe_bench.data.crops import CropSet
 from hpe_bench.declare import Batch, Codec, Curriculum, Recipe
+
+STEPS_AHEAD = 2
 
 
 def seeded(*key: int) -> np.random.Generator:
@@ -119,6 +122,7 @@ class ResidentFeed(Feed):
         self.side = torch.cuda.Stream(device, priority=-1)
         self.sizes: dict[tuple[int, int], None] = {}  # heatmap sizes that the loss has asked targets for
         self.ahead: tuple[int, Batch, ReadyTargets] | None = None
+        self.begun: deque[torch.cuda.Event] = deque()  # of the steps whose kernels are on their way
 
     def at(self, step: int) -> tuple[Batch, Codec]:
         if self.ahead is None or self.ahead[0] != step:
@@ -132,12 +136,22 @@ class ResidentFeed(Feed):
         return batch, codec
 
     def prepare(self, step: int) -> None:
-        """Begin with a later step's batch; called once the present step's kernels are on their way."""
+        """Begin with a later step's batch; called once the present step's kernels are on their way.
+
+        Waits until no more than `STEPS_AHEAD` steps are, since each holds its batch in memory.
+        """
+        event = torch.cuda.Event()
+        event.record()
+        self.begun.append(event)
+        if len(self.begun) > STEPS_AHEAD:
+            self.begun.popleft().synchronize()
         self.ahead = self._prepared(step)
 
     def _prepared(self, step: int) -> tuple[int, Batch, ReadyTargets]:
         with torch.cuda.stream(self.side), torch.no_grad():
             batch = self.make(step)
+            images = batch.images_B3HW.contiguous(memory_format=torch.channels_last)
+            batch = dataclasses.replace(batch, images_B3HW=images)
             codec = ReadyTargets(self.recipe.codec, batch, self.sizes)
         return step, batch, codec
 

@@ -78,6 +78,7 @@ class Graphed:
         self.inputs = _inputs(mine, own)
         self.eager.model.zero_grad(set_to_none=True)
         torch.cuda.synchronize()
+        torch.cuda.empty_cache()  # what the warm-up used: a graph has memory of its own
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             loss = self.eager.forward(mine, own)

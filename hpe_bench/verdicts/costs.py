@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hpe_bench.declare import Claim, Paper, Variant
-from hpe_bench.records.query import latencies
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import commands
 from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
 from hpe_bench.verdicts.evidence import Records, cost_record, declared_variant
@@ -40,7 +40,7 @@ class Sides:
 def judge_cost(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     """All verdicts on a cost claim: at full size first, then in miniature for relative claims."""
     found = _full_size(claim, paper, records)
-    verdicts = [found] if isinstance(found, Verdict) else _held_against(claim, paper, found)
+    verdicts = [found] if isinstance(found, Verdict) else _held_against(claim, paper, found, records)
     return verdicts + _miniature(claim, paper, records)
 
 
@@ -85,9 +85,9 @@ def _other_input(claim: Claim, variant: Variant | None) -> str:
     return f"The input sizes differ: {a}x{b} in the paper, {c}x{d} in {variant.name}."
 
 
-def _held_against(claim: Claim, paper: Paper, sides: Sides) -> list[Verdict]:
+def _held_against(claim: Claim, paper: Paper, sides: Sides, records: Records) -> list[Verdict]:
     if claim.metric == "latency":
-        return [_latency(claim, paper, sides)]
+        return [_latency(claim, paper, sides, NetworkTimes(records))]
     if claim.metric == "params":
         return [_under(claim, paper, sides, None)]
     if claim.kind == "direction" or claim.value is None:
@@ -245,39 +245,44 @@ def _own_reading(claim: Claim, paper: Paper, status: Status) -> tuple[str, str]:
     )
 
 
-def _latency(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+def _latency(claim: Claim, paper: Paper, sides: Sides, times: NetworkTimes) -> Verdict:
     """A figure of another machine is shown beside ours; of a relation the direction is tested, on one machine."""
-    ours = latencies(sides.subject)
-    if not ours:
+    ours = _shown(sides.subject, claim, paper, times)
+    if ours is None:
         return _missing_count(claim, paper, sides)
     if sides.baseline is None:
-        scope, found = next(iter(ours.items()))
-        reason = f"Latency belongs to a machine (F20, M1): ours is {sides.subject.provenance.device}, {scope}."
-        verdict = _verdict(claim, paper, "not comparable", reason, sides)
-        return replace(verdict, value=found.value, unit=found.unit, interval=found.interval, n=found.n, over="calls")
-    theirs = latencies(sides.baseline)
-    machines = {r.provenance.device for r in (sides.subject, sides.baseline)}
-    shared = next((scope for scope in ours if scope in theirs), None)
-    if shared is None or len(machines) > 1:
-        reason = "The two sides were not timed alike: other machine, threads or scope (M1, M2)."
+        reason = f"Latency belongs to a machine (F20, M1): ours is {ours.machine}, {ours.scope}."
+        verdict = _verdict(claim, paper, "not comparable", reason, sides, ours)
+        return replace(verdict, value=ours.median_ms, unit="ms", interval=ours.interval_ms, n=ours.n, over="calls")
+    theirs = _shown(sides.baseline, claim, paper, times)
+    against = None if theirs is None else ours.against(theirs)
+    if theirs is None or against is None:
+        reason = "The two sides were not timed alike: other machine, threads or method (M1, M2)."
         return _verdict(claim, paper, "not comparable", reason, sides)
-    a, b = ours[shared], theirs[shared]
-    change = 100 * (a.value / b.value - 1)
+    low, high = (100 * (end - 1) for end in against.interval)
+    how = "in turns" if against.paired else "one after the other"
     reason = (
-        f"Only the direction is tested, on {machines.pop()}, {shared}: {a.value:.2f} against {b.value:.2f} ms, "
-        f"{change:+.1f} %."
+        f"Only the direction is tested, on {ours.machine}, {ours.scope}, timed {how}: {ours.median_ms:.2f} against "
+        f"{theirs.median_ms:.2f} ms, {100 * (against.value - 1):+.1f} %."
     )
-    verdict = _verdict(claim, paper, _faster(claim, a, b), reason, sides)
-    return replace(verdict, value=change, unit="percent", n=a.n, over="calls")
+    settled = ours.settled and theirs.settled
+    verdict = _verdict(claim, paper, _faster(claim, low, high, settled), reason, sides, ours, theirs)
+    change = 100 * (against.value - 1)
+    return replace(verdict, value=change, unit="percent", interval=(low, high), n=ours.n, over="calls")
 
 
-def _faster(claim: Claim, ours: Measurement, theirs: Measurement) -> Status:
-    """By intervals that do not overlap; a median that never settled decides nothing."""
-    a, b = ours.interval, theirs.interval
-    unsettled = not all(m.conditions.settled for m in (ours, theirs))
-    if unsettled or a is None or b is None or (a[0] <= b[1] and b[0] <= a[1]):
+def _shown(record: RunRecord, claim: Claim, paper: Paper, times: NetworkTimes) -> NetworkTime | None:
+    """The time of a side: of its variant at the declared input size."""
+    i = record.identity
+    variant = declared_variant(paper, i.paper, i.variant)
+    return times.shown(i.paper, i.variant_hash, None if variant is None else variant.input_hw)
+
+
+def _faster(claim: Claim, low: float, high: float, settled: bool) -> Status:
+    """By the interval of the change in percent, which must lie on one side; what never settled decides nothing."""
+    if not settled or low <= 0 <= high:
         return "inconclusive"
-    return "confirmed" if (ours.value - theirs.value) * _claimed_sign(claim) > 0 else "differs"
+    return "confirmed" if low * _claimed_sign(claim) > 0 else "differs"
 
 
 def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
@@ -313,9 +318,10 @@ def _pair_sides(pair: Pair, records: Records) -> Sides | None:
     return None if found[0] is None or found[1] is None else Sides(found[0], found[1])
 
 
-def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides) -> Verdict:
-    command = commands.cost(paper)
-    return Verdict(claim.id, status, "cost", reason, key=claim.metric, records=sides.ids, command=command)
+def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides, *times: NetworkTime) -> Verdict:
+    timed = (r for t in times for r in ((t.record.id,) if t.row is None else t.row.records))
+    ids = tuple(dict.fromkeys((*sides.ids, *timed)))
+    return Verdict(claim.id, status, "cost", reason, key=claim.metric, records=ids, command=commands.cost(paper))
 
 
 def _missing(claim: Claim, paper: Paper, reason: str, needs: str) -> Verdict:

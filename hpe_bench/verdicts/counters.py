@@ -1,7 +1,9 @@
 """Counting conventions of published costs, and exact values under each (F19).
 
-A record stores two counts: "macs", each layer at its true cost, and "macs/hrnet_counter", which charges transposed
-convolutions per output position as `get_model_summary` of the HRNet code does. Everything else is a unit.
+A record stores up to four counts: "macs", true multiply-adds; "macs/hrnet_counter", which charges transposed
+convolutions per output position as `get_model_summary` of the HRNet code does; "macs/fvcore_default", which adds
+normalisation, resizing and pooling as fvcore does without being told; and "macs/torchstat", what torchstat makes of
+the modules (`cost/torchstat.py`). Older records lack the last two. Everything else is a unit.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from hpe_bench.records.schema import RunRecord
 
 @dataclass(frozen=True)
 class Counter:
-    """A way of printing a MAC count: `times` per multiply-add, in units of `giga`."""
+    """A way of printing a MAC count: the measurement `key`, `times` per multiply-add, in units of `giga`."""
 
     convention: Convention
     label: str
@@ -43,6 +45,8 @@ COUNTERS: dict[Convention, Counter] = {
     "hrnet_counter": Counter("hrnet_counter", "HRNet counter", "GMAC/2^30", "macs/hrnet_counter", 1, 2**30, 2**20),
     "mac_2p30": Counter("mac_2p30", "multiply-adds / 2^30", "GMAC/2^30", "macs", 1, 2**30, 2**20),
     "flops_2x": Counter("flops_2x", "2 FLOPs per multiply-add", "GFLOP", "macs", 2, 10**9, 10**6),
+    "fvcore_default": Counter("fvcore_default", "fvcore's default", "GFLOP", "macs/fvcore_default", 1, 10**9, 10**6),
+    "torchstat": Counter("torchstat", "torchstat", "GFLOP/2^30", "macs/torchstat", 1, 2**30, 2**20),
 }
 
 

@@ -13,7 +13,7 @@ Cost: the headline is 6 trainings of 40 000 crops of 128x96 (44 and 33 MMAC a cr
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Loss, Paper, Recipe, Variant, replace
+from hpe_bench.declare import Ablation, Arm, LatencyQuestion, Loss, Paper, Recipe, Variant, replace
 
 from ..simple_baseline import paper as simple_baseline
 from . import model
@@ -124,6 +124,15 @@ paper = Paper(
     ),
     recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), RCE_A, RCE_B, SIGMOID_MSE, BINARY_BCE),
     timed=("d_r50_256x192",),
+    timed_against=("simple_baseline/r50_256x192", "hrnet/w32_256x192"),
+    latency_question=LatencyQuestion(
+        address="without-a-gpu",
+        title="FasterPose without a GPU",
+        question="FasterPose is claimed to need far fewer FLOPs than what came before. What is left of that on a "
+        "processor, in every runtime we have?",
+        claim="flops-change",
+    ),
+    known_as="FasterPose",
     headline=Ablation(
         name="headline",
         question="Do low-resolution features with RCE reach the accuracy of SimpleBaseline at a lower cost?",

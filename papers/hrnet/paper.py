@@ -142,6 +142,7 @@ paper = Paper(
     ),
     recipes=(coco_256x192(), coco_256x192_scratch(), coco_384x288(), coco_384x288_w48(), mpii_256x256()),
     timed=("w32_256x192",),
+    known_as="HRNet",
     unreachable=tuple(
         Unreachable(name, "PoseTrack is given out on registration, and this version reads and scores no tracks.")
         for name in ("posetrack17-test", "posetrack18-val-gtbox", "posetrack18-val-cascade-rcnn")

@@ -22,13 +22,14 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
 
+from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.mannequins.body import JOINTS
 from hpe_bench.data.mannequins.scene import OUT_OF_FRAME, SCENE_HW, SPLITS, VISIBLE, Dials, render
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, MPII_16, Skeleton
 from hpe_bench.declare import DataSource, canonical
-from hpe_bench.files import claimed
+from hpe_bench.processes import belong_to_parent
 
 SKELETONS = {"coco-17": COCO_17, "mpii-16": MPII_16}
 CHUNK = 16  # scenes a worker renders at a time
@@ -74,14 +75,18 @@ class Mannequins(DataSource):
         return base / f"mannequins-v{self.version}-{split}-{self.persons(split)}-{key}"
 
     def prepare(self, split: str, root: str | None, progress: Callable[[int, int], None] | None = None) -> None:
-        """Generate a split on all cores unless it is there; `progress(persons done, persons)`. Whole or not at all."""
+        """Generate a split on all cores unless it is there and sound; `progress(persons done, persons)`.
+
+        Whole or not at all; what is damaged is said and set aside.
+        """
         folder = self.folder(split, root)
-        if not folder.exists():
+        if files.folder_state(folder) != "sound":
             generate(self, split, folder, workers_for(self.persons(split)), progress)
 
     def load(self, split: str, root: str | None) -> PersonSet:
         """Persons of a split, generated first if need be; the images stay on disk until they are read."""
-        self.prepare(split, root)
+        if files.folder_state(self.folder(split, root), ANNOTATIONS, ABOUT) != "sound":
+            self.prepare(split, root)
         return read(self.folder(split, root), self.skeleton)
 
 
@@ -119,12 +124,17 @@ def generate(
 
     A second process that wants the same split waits for the first; what a killed one left is removed by the next.
     """
-    with claimed(folder) as partial:
-        if folder.exists():
+    files.sweep(folder.parent, "mannequins-*")
+    with files.claimed(folder) as partial:
+        if (there := files.folder_state(folder)) == "sound":
             return
+        if there != "missing":
+            files.set_aside(folder, "and generated again")
         partial.mkdir()
         _write(source, split, partial, workers, progress)
+        files.seal_folder(partial)
         partial.rename(folder)
+        _mapped.cache_clear()
 
 
 def _write(
@@ -173,7 +183,8 @@ def _chunks(source: Mannequins, split: str, workers: int) -> Iterator[Chunk]:
 
 
 def _quiet_worker() -> None:
-    """One thread a worker: the pool already fills the cores."""
+    """One thread a worker, as the pool already fills the cores; it ends with whoever wanted the scenes."""
+    belong_to_parent()
     cv2.setNumThreads(1)
 
 
@@ -230,7 +241,13 @@ class SceneImages:
 
 @functools.lru_cache(maxsize=8)
 def _mapped(path: Path, scenes: int) -> np.ndarray:
-    """The file as an array; opened once a process, so that readers in other processes open it themselves."""
+    """The file as an array; opened once a process, so that readers in other processes open it themselves.
+
+    ValueError if it is not what its digest says; it is set aside then, so that the next start generates it again.
+    """
+    if files.folder_state(path.parent, path.name) == "damaged":
+        files.set_aside(path.parent, "and generated again by the next start")
+        raise ValueError(f"{path} was damaged; run the same command again, which generates the mannequins anew")
     return np.memmap(path, np.uint8, "r", shape=(scenes, *SCENE_HW, 3))
 
 

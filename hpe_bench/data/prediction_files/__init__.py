@@ -44,7 +44,7 @@ def read(path: Path, truth: PersonSet, origin: Origin | None = None) -> Predicti
 
 def _other(path: Path, head: bytes, truth: PersonSet, origin: Origin | None) -> PredictionFile:
     """A file that begins like none of the layouts: its name says what it should be, and its reader what it lacks."""
-    if told(head):
+    if head and told(head):
         raise ValueError(f"{path}: no file of predictions: {told(head)}; {KINDS}")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".mat"):

@@ -78,16 +78,17 @@ def to_bytes(predictions: Predictions, image_ids_D: np.ndarray, header: Header) 
     """The bytes of a file in our layout; the same predictions give the same bytes."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(header)}, ensure_ascii=False)
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        header=np.array(text),
-        image_ids=image_ids_D.astype(np.int64),
-        joints=narrowed(predictions.joints),
-        joint_scores=narrowed(predictions.joint_scores),
-        scores=predictions.score.astype(np.float64),
-        persons=_rows(predictions),
-        **({} if predictions.area is None else {AREAS: predictions.area.astype(np.float64)}),
-    )
+    arrays: dict[str, Any] = {
+        "header": np.array(text),
+        "image_ids": image_ids_D.astype(np.int64),
+        "joints": narrowed(predictions.joints),
+        "joint_scores": narrowed(predictions.joint_scores),
+        "scores": predictions.score.astype(np.float64),
+        "persons": _rows(predictions),
+    }
+    if predictions.area is not None:
+        arrays[AREAS] = predictions.area.astype(np.float64)
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

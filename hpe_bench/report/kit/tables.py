@@ -5,17 +5,16 @@ Every column of numbers says its unit; every cell that is rounded carries full p
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from hpe_bench.data import csv_files
 from hpe_bench.metrics.breakdown import PREFIX
-from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, LATENCY, over
 from hpe_bench.report.kit.svgdraw import Axis, strip
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -30,13 +29,13 @@ from hpe_bench.report.kit.text import (
     span,
     where,
 )
-from hpe_bench.report.pages.studies import ArmResult, StudyResult, latency, sample_size, scope_of, short_scopes
+from hpe_bench.report.pages.studies import ArmResult, StudyResult, sample_size
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import evidence
 
 HRNET_UNIT = 2**30
 MIB = 2**20
 EMPTY = "–"
-LATENCY = "Latency: median, below it its 95 % interval, the 90th percentile (p90) and the calls (n)"
 
 
 @dataclass(frozen=True)
@@ -72,18 +71,17 @@ class Table:
     note: str = ""
     emphasised: tuple[int, ...] = ()  # rows set apart, such as the control
     attributes: tuple[dict[str, str], ...] = ()  # HTML attributes of each row, such as its id
+    asides: tuple[tuple[str, str], ...] = ()  # notes on one runtime's latencies, by its name: the first stands at first
 
     def csv(self) -> str:
         """The table as CSV, full precision where a cell has it; a cell's second line is a column of its own."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         noted = [any(row[i].note for row in self.rows) for i in range(len(self.columns))]
         names = [[c.name, f"{c.name}: note"][: 1 + noted[i]] for i, c in enumerate(self.columns)]
-        writer.writerow([name for pair in names for name in pair])
+        rows: list[list[object]] = [[name for pair in names for name in pair]]
         for row in self.rows:
-            cells = [[c.text if c.sort is None else repr(c.sort), c.note][: 1 + noted[i]] for i, c in enumerate(row)]
-            writer.writerow([text for pair in cells for text in pair])
-        return buffer.getvalue()
+            cells = [[c.text if c.sort is None else c.sort, c.note][: 1 + noted[i]] for i, c in enumerate(row)]
+            rows.append([cell for pair in cells for cell in pair])
+        return csv_files.text(rows)
 
 
 # ---------------------------------------------------------------------------------------------------- accuracy
@@ -98,7 +96,6 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
     gains = svgdraw.axis_of(
         [v for a in result.run if a.gain for v in (a.gain.value, *(a.gain.interval or ()))], zero=True
     )
-    scope = next((scope_of(m) for a in result.run if a.cost and (m := latency(a.cost))), "")
     columns = (
         Column("Arm"),
         Column(f"{metric(result.key)}, %", numeric=True),
@@ -117,8 +114,8 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
         "Intervals are over images and seeds; how far seeds lie apart is taken from all settings of the protocol "
         "together, where enough were run. Differences are paired image by image."
     )
-    if scope:
-        note += f" {LATENCY}; {scope}. MACs do not order speed (F20)."
+    if any(a.time for a in result.run):
+        note += f" {latency_note([a.time for a in result.run])} MACs do not order speed (F20)."
     if missing := [arm_label(a.arm) for a in ordered if a.accuracy is None]:
         note += f" Not run yet: {'; '.join(missing)}."
     return Table(id, caption, columns, tuple(rows), note, emphasised=(0,) if ordered[0].accuracy else ())
@@ -156,7 +153,7 @@ def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell,
         float(a.accuracy.seeds),
         note=f"×{NO_BREAK}" + plural(a.accuracy.images, "image"),
     )
-    return (name, value, interval, *_gain_cells(a, gains), runs, *_costs(a.cost))
+    return (name, value, interval, *_gain_cells(a, gains), runs, *_costs(a))
 
 
 def _gain_cells(a: ArmResult, axis: Axis | None) -> tuple[Cell, Cell]:
@@ -202,10 +199,9 @@ def mib_cell(count_bytes: float | None) -> Cell:
     )
 
 
-def _costs(record: RunRecord | None) -> tuple[Cell, Cell]:
-    if record is None:
-        return Cell(EMPTY), Cell(EMPTY)
-    return amount(record.get("macs"), 1e6, 1), latency_cell(record, latency(record))
+def _costs(a: ArmResult) -> tuple[Cell, Cell]:
+    macs = None if a.cost is None else a.cost.get("macs")
+    return amount(macs, 1e6, 1), latency_cell(a.time)
 
 
 def amount(m: Measurement | None, unit: float, digits: int, base: Measurement | None = None) -> Cell:
@@ -216,20 +212,25 @@ def amount(m: Measurement | None, unit: float, digits: int, base: Measurement | 
     return Cell(number(m.value / unit, digits), exact(m.value, m.unit), m.value / unit, note=note)
 
 
-def latency_cell(record: RunRecord, m: Measurement | None, base: Measurement | None = None) -> Cell:
-    """Median latency; below it the change to `base`, the interval, p90 and n. A median that never settled says so."""
-    if m is None:
+def latency_cell(time: NetworkTime | None, base: NetworkTime | None = None, full: bool = False) -> Cell:
+    """Median latency; below it the change to `base`, if both were timed alike, and what `latency_text.over` tells."""
+    if time is None:
         return Cell(EMPTY, "not measured")
-    p90 = record.get("latency/p90", m.scope)
-    told = (
-        "" if base is None else change(m.value, base.value),
-        span(m.interval, 1),
-        "" if p90 is None else f"p90{NO_BREAK}{number(p90.value, 1)}",
-        f"n{NO_BREAK}{m.n:,}",
-        "" if m.conditions.settled else "not settled",
+    against = None if base is None or base is time else time.against(base)
+    told = ["" if against is None else change(against.value, 1.0), *over(time, full)]
+    title = (
+        f"{exact(time.median_ms, 'ms')}, {exact_span(time.interval_ms)}, {time.scope}, {time.n} calls, {time.machine}"
     )
-    title = f"{exact(m.value, m.unit)}, {m.scope}, {m.n} calls"
-    return Cell(number(m.value, 1), title, m.value, note=" · ".join(filter(None, told)))
+    return Cell(number(time.median_ms, 1), title, time.median_ms, note=" · ".join(filter(None, told)))
+
+
+def latency_note(times: Sequence[NetworkTime | None]) -> str:
+    """What latencies of a table are, in sentences: what is told, what was timed, which times are of older records."""
+    there = [t for t in times if t is not None]
+    scopes = "; ".join(sorted({t.scope for t in there})) or "not measured yet"
+    machines = f"; on {', '.join(sorted({t.machine for t in there}))}" if there else ""
+    older = f" {IN_PROCESS_NOTE}." if any(t.row is None for t in there) else ""
+    return f"{LATENCY}; {scopes}{machines}.{older}"
 
 
 def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
@@ -266,6 +267,7 @@ def cost_table(
     title: str,
     pocket: bool,
     inputs: dict[str, str],
+    times: NetworkTimes,
     baselines: Sequence[RunRecord] = (),
 ) -> Table:
     """Cost records as rows: both counting conventions, and always the measured latency beside them (F19, F20).
@@ -274,8 +276,8 @@ def cost_table(
     """
     base = baselines[0] if len(baselines) == 1 else None
     shown = (*baselines, *records)
-    scopes = list(dict.fromkeys(scope for r in shown for scope in query.latencies(r)))
-    short = short_scopes(scopes)
+    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in shown}
+    threads = sorted({n for found in timed.values() for n in found})
     prefix, unit, per_2 = ("M", 1e6, 2**20) if pocket else ("G", 1e9, HRNET_UNIT)
     columns = (
         Column("Model"),
@@ -284,7 +286,7 @@ def cost_table(
         Column(f"{prefix}MAC, true count", numeric=True),
         Column(f"HRNet counter, {prefix}MAC/{'2²⁰' if pocket else '2³⁰'}", numeric=True),
         Column("Activations, M", numeric=True),
-        *(Column(f"Latency, ms ({short[scope]})", numeric=True) for scope in scopes),
+        *(Column(f"Latency, ms ({plural(n, 'thread')})", numeric=True) for n in threads),
     )
     rows = []
     for r in shown:
@@ -303,30 +305,26 @@ def cost_table(
                         ("activations", 1e6, 2),
                     )
                 ),
-                *(_timed(r, scope, against) for scope in scopes),
+                *(latency_cell(timed[r.id].get(n), None if base is None else timed[base.id].get(n)) for n in threads),
             )
         )
-    machines = sorted({f"{r.provenance.device}" for r in shown})
     note = (
         "True count: each layer at its own cost, transposed convolutions at input resolution. HRNet counter: "
         "transposed convolutions at output resolution, as published tables of that line print them. Never compare "
         "across columns. "
-        f"{LATENCY}; {'; '.join(scopes) or 'not measured'}; "
-        f"on {', '.join(machines)}."
+        f"{latency_note([t for found in timed.values() for t in found.values()])}"
     )
     if base is not None:
         note += " Percentages are changes against the baseline."
     return Table(id, title, columns, tuple(rows), note, emphasised=tuple(range(len(baselines))))
 
 
-def _timed(record: RunRecord, scope: str, base: RunRecord | None) -> Cell:
-    """Latency in a scope; against a baseline only if that was timed on the same machine."""
-    alike = base is not None and base.provenance.device == record.provenance.device
-    theirs = query.latencies(base).get(scope) if base is not None and alike else None
-    return latency_cell(record, query.latencies(record).get(scope), theirs)
+def counted_hw(record: RunRecord) -> tuple[int, int] | None:
+    """The input size that a model was counted at."""
+    m = record.get("macs") or record.get("params")
+    return None if m is None else m.conditions.input_hw
 
 
 def _counted_size(record: RunRecord) -> str:
-    """The input size a model of another paper was counted at."""
-    m = record.get("macs")
-    return EMPTY if m is None or m.conditions.input_hw is None else size(m.conditions.input_hw)
+    """The same in words, for a model of another paper."""
+    return size(counted_hw(record)) or EMPTY

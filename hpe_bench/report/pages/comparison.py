@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.protocol_text import differences as differences_of
-from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import (
     MINUS,
     NO_BREAK,
@@ -33,8 +33,10 @@ from hpe_bench.report.kit.text import (
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
 from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.report.pages.entries import Flat
 from hpe_bench.report.pages.gallery import Images, Person
-from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.report.pages.studies import Protocols, ordered_conditions
+from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
@@ -75,6 +77,8 @@ class Comparison:
     ratios: tuple[Table, ...]
     costs: Table | None
     missing: tuple[str, ...]
+    rows: tuple[Flat, ...] = ()  # accuracies, one a paper and condition: what the downloads are made of
+    gaps: tuple[Flat, ...] = ()  # differences, one a pair and condition
 
     @property
     def tables(self) -> list[Table]:
@@ -134,10 +138,14 @@ def build(
     records = query.of(records)
     pools = SeedPools(records)
     accuracy, differences, details, wins, missing = [], [], [], [], []
+    rows: list[Flat] = []
+    gaps: list[Flat] = []
     for place in ordered_conditions(records, protocols):
         runs = {c.slug: evidence.arm_runs(records, c.arm, place) for c in entered}
         there = [c for c in entered if runs[c.slug]]
         if len(there) >= 2:
+            rows += _flat_accuracies(place, there, runs, records, pools)
+            gaps += _flat_differences(place, there, runs, pools)
             accuracy.append(_accuracy(place, there, runs, records, pools))
             differences.append(_differences(place, there, runs, pools))
             details.append(_detail(place, there, runs, images.get(place.protocol), pools))
@@ -159,10 +167,68 @@ def build(
         ratios=tuple(comparison_costs.table(*r) for r in ratios),
         costs=_costs(papers, records),
         missing=tuple(missing),
+        rows=tuple(rows),
+        gaps=tuple(gaps),
     )
 
 
 Runs = dict[str, dict[int, RunRecord]]
+
+
+def _flat_place(place: Condition) -> Flat:
+    return {"scale": place.scale, "protocol": place.protocol, "test_digest": place.test_digest}
+
+
+def _flat_accuracies(
+    place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records, pools: SeedPools
+) -> Iterator[Flat]:
+    """A row a paper at full precision, every value under a name that says its unit."""
+    key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
+    for c in there:
+        own = list(runs[c.slug].values())
+        e = evidence.pooled(own, key, pools)
+        low, high = e.interval or (None, None)
+        cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
+        timed = times.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw)
+        yield {
+            **_flat_place(place),
+            "paper": c.slug,
+            "variant": c.arm.variant.name,
+            "recipe": c.arm.recipe.name,
+            "metric": key,
+            "value_percent": e.value,
+            "interval95_low_percent": low,
+            "interval95_high_percent": high,
+            "seeds": e.seeds,
+            "images": e.images,
+            "training_samples": own[0].identity.samples_seen,
+            "macs": None if cost is None or (m := cost.get("macs")) is None else m.value,
+            "parameters": None if cost is None or (m := cost.get("params")) is None else m.value,
+            "latency_median_ms": None if timed is None else timed.median_ms,
+            "latency_scope": "" if timed is None else timed.scope,
+            "records": " ".join(r.id for r in own),
+        }
+
+
+def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Iterator[Flat]:
+    """A row a pair: the first less the second; without a value where they cannot be compared, with the reason."""
+    key = query.headline_key(next(iter(runs[there[0].slug].values())))
+    for a, b in combinations(there, 2):
+        unequal = evidence.unequal_budgets(runs[a.slug], runs[b.slug])
+        gain = None if unequal else evidence.difference(runs[a.slug], runs[b.slug], key, pools)
+        low, high = (None, None) if gain is None or gain.interval is None else gain.interval
+        yield {
+            **_flat_place(place),
+            "first": a.slug,
+            "second": b.slug,
+            "metric": key,
+            "difference_points": None if gain is None else gain.value,
+            "interval95_low_points": low,
+            "interval95_high_points": high,
+            "seeds": None if gain is None else gain.seeds,
+            "images": None if gain is None else gain.images,
+            "not_comparable": unequal or ("The papers share no seed." if gain is None else ""),
+        }
 
 
 def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records, pools: SeedPools) -> Table:
@@ -171,12 +237,11 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
-    scope = "not measured"
+    timed = NetworkTimes(records)
+    times = {c.slug: timed.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there}
     for c in there:
         e = estimates[c.slug]
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        ms = None if cost is None else latency(cost)
-        scope = scope_of(ms) if ms else scope
         seen = sorted({r.identity.samples_seen for r in runs[c.slug].values()})
         rows.append(
             (
@@ -190,7 +255,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
                 Cell(plural(e.seeds, "seed"), sort=float(e.seeds), note=f"×{NO_BREAK}" + plural(e.images, "image")),
                 Cell(" or ".join(f"{s:,}" for s in seen), sort=float(seen[0])),
                 amount(None if cost is None else cost.get("macs"), 1e6, 1),
-                Cell(tables.EMPTY) if cost is None else latency_cell(cost, ms),
+                latency_cell(times[c.slug]),
             )
         )
     columns = (
@@ -202,7 +267,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
     )
-    note = f"Intervals resample images and seeds. {tables.LATENCY}; {scope}."
+    note = f"Intervals resample images and seeds. {latency_note(list(times.values()))}"
     return Table(
         f"accuracy-{place.scale}-{identifier(place.protocol)}",
         f"{where(place)}: {metric(key)}.",
@@ -392,4 +457,6 @@ def _costs(papers: Sequence[LoadedPaper], records: Records) -> Table | None:
         return None
     inputs = {h: size(v.input_hw) for (_, h), v in full.items()}
     found.sort(key=lambda r: (inputs[r.identity.variant_hash], m.value if (m := r.get("macs")) else 0.0, r.id))
-    return tables.cost_table(found, "costs", "Cost at full size, batch 1, by input size.", False, inputs)
+    return tables.cost_table(
+        found, "costs", "Cost at full size, batch 1, by input size.", False, inputs, NetworkTimes(records)
+    )

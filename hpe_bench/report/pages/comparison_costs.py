@@ -11,11 +11,12 @@ import numpy as np
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records import query
-from hpe_bench.records.schema import RunRecord, Timing
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, label
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table
-from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size
-from hpe_bench.report.pages.latency_view import label, median_ms
-from hpe_bench.timing.statistics import counts
+from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size, span
+from hpe_bench.timing import statistics
+from hpe_bench.timing.rows import IN_PROCESS, NetworkTime, NetworkTimes, Row, rows, time_of_row
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Records
 
@@ -49,6 +50,11 @@ class Ratio:
     unit: str
     values: tuple[float | None, ...]
     digits: int = 2
+    times: tuple[NetworkTime, ...] = ()  # where values are times
+
+    def against(self, k: int, first: int) -> statistics.Ratio | None:
+        """The ratio of two networks' times with its interval; None of counts, which are exact."""
+        return self.times[k].against(self.times[first]) if self.times else None
 
 
 def fields(
@@ -82,36 +88,55 @@ def _entrants(chosen: Sequence[tuple[str, Variant]], records: Records) -> list[E
 
 
 def ratios(entrants: Sequence[Entrant], records: Records) -> list[Ratio]:
-    """Counts, eager latencies by scope and latencies by runtime; times only where all were taken on one machine."""
+    """Counts, then times; those only where all networks were timed alike, on one machine."""
     found = []
     for key, what, per, prefix in COUNTS:
         values = [m.value / per if (m := e.record.get(key)) else None for e in entrants]
         found.append(Ratio(what, prefix, tuple(values)))
-    if len({e.record.provenance.device for e in entrants}) == 1:
-        scopes = [set(query.latencies(e.record)) for e in entrants]
-        for scope in query.latencies(entrants[0].record):
-            if all(scope in s for s in scopes):
-                medians = tuple(query.latencies(e.record)[scope].value for e in entrants)
-                found.append(Ratio(f"Latency, median; {scope}", "ms", medians, 1))
-    return [*(r for r in found if any(v is not None for v in r.values)), *_by_runtime(entrants, records)]
+    return [*(r for r in found if any(v is not None for v in r.values)), *_timed(entrants, records)]
 
 
-def _by_runtime(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
-    """Rows of latency records that every entrant has, in the order of the first one's."""
-    quoted = [query.of(records).latency(e.slug, fingerprint(e.variant)) for e in entrants]
-    there = [r for r in quoted if r is not None]
-    if len(there) < len(entrants) or len({r.provenance.device for r in there}) > 1:
-        return
-    timed = [{_conditions(t): t for t in r.timings if counts(t)} for r in there]
-    for conditions in timed[0]:
-        if all(conditions in t for t in timed):
-            medians = tuple(median_ms(t[conditions]) for t in timed)
-            yield Ratio(f"Latency, median; {conditions}", "ms", medians, 1)
+def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
+    """Eager times first, one for each number of threads; then every other row that all entrants have."""
+    times = NetworkTimes(records)
+    eager = [times.eager(e.slug, fingerprint(e.variant), e.variant.input_hw) for e in entrants]
+    for threads, first in eager[0].items():
+        alike = [e[threads] for e in eager if threads in e]
+        if len(alike) == len(entrants) and all(t is first or t.against(first) is not None for t in alike):
+            what = first.scope if first.row is not None else f"{first.scope}, {IN_PROCESS}"
+            yield _times(what, alike)
+    timed = [{_conditions(row): row for row in _rows(e, records)} for e in entrants]
+    for machine, conditions in timed[0]:
+        if all((machine, conditions) in t for t in timed):
+            yield _times(conditions, [time_of_row(t[machine, conditions]) for t in timed])
 
 
-def _conditions(t: Timing) -> str:
+def _times(what: str, alike: Sequence[NetworkTime]) -> Ratio:
+    return Ratio(f"Latency, median; {what}", "ms", tuple(t.median_ms for t in alike), 1, tuple(alike))
+
+
+def _rows(entrant: Entrant, records: Records) -> list[Row]:
+    """A network's counting rows but the eager ones of one image, on the machine timed last."""
+    i = (entrant.slug, fingerprint(entrant.variant))
+    own = rows(r for r in records if (r.identity.paper, r.identity.variant_hash) == i)
+    found = [row for row in own if row.counts]
+    last = query.newest(row.record for row in found)
+    machine = "" if last is None else last.provenance.device
+    eager = ("eager", "network", 1, entrant.variant.input_hw)
+    return [
+        row
+        for row in found
+        if row.machine == machine
+        and (row.timing.runtime, row.timing.scope, row.timing.batch, row.timing.input_hw) != eager
+    ]
+
+
+def _conditions(row: Row) -> tuple[str, str]:
+    """The machine, and what was timed how."""
+    t = row.timing
     runtime = f"{label(t)} ({' '.join(filter(None, (t.version, t.precision)))})"
-    return f"{runtime}, {t.scope}, {size(t.input_hw)}, batch {t.batch}, {plural(t.threads, 'thread')}"
+    where = f"{t.scope}, {size(t.input_hw)}, batch {t.batch}, {plural(t.threads, 'thread')}"
+    return row.machine, f"{runtime}, {where}"
 
 
 # ---------------------------------------------------------------------------------------------------- tables, words
@@ -124,10 +149,13 @@ def table(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> Table:
     rows = [(Cell(f"{r.what}, {r.unit}"), *(_cell(r, k) for k in range(len(entrants)))) for r in found]
     columns = (Column("Quantity"), *(Column(f"{e.slug}, {e.variant.name}", numeric=True) for e in entrants))
     what = "the miniatures that were trained" if pocket else f"full size, {hw} px"
+    machines = ", ".join(sorted({t.machine for r in found for t in r.times}))
     note = (
-        f"Batch 1. Below each value its ratio to {entrants[0].slug}'s. Counts are exact, times medians on "
-        f"{entrants[0].record.provenance.device}; the last table has their intervals. MACs do not order speed (F20)."
+        f"Batch 1. Below each value its ratio to {entrants[0].slug}'s, of times with its 95 % interval. Counts are "
+        f"exact, times medians{' on ' if machines else ''}{machines}. MACs do not order speed (F20)."
     )
+    if any(t.row is None for r in found for t in r.times):
+        note += f" {IN_PROCESS_NOTE}."
     return Table(
         f"ratios-{'pocket' if pocket else hw.replace('×', 'x')}",
         f"Cost beside each other: {what}.",
@@ -142,6 +170,8 @@ def _cell(r: Ratio, k: int) -> Cell:
     if value is None:
         return Cell(EMPTY)
     note = "" if k == 0 or not first else f"×{NO_BREAK}{number(value / first, 2)}"
+    if k and (against := r.against(k, 0)) is not None:
+        note = f"×{NO_BREAK}{number(against.value, 2)} {span(against.interval, 2)}"
     return Cell(number(value, r.digits), exact(value, r.unit), value, note=note)
 
 
@@ -155,11 +185,25 @@ def sentence(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> str:
     least, most = int(np.argmin(values)), int(np.argmax(values))
     text = f"Cost {where}: {entrants[least].name} needs the fewest MACs (true count), "
     text += f"{number(100 * values[least] / values[most], 0)}{NO_BREAK}% of {entrants[most].name}'s"
-    timed = next((r for r in found if r.unit == "ms" and None not in r.values), None)
-    if timed is None:
-        return f"{text}; they were not timed alike."
-    times = [v for v in timed.values if v is not None]
-    fast = int(np.argmin(times))
-    also = "is also the fastest" if fast == least else f"is not the fastest: {entrants[fast].name} is"
-    share = f"{number(100 * times[least] / max(times), 0)}{NO_BREAK}% of the slowest's time"
-    return f"{text}; it {also} (it takes {share}; {timed.what.partition('; ')[2]})."
+    timed = next((r for r in found if r.times), None)
+    return f"{text}; {_speed(entrants, timed, least)}." if timed else f"{text}; they were not timed alike."
+
+
+def _speed(entrants: Sequence[Entrant], timed: Ratio, cheapest: int) -> str:
+    """Which network is the fastest, held against the cheapest or, if that is the fastest, against the slowest.
+
+    A ratio whose interval holds 1 decides nothing.
+    """
+    times = [t.median_ms for t in timed.times]
+    fast, slow = int(np.argmin(times)), int(np.argmax(times))
+    other = slow if fast == cheapest else cheapest
+    against = timed.against(fast, other)
+    assert against is not None
+    share = f"×{number(against.value, 2)} {span(against.interval, 2)} of {entrants[other].name}'s time"
+    where = timed.what.partition("; ")[2]
+    if against.interval[1] >= 1:
+        told = "no other is surely faster" if fast != cheapest else "it is not surely faster than the slowest"
+        return f"{told} ({entrants[fast].name} takes {share}; {where})"
+    if fast == cheapest:
+        return f"it is also the fastest ({share}; {where})"
+    return f"it is not the fastest: {entrants[fast].name} is ({share}; {where})"

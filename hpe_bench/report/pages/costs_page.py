@@ -13,10 +13,11 @@ from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
-from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, amount, latency_cell
+from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, amount, latency_cell, latency_note
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, signed, significant, size, unit_text
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages.claims_view import ORIGIN, published
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.timing.statistics import peak_of
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.conventions import Explanation, How, explain
@@ -25,6 +26,7 @@ from hpe_bench.verdicts.evidence import Records
 
 HOW: tuple[How, ...] = ("to its digits", "within 1 %", "by none", "not counted")
 HEADINGS = ("published", "true GMAC", "latency")
+FVCORE = "macs/fvcore_default"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Model:
     variant: Variant
     claim: Claim
     record: RunRecord
-    latency: Measurement
+    latency: NetworkTime
     explained: bool  # by a known counter
 
     @property
@@ -79,7 +81,7 @@ class Model:
         assert self.claim.value is not None
         macs = self.record.get("macs")
         assert macs is not None
-        return self.claim.value, macs.value / 1e9, self.latency.value
+        return self.claim.value, macs.value / 1e9, self.latency.median_ms
 
 
 def build(papers: Sequence[LoadedPaper], records: Records) -> CostsPage | None:
@@ -88,7 +90,8 @@ def build(papers: Sequence[LoadedPaper], records: Records) -> CostsPage | None:
     if not claims:
         return None
     rows = [Figured(p, explain(c, p.paper, records)) for p, c in claims]
-    models = _models(rows)
+    times = NetworkTimes(records)
+    models = _models(rows, times)
     styles = {p.paper.slug: Style(i) for i, p in enumerate(papers)}
     return CostsPage(
         summary=tuple(_summary(rows)),
@@ -96,8 +99,8 @@ def build(papers: Sequence[LoadedPaper], records: Records) -> CostsPage | None:
         order=_order_table(models) if models else None,
         order_summary=tuple(_order_summary(models)),
         slopes=_slopes(models, styles) if models else None,
-        speeds=_speeds(papers, records, styles),
-        speed_summary=_speed_summary(_timed(papers, records)),
+        speeds=_speeds(papers, records, styles, times),
+        speed_summary=_speed_summary(_timed(papers, records, times)),
     )
 
 
@@ -105,6 +108,7 @@ def build(papers: Sequence[LoadedPaper], records: Records) -> CostsPage | None:
 
 
 def _table(rows: Sequence[Figured]) -> Table:
+    with_default = any(_count(r, FVCORE) is not None for r in rows)  # older records lack it
     columns = (
         Column("Figure"),
         Column("Input, px"),
@@ -114,6 +118,7 @@ def _table(rows: Sequence[Figured]) -> Table:
         Column("Under it", numeric=True),
         Column("Off, %", numeric=True),
         Column("True GMAC", numeric=True),
+        *([Column("fvcore's default, GFLOP", numeric=True)] if with_default else []),
         Column("Source"),
     )
     ordered = sorted(rows, key=lambda r: (HOW.index(r.found.how), r.loaded.paper.slug))
@@ -125,15 +130,20 @@ def _table(rows: Sequence[Figured]) -> Table:
         "published-costs",
         f"Published costs of networks, {plural(len(rows), 'figure')}, and the counters that give them.",
         columns,
-        tuple(_row(r) for r in ordered),
+        tuple(_row(r, with_default) for r in ordered),
         note,
     )
 
 
-def _row(r: Figured) -> tuple[Cell, ...]:
+def _count(r: Figured, key: str) -> Measurement | None:
+    """A count of the network that a figure is about; relations are about two."""
+    found = r.found
+    return None if found.subject is None or found.claim.kind != "value" else found.subject.get(key)
+
+
+def _row(r: Figured, with_default: bool) -> tuple[Cell, ...]:
     claim, found = r.found.claim, r.found
     named = "not named" if claim.convention in ("", "unknown") else COUNTERS[claim.convention].label
-    true = None if found.subject is None or claim.kind != "value" else found.subject.get("macs")
     return (
         Cell(r.loaded.paper.slug, href=f"../{r.loaded.paper.slug}/index.html", note=claim.statement),
         Cell(_input(r) or EMPTY),
@@ -144,7 +154,8 @@ def _row(r: Figured) -> tuple[Cell, ...]:
         Cell(EMPTY)
         if found.value is None
         else Cell(signed(found.off_percent, 2), repr(found.off_percent), found.off_percent),
-        amount(true, 1e9, 2),
+        amount(_count(r, "macs"), 1e9, 2),
+        *([amount(_count(r, FVCORE), 1e9, 2)] if with_default else []),
         Cell(claim.source, note=ORIGIN[claim.status]),
     )
 
@@ -191,19 +202,30 @@ def _summary(rows: Sequence[Figured]) -> list[str]:
             "billions of multiply-adds. The others divide by 2³⁰ (7.4 % less), charge transposed convolutions by their "
             "output (four times too much at stride 2), or count the addition apart (2×)."
         )
+    if any(_count(r, FVCORE) is not None for r in rows):
+        by_default = sum(any(c.convention == "fvcore_default" for c in r.found.counters) for r in true)
+        told.append(
+            "fvcore by itself, and with it mmpose since version 1, also counts normalisation, resizing and pooling: "
+            f"that explains {by_default or 'none'} of the figures."
+        )
     return told
 
 
 # ---------------------------------------------------------------------------------------------------- orders
 
 
-def _models(rows: Sequence[Figured]) -> list[Model]:
-    """Networks of one input size with all three values: the size that most have, the paper's own figure first."""
+def _models(rows: Sequence[Figured], times: NetworkTimes) -> list[Model]:
+    """Networks of one input size with all three values: the size that most have, the paper's own figure first.
+
+    All were timed alike: on the machine and by the method that most were.
+    """
     found: dict[tuple[str, str], Model] = {}
     for r in sorted(rows, key=lambda r: r.found.claim.status != "published"):
         claim, record = r.found.claim, r.found.subject
         variant = next((v for v in r.loaded.paper.variants if v.name == claim.variant), None)
-        timed = None if record is None else next(iter(query.latencies(record).values()), None)
+        timed = None
+        if record is not None and variant is not None:
+            timed = times.shown(r.loaded.paper.slug, record.identity.variant_hash, variant.input_hw)
         if claim.kind != "value" or variant is None or record is None or timed is None or claim.unit.startswith("M"):
             continue
         explained = r.found.how in HOW[:2]
@@ -213,9 +235,14 @@ def _models(rows: Sequence[Figured]) -> list[Model]:
     for model in found.values():
         by_size.setdefault(model.variant.input_hw, []).append(model)
     most = max(by_size.values(), key=len, default=[])
-    machines = Tally(m.record.provenance.device for m in most).most_common(1)
-    shown = [m for m in most if m.record.provenance.device == machines[0][0]]
+    methods = Tally(_method(m) for m in most).most_common(1)
+    shown = [m for m in most if _method(m) == methods[0][0]]
     return sorted(shown, key=lambda m: (m.values[0], m.values[1]))
+
+
+def _method(m: Model) -> tuple[str, int, bool]:
+    """How a network was timed."""
+    return m.latency.machine, m.latency.threads, m.latency.row is None
 
 
 def _ranks(models: Sequence[Model], which: int) -> list[int]:
@@ -245,16 +272,16 @@ def _order_table(models: Sequence[Model]) -> Table:
             _rank_cell(ranks[0][i]),
             amount(m.record.get("macs"), 1e9, 2),
             _rank_cell(ranks[1][i]),
-            latency_cell(m.record, m.latency),
+            latency_cell(m.latency),
             _rank_cell(ranks[2][i]),
         )
         for i, m in enumerate(models)
     )
     caption = (
         f"The same networks, input {size(models[0].variant.input_hw)}, ordered by what was published, by true "
-        f"multiply-adds and by measured latency; {models[0].latency.scope}, {models[0].record.provenance.device}."
+        f"multiply-adds and by measured latency; {models[0].latency.scope}, {models[0].latency.machine}."
     )
-    return Table("orders", caption, columns, rows)
+    return Table("orders", caption, columns, rows, latency_note([m.latency for m in models]))
 
 
 def _rank_cell(rank: int) -> Cell:
@@ -294,13 +321,10 @@ def _opposed(a: Model, b: Model, first: int, second: int) -> bool:
     return (a.values[first] - b.values[first]) * (a.values[second] - b.values[second]) < 0
 
 
-def _apart(a: Measurement, b: Measurement) -> bool:
-    """Whether the intervals do not overlap."""
-    return (
-        a.interval is not None
-        and b.interval is not None
-        and (a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0])
-    )
+def _apart(a: NetworkTime, b: NetworkTime) -> bool:
+    """Whether one is surely faster: the interval of their ratio does not hold 1."""
+    found = a.against(b)
+    return found is not None and (found.interval[1] < 1 or found.interval[0] > 1)
 
 
 def _contrast(a: Model, b: Model, which: int) -> float:
@@ -322,7 +346,9 @@ def _pair_sentence(a: Model, b: Model, which: int) -> str:
 # ---------------------------------------------------------------------------------------------------- speeds
 
 
-def _timed(papers: Sequence[LoadedPaper], records: Records) -> list[tuple[str, Variant, float, float]]:
+def _timed(
+    papers: Sequence[LoadedPaper], records: Records, times: NetworkTimes
+) -> list[tuple[str, Variant, float, float]]:
     """Full-size networks with slug, variant, true GMAC and achieved GMAC/s: eager, one image, one thread."""
     found = []
     for loaded in papers:
@@ -330,14 +356,16 @@ def _timed(papers: Sequence[LoadedPaper], records: Records) -> list[tuple[str, V
             record = evidence.cost_record(records, loaded.paper.slug, variant.name, variant)
             if variant.scale != "full" or record is None or (macs := record.get("macs")) is None:
                 continue
-            timed = next(iter(query.latencies(record).values()), None)
-            if timed is not None:
-                found.append((loaded.paper.slug, variant, macs.value / 1e9, macs.value / timed.value / 1e6))
+            timed = times.shown(loaded.paper.slug, record.identity.variant_hash, variant.input_hw)
+            if timed is not None and timed.threads == 1:
+                found.append((loaded.paper.slug, variant, macs.value / 1e9, macs.value / timed.median_ms / 1e6))
     return found
 
 
-def _speeds(papers: Sequence[LoadedPaper], records: Records, styles: dict[str, Style]) -> Figure | None:
-    timed = _timed(papers, records)
+def _speeds(
+    papers: Sequence[LoadedPaper], records: Records, styles: dict[str, Style], times: NetworkTimes
+) -> Figure | None:
+    timed = _timed(papers, records, times)
     if not timed:
         return None
     points = [(f"{slug} {v.name}", styles[slug], gmac, speed) for slug, v, gmac, speed in timed]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from hpe_bench.records import frame
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.pages.latency_view import EAGER, RUNTIMES
-from hpe_bench.report.pages.studies import latency
+from hpe_bench.report.kit.latency_text import named
+from hpe_bench.timing.rows import NetworkTime
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Source = Literal["us", "the paper", "others", "submitted"]
 Interval = tuple[float, float]
@@ -47,6 +48,8 @@ class Entry:
     source: str = ""  # of a published figure
     records: tuple[str, ...] = ()
     cost: RunRecord | None = None
+    time: NetworkTime | None = None  # eager
+    other_times: tuple[NetworkTime, ...] = ()  # in other runtimes, on the same machine
 
     @property
     def data(self) -> str:
@@ -57,16 +60,23 @@ class Entry:
     def facets(self) -> dict[str, str]:
         """What the page filters by, as HTML attributes."""
         named = {"data": self.data, "protocol": self.protocol, "scale": self.scale, "by": self.by, "paper": self.paper}
-        return {**{f"data-{name}": value for name, value in named.items()}, **in_runtime(self.cost)}
+        return {**{f"data-{name}": value for name, value in named.items()}, **in_runtime(self.time)}
 
     def cost_value(self, key: str) -> float | None:
         """A cost in its own unit: MACs and parameters as counts, latency in ms."""
-        found = None if self.cost is None else latency(self.cost) if key == "latency" else self.cost.get(key)
+        if key == "latency":
+            return None if self.time is None else self.time.median_ms
+        found = None if self.cost is None else self.cost.get(key)
         return None if found is None else found.value
+
+    def in_runtime(self, name: str) -> NetworkTime | None:
+        """The latency that the page shows when it is asked for a runtime, by the runtime's name for readers."""
+        times = (*([] if self.time is None else [self.time]), *self.other_times)
+        return next((time for time in times if named(time.runtime) == name), None)
 
     def flat(self) -> Flat:
         """Every value at full precision under a name that says its unit."""
-        timed = None if self.cost is None else latency(self.cost)
+        timed = self.time
         low, high = self.interval or (None, None)
         best, worst = self.rank or (None, None)
         return {
@@ -89,31 +99,20 @@ class Entry:
             "macs": self.cost_value("macs"),
             "macs_hrnet_counter": self.cost_value("macs/hrnet_counter"),
             "parameters": self.cost_value("params"),
-            "latency_median_ms": None if timed is None else timed.value,
+            "latency_median_ms": None if timed is None else timed.median_ms,
             "latency_scope": "" if timed is None else timed.scope,
+            "latency_timing_runs": None if timed is None or timed.row is None else timed.runs,
             "source": self.source,
             "records": " ".join(self.records),
             "cost_record": "" if self.cost is None else self.cost.id,
         }
 
 
-def in_runtime(cost: RunRecord | None) -> dict[str, str]:
-    """The runtime of the latency that a row shows, as an HTML attribute; cost records time eager PyTorch."""
-    timed = None if cost is None else latency(cost)
-    return {"data-runtime": RUNTIMES[EAGER]} if timed is not None and timed.conditions.runtime == EAGER else {}
+def in_runtime(time: NetworkTime | None) -> dict[str, str]:
+    """The runtime of the latency that a row shows, as an HTML attribute."""
+    return {} if time is None else {"data-runtime": named(time.runtime)}
 
 
-def as_csv(entries: Iterable[Row]) -> str:
-    """A board, one entry a row; an empty cell where there is nothing."""
-    rows = [e.flat() for e in entries]
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: repr(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    return buffer.getvalue()
-
-
-def as_json(entries: Iterable[Row]) -> str:
-    """A board as a list of objects; null where there is nothing."""
-    return json.dumps([e.flat() for e in entries], indent=1, ensure_ascii=False) + "\n"
+def frame_of(entries: Iterable[Row]) -> pd.DataFrame:
+    """A board as a frame, one entry a row."""
+    return frame.from_flat([e.flat() for e in entries])

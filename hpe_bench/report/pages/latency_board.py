@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpe_bench.cost.macs import one_image
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.declare import Variant
 from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord, Timing
-from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span, mib_cell
-from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size, span
+from hpe_bench.report.kit.latency_text import LATENCY, label, named, verdict
+from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, latency_cell, mib_cell
+from hpe_bench.report.kit.text import exact, number, plural, size
 from hpe_bench.report.pages.entries import Flat
-from hpe_bench.report.pages.latency_view import EAGER, label, median_ms, ratio_cell, verdict
-from hpe_bench.timing.latency import Latency
-from hpe_bench.timing.statistics import (
-    CALLS_FOR_P99,
-    alike,
-    counts,
-    gmacs_per_second,
-    images_per_second,
-    latency_of,
-    ratio,
-)
+from hpe_bench.report.pages.latency_view import against_cell, speed_cell
+from hpe_bench.timing.rows import ALONE, EAGER, OVER_PEAK, NetworkTime, Row, eager_of, rows, time_of_row
+from hpe_bench.timing.statistics import counts
 
 PEAK = "memory/activations_peak"
 NAMED = 3  # networks that a sentence names; of more it says how many
@@ -31,27 +24,19 @@ Link = Callable[[RunRecord], str]
 
 @dataclass(frozen=True)
 class Timed:
-    """The forward pass of a network in a runtime, under conditions, and the record that says so."""
+    """The forward pass of a network in a runtime, under conditions, over its timing runs."""
 
-    record: RunRecord
-    timing: Timing
+    row: Row
     scale: str  # of the network
+    eager: Row | None  # what it is held against: eager float32 under the same conditions
 
     @property
-    def counted(self) -> bool:
-        """Whether its time may be compared."""
-        return counts(self.timing)
+    def record(self) -> RunRecord:
+        return self.row.record
 
     @property
-    def eager(self) -> Timing | None:
-        """What it is held against: eager float32 in the same turns, under the same conditions."""
-        return next(
-            (b for b in self.record.timings if b.runtime == EAGER and alike(b, self.timing) and counts(b)), None
-        )
-
-    def count(self, key: str) -> Measurement | None:
-        """A count of one image of this input size."""
-        return self.record.get(key, one_image(self.timing.input_hw))
+    def timing(self) -> Timing:
+        return self.row.timing
 
     @property
     def facets(self) -> dict[str, str]:
@@ -64,15 +49,19 @@ class Timed:
             "data-runtime": label(t),
             "data-threads": str(t.threads),
             "data-batch": str(t.batch),
-            "data-machine": self.record.provenance.device,
+            "data-machine": self.row.machine,
         }
 
     def flat(self) -> Flat:
         """Every value at full precision under a name that says its unit; of a refused row too, which `counts` tells."""
-        i, t = self.record.identity, self.timing
-        times = latency_of(t) if t.status == "done" else None
-        macs, eager = self.count("macs"), self.eager
-        against = ratio(t, eager) if eager is not None and self.counted else None
+        i, t, row = self.record.identity, self.timing, self.row
+        times = row.latency if row.timed else None
+        against = row.against(self.eager) if self.eager is not None and row.counts else None
+        if against is not None and not against.paired:
+            against = None
+        counted = {
+            key: None if (m := row.count(key)) is None else m.value for key in ("macs", "params", "weight_bytes")
+        }
         return {
             "paper": i.paper,
             "variant": i.variant,
@@ -86,8 +75,8 @@ class Timed:
             "batch": t.batch,
             "status": t.status,
             "reason": t.reason,
-            "counts": self.counted,
-            "settled": t.settled,
+            "counts": row.counts,
+            "settled": row.settled,
             "deviation": t.deviation,
             "tolerance": t.tolerance,
             "median_ms": None if times is None else times.median_ms,
@@ -95,19 +84,20 @@ class Timed:
             "interval95_high_ms": None if times is None else times.interval_ms[1],
             "p90_ms": None if times is None else times.percentile_ms(90),
             "calls": None if times is None else times.n,
-            "images_per_second": None if times is None else images_per_second(t),
-            "gmacs_per_second": None if times is None or macs is None else gmacs_per_second(t, macs.value),
-            "ratio_to_eager": None if against is None else against[0],
-            "ratio_interval95_low": None if against is None else against[1][0],
-            "ratio_interval95_high": None if against is None else against[1][1],
+            "timing_runs": None if times is None else row.runs,
+            "images_per_second": None if times is None else row.images_per_second,
+            "gmacs_per_second": None if times is None else row.gmacs_per_second,
+            "ratio_to_eager": None if against is None else against.value,
+            "ratio_interval95_low": None if against is None else against.interval[0],
+            "ratio_interval95_high": None if against is None else against.interval[1],
             "process_peak_bytes": t.peak_rss_bytes,
             "activations_peak_bytes": None if (m := activations_peak(self.record, t.input_hw)) is None else m.value,
-            "weight_bytes": None if (m := self.count("weight_bytes")) is None else m.value,
-            "macs": None if macs is None else macs.value,
-            "parameters": None if (m := self.count("params")) is None else m.value,
-            "machine": self.record.provenance.device,
+            "weight_bytes": counted["weight_bytes"],
+            "macs": counted["macs"],
+            "parameters": counted["params"],
+            "machine": row.machine,
             "started": self.record.provenance.started,
-            "record": self.record.id,
+            "record": " ".join(row.records),
         }
 
 
@@ -120,51 +110,45 @@ class LatencyBoard:
     untimed: tuple[str, ...]
 
 
-def build(rows: Sequence[Timed], to: Link) -> LatencyBoard | None:
+def build(found: Sequence[Timed], to: Link) -> LatencyBoard | None:
     """The section; `to` gives the address of a record. None where nothing was timed."""
-    timed = sorted((r for r in rows if r.timing.status == "done"), key=_order)
-    without = sorted((r for r in rows if r.timing.status != "done"), key=_order)
+    timed = sorted((r for r in found if r.row.timed), key=_order)
+    without = sorted((r for r in found if not r.row.timed), key=_order)
     return LatencyBoard((*timed, *without), _table(timed, to), _untimed(without)) if timed else None
 
 
 def timed_rows(records: Iterable[RunRecord], variants: Mapping[str, Variant]) -> list[Timed]:
-    """One row for each network, machine, runtime and conditions: of the record to quote, unless it skipped it there.
+    """One row for each network, machine, runtime and conditions.
 
     `variants` are the networks by hash. Flip test and decoding are on the papers' pages.
     """
-    found = [r for r in query.of(records).finished("latency") if r.identity.variant_hash in variants]
-    quoted: dict[tuple[object, ...], Timed] = {}
-    for r in query.quoted_rows(found):
-        i = r.identity
-        for t in r.timings:
-            key = (i.paper, i.variant_hash, r.provenance.device, t.runtime, t.input_hw, t.batch, t.threads)
-            if t.scope == "network" and (t.status != "skipped" or key not in quoted):
-                quoted[key] = Timed(r, t, variants[i.variant_hash].scale)
-    return list(quoted.values())
+    found = [r for r in rows(records) if r.timing.scope == ALONE and r.record.identity.variant_hash in variants]
+    bases = [r for r in found if r.timing.runtime == EAGER and r.counts]
+    return [Timed(r, variants[r.record.identity.variant_hash].scale, eager_of(bases, r)) for r in found]
 
 
 def _order(row: Timed) -> tuple[object, ...]:
     """One thread and one image first; the runtimes of a network together, those that count first, fastest first."""
     i, t = row.record.identity, row.timing
-    ms = median_ms(t) if t.status == "done" else 0.0
-    network = (row.scale, i.paper, i.variant, t.input_hw, row.record.provenance.device)
-    return t.threads, t.batch, network, not row.counted, ms, t.runtime
+    ms = row.row.median_ms if row.row.timed else 0.0
+    network = (row.scale, i.paper, i.variant, t.input_hw, row.row.machine)
+    return t.threads, t.batch, network, not row.row.counts, ms, t.runtime
 
 
 # ---------------------------------------------------------------------------------------------------- the table
 
 NOTE = (
-    "The forward pass alone. Median of single calls with its 95 % interval over rounds; p90, from 100 calls on p99. "
+    f"The forward pass alone. {LATENCY}. "
     "GMAC/s: true multiply-adds a second. Of eager: ratio to eager float32 of the same network, threads, batch and "
-    "input, timed in the same turns; below 1 is faster. Process: its whole memory at the peak, libraries and weights "
-    "included. Activations: the peak that one image needs in eager float32; weights: as stored, float32. Gate: final "
-    "maps against eager float32's; a refused time is told and counts for nothing. Not settled: the median still moved "
-    "or the spread stayed wide."
+    "input, within timing runs; below 1 is faster. Process: its whole memory at the peak, libraries and weights "
+    "included. Activations: the peak that one image needs in eager float32; weights: as stored, float32. Check: final "
+    "maps against eager float32's; a refused time is told and counts for nothing. Not settled: the median still moved, "
+    "the spread stayed wide, or the row's share of the time was spent."
 )
 
 
-def _table(rows: Sequence[Timed], to: Link) -> Table:
-    varied = len({r.timing.batch for r in rows}) > 1
+def _table(found: Sequence[Timed], to: Link) -> Table:
+    varied = len({r.timing.batch for r in found}) > 1
     columns = (
         Column("Network"),
         Column("Runtime"),
@@ -177,23 +161,25 @@ def _table(rows: Sequence[Timed], to: Link) -> Table:
         Column("Process, MiB", numeric=True),
         Column("Activations, MiB", numeric=True),
         Column("Weights, MiB", numeric=True),
-        Column("Gate"),
+        Column("Check"),
     )
-    machines = sorted({r.record.provenance.device for r in rows})
-    cells = tuple(_cells(r, to(r.record), varied, len(machines) > 1) for r in rows)
-    attributes = tuple({"id": f"latency-{k}", **r.facets} for k, r in enumerate(rows))
+    machines = sorted({r.row.machine for r in found})
+    cells = tuple(_cells(r, to(r.record), varied, len(machines) > 1) for r in found)
+    attributes = tuple({"id": f"latency-{k}", **r.facets} for k, r in enumerate(found))
     caption = "Latency by runtime: fewest threads first, the runtimes of a network together, fastest first."
-    return Table("latency", caption, columns, cells, f"{NOTE} On {', '.join(machines)}.", attributes=attributes)
+    over = any(r.row.counts and (r.row.share_of_peak or 0) > 100 for r in found)
+    note = f"{NOTE}{f' *: {OVER_PEAK}' if over else ''} On {', '.join(machines)}."
+    return Table("latency", caption, columns, cells, note, attributes=attributes)
 
 
 def _cells(row: Timed, href: str, name_batch: bool, name_machine: bool) -> tuple[Cell, ...]:
     i, t = row.record.identity, row.timing
-    machine = row.record.provenance.device if name_machine else ""
+    machine = row.row.machine if name_machine else ""
     cells = (
         *_time_cells(row),
         mib_cell(t.peak_rss_bytes),
         mib_cell(None if (m := activations_peak(row.record, t.input_hw)) is None else m.value),
-        mib_cell(None if (m := row.count("weight_bytes")) is None else m.value),
+        mib_cell(None if (m := row.row.count("weight_bytes")) is None else m.value),
     )
     return (
         Cell(
@@ -203,43 +189,22 @@ def _cells(row: Timed, href: str, name_batch: bool, name_machine: bool) -> tuple
         Cell(str(t.threads), sort=float(t.threads)),
         *([Cell(str(t.batch), sort=float(t.batch))] if name_batch else []),
         *(replace(c, href=href) if c.note or c.sort is not None else c for c in cells),
-        _gate_cell(t),
+        _check_cell(t),
     )
 
 
 def _time_cells(row: Timed) -> tuple[Cell, ...]:
     """Median, images and GMAC a second, ratio to eager; a refused row tells its median and is never ranked."""
-    t = row.timing
-    times = latency_of(t)
-    over = (span(times.interval_ms, 1), *_high(times), f"n{NO_BREAK}{times.n:,}", "" if t.settled else "not settled")
-    title = f"{exact(times.median_ms, 'ms')}, {exact_span(times.interval_ms)}"
-    if not row.counted:
-        told = (f"refused: {number(times.median_ms, 1)}", *over)
-        return Cell(EMPTY, title, note=" · ".join(filter(None, told))), *[Cell(EMPTY)] * 3
-    speed, macs = images_per_second(t), row.count("macs")
-    gmacs = None if macs is None else gmacs_per_second(t, macs.value)
-    return (
-        Cell(number(times.median_ms, 1), title, times.median_ms, note=" · ".join(filter(None, over))),
-        Cell(number(speed, 1), exact(speed), speed),
-        Cell(EMPTY, "not counted") if gmacs is None else Cell(number(gmacs, 0), exact(gmacs, "GMAC/s"), gmacs),
-        _against_cell(row),
-    )
+    time = latency_cell(time_of_row(row.row), full=True)
+    if not row.row.counts:
+        told = replace(time, text=EMPTY, sort=None, note=f"refused: {time.text} · {time.note}")
+        return told, *[Cell(EMPTY)] * 3
+    speed = row.row.images_per_second
+    bases = [] if row.eager is None else [row.eager]
+    return time, Cell(number(speed, 1), exact(speed), speed), speed_cell(row.row), against_cell(bases, row.row)
 
 
-def _high(times: Latency) -> list[str]:
-    """p90, and p99 where there are calls enough."""
-    shown = (90, 99) if times.n >= CALLS_FOR_P99 else (90,)
-    return [f"p{q}{NO_BREAK}{number(times.percentile_ms(q), 1)}" for q in shown]
-
-
-def _against_cell(row: Timed) -> Cell:
-    eager = row.eager
-    if eager is None:
-        return Cell(EMPTY, "eager float32 was not timed in the same turns")
-    return Cell("1", sort=1.0) if eager is row.timing else ratio_cell(*ratio(row.timing, eager))
-
-
-def _gate_cell(t: Timing) -> Cell:
+def _check_cell(t: Timing) -> Cell:
     if t.deviation is None or t.tolerance is None:
         return Cell("refused", note="its maps were not checked")
     passed = "passed" if counts(t) else "refused"
@@ -274,31 +239,27 @@ def activations_peak(record: RunRecord, input_hw: tuple[int, int]) -> Measuremen
     return record.get(PEAK, f"{one_image(input_hw)}, eager, fp32")
 
 
-def in_other_runtimes(
-    rows: Iterable[Timed], variants: Mapping[str, Variant]
-) -> dict[tuple[str, str, str], list[Timed]]:
+def in_other_runtimes(found: Iterable[Timed], variants: Mapping[str, Variant]) -> dict[tuple[str, str, str], list[Row]]:
     """Counting rows of one image at the declared input size, on the fewest threads of each runtime but eager.
 
     By paper, hash of the variant, and machine.
     """
-    found: dict[tuple[str, str, str], dict[str, Timed]] = {}
-    for row in rows:
+    by_network: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in (r.row for r in found):
         i, t = row.record.identity, row.timing
-        if t.batch != 1 or t.input_hw != variants[i.variant_hash].input_hw or t.runtime == EAGER or not row.counted:
+        if t.batch != 1 or t.input_hw != variants[i.variant_hash].input_hw or t.runtime == EAGER or not row.counts:
             continue
-        of_network = found.setdefault((i.paper, i.variant_hash, row.record.provenance.device), {})
+        of_network = by_network.setdefault((i.paper, i.variant_hash, row.machine), {})
         if t.runtime not in of_network or t.threads < of_network[t.runtime].timing.threads:
             of_network[t.runtime] = row
-    return {key: sorted(of.values(), key=lambda r: label(r.timing)) for key, of in found.items()}
+    return {key: sorted(of.values(), key=lambda r: label(r.timing)) for key, of in by_network.items()}
 
 
-def instead(row: Timed, to: Link) -> tuple[str, Cell]:
-    """A runtime's name and its latency, for a column that shows what is asked for."""
-    t, times = row.timing, latency_of(row.timing)
-    told = (label(t), plural(t.threads, "thread"), span(times.interval_ms, 1), "" if t.settled else "not settled")
-    title = f"{exact(times.median_ms, 'ms')}, {exact_span(times.interval_ms)}"
-    note = " · ".join(filter(None, told))
-    return label(t), Cell(number(times.median_ms, 1), title, times.median_ms, note, href=to(row.record))
+def instead(time: NetworkTime, to: Link) -> Cell:
+    """A network's latency in a runtime, for a column that shows what is asked for."""
+    cell = latency_cell(time)
+    told = f"{named(time.runtime)} · {plural(time.threads, 'thread')}"
+    return replace(cell, note=f"{told} · {cell.note}", href=to(time.record))
 
 
 def with_memory(

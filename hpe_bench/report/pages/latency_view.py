@@ -1,60 +1,34 @@
-"""Latency records as pages show them: a table a network, curves where conditions vary, the fastest runtime."""
+"""Latency as a paper's page shows it: a table a network, curves where conditions vary, accuracies by runtime."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hpe_bench.cost.macs import one_image
-from hpe_bench.declare import Paper, Variant, fingerprint
+from hpe_bench.declare import Paper, fingerprint
 from hpe_bench.records import query
-from hpe_bench.records.schema import Measurement, RunRecord, Timing
+from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
-from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span, mib_cell
-from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, signed, size, span
+from hpe_bench.report.kit.latency_text import LATENCY, RUNTIMES, SCOPES, label, share_of_peak, verdict
+from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span, latency_cell, mib_cell
+from hpe_bench.report.kit.text import exact, identifier, metric, number, plural, signed, size, span
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.timing.statistics import (
-    CALLS_FOR_P99,
-    alike,
-    counts,
-    gmacs_per_second,
-    images_per_second,
-    latency_of,
-    peak_of,
-    ratio,
-    spread_of,
-)
-
-EAGER = "eager"  # what others are held against
-SCOPES = ("network", "flip", "processed", "end-to-end")
-RUNTIMES = {
-    "eager": "PyTorch, eager",
-    "channels_last": "PyTorch, channels last",
-    "folded": "PyTorch, batch norm folded",
-    "bf16": "PyTorch, bfloat16",
-    "compile": "torch.compile",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "openvino_bf16": "OpenVINO, bfloat16",
-    "cuda": "CUDA",
-    "cuda_fp16": "CUDA, float16",
-    "cuda_bf16": "CUDA, bfloat16",
-    "cuda_graph": "CUDA graph",
-}
+from hpe_bench.timing.rows import EAGER, OVER_PEAK, NetworkTimes, Row, eager_of, rows, time_of_row
+from hpe_bench.timing.statistics import Ratio
 
 
 @dataclass(frozen=True)
 class LatencyView:
-    """The latency of one network: every row, curves over what was varied, and accuracies where they were taken."""
+    """The latency of one network on one machine: every row, curves over what was varied, and accuracies where taken."""
 
     table: Table
     figures: tuple[Figure, ...]
-    scores: Table | None
+    scores: tuple[Table, ...]
 
     @property
     def tables(self) -> list[Table]:
-        return [self.table, *([self.scores] if self.scores else [])]
+        return [self.table, *self.scores]
 
 
 def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -63,43 +37,39 @@ def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]:
-    """One view a record: rows of different records were not timed in turns."""
-    return tuple(LatencyView(table_of(r), _curves(r), scores_of(r)) for r in current(paper, records))
+    """One view for each network and machine; what several timing runs say of a row is pooled."""
+    by_network: dict[tuple[str, str], list[RunRecord]] = {}
+    for r in current(paper, records):
+        by_network.setdefault((r.identity.variant, r.provenance.device), []).append(r)
+    return tuple(_view(found) for found in by_network.values())
 
 
-def label(timing: Timing) -> str:
-    """A runtime as readers know it."""
-    return RUNTIMES.get(timing.runtime, timing.runtime)
+def _view(records: Sequence[RunRecord]) -> LatencyView:
+    found = rows(records)
+    scores = (scores_of(r) for r in records)
+    return LatencyView(table_of(found), _curves(found), tuple(t for t in scores if t is not None))
 
 
-def fastest(record: RunRecord, input_hw: tuple[int, int], threads: int | None = None) -> Timing | None:
-    """The counting row of least latency: network alone, one image, the fewest threads there are unless given."""
-    like = ("network", 1, input_hw)
-    rows = [t for t in record.timings if (t.scope, t.batch, t.input_hw) == like and counts(t)]
-    wanted = min((t.threads for t in rows), default=1) if threads is None else threads
-    return min((t for t in rows if t.threads == wanted), key=median_ms, default=None)
-
-
-def median_ms(timing: Timing) -> float:
-    return latency_of(timing).median_ms
+def _name(row: Row) -> str:
+    """Of the network on its machine, as part of an id."""
+    return identifier(f"{row.record.identity.variant}-{row.machine}")
 
 
 # ---------------------------------------------------------------------------------------------------- the table
 
 NOTE = (
-    "Median of single calls; below it its 95 % interval over rounds, p90, from 100 calls on p99, the spread "
-    "(interquartile range over median) and the calls (n). GMAC/s: true multiply-adds a second, below it the "
-    "share of what a matrix product or convolution reaches on the same threads. Of eager: ratio to eager float32, "
-    "below 1 is faster. "
+    f"{LATENCY}; from 100 calls on p99 as well, and the spread: interquartile range over median, where it is widest. "
+    "GMAC/s: true multiply-adds a second, below it the share of what a matrix product or convolution reaches on the "
+    "same threads. Of eager: ratio to eager float32, below 1 is faster, taken within timing runs. "
     "Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
     "tolerance. Memory: the whole process at its peak. Network: the forward pass alone; flip: with the mirrored pass; "
     "processed: from the decoded image to joints; end-to-end: from JPEG bytes to joints in the image."
 )
 
 
-def table_of(record: RunRecord) -> Table:
-    """Every row of a record; what was skipped, failed or refused by the gate is told with its reason."""
-    rows = sorted(record.timings, key=_order)
+def table_of(found: Sequence[Row]) -> Table:
+    """Every row of a network; what was skipped, failed or refused by the numerical check is told with its reason."""
+    ordered = sorted(found, key=_order)
     columns = (
         Column("Runtime"),
         Column("Measured"),
@@ -111,88 +81,79 @@ def table_of(record: RunRecord) -> Table:
         Column("Deviation", numeric=True),
         Column("Memory, MiB", numeric=True),
     )
-    i = record.identity
+    row = ordered[0]
     caption = (
-        f"Latency of {i.variant} by runtime, {record.provenance.device}, {record.provenance.started[:10]}: rows "
-        "timed in turns, round by round."
+        f"Latency of {row.record.identity.variant} by runtime, {row.machine}, {_days(found)}: rows timed in turns, "
+        "round by round."
     )
+    records = {r.id: r for row in found for r, _ in row.found}
     note = NOTE
-    if absent := [f"no {a.key}: {a.reason}" for a in record.absent]:
-        note += f" Not measured: {'; '.join(absent)}."
-    cells = tuple(_row(record, t) for t in rows)
-    control = tuple(k for k, t in enumerate(rows) if t.runtime == EAGER)
-    return Table(f"latency-{identifier(i.variant)}-{record.id[:6]}", caption, columns, cells, note, control)
+    if any((row.share_of_peak or 0) > 100 for row in found if row.timed):
+        note += f" *: {OVER_PEAK}"
+    if absent := [f"no {a.key}: {a.reason}" for r in records.values() for a in r.absent]:
+        note += f" Not measured: {'; '.join(dict.fromkeys(absent))}."
+    cells = tuple(_row(found, r) for r in ordered)
+    control = tuple(k for k, r in enumerate(ordered) if r.timing.runtime == EAGER)
+    return Table(f"latency-{_name(row)}", caption, columns, cells, note, control)
 
 
-def _order(t: Timing) -> tuple[object, ...]:
-    known = list(RUNTIMES)
+def _days(found: Sequence[Row]) -> str:
+    """When its timing runs were, first and last."""
+    days = sorted({r.provenance.started[:10] for row in found for r, _ in row.found})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    t, known = row.timing, list(RUNTIMES)
     place = known.index(t.runtime) if t.runtime in known else len(known)
     return SCOPES.index(t.scope), t.input_hw, t.batch, t.threads, place, t.runtime
 
 
-def _row(record: RunRecord, t: Timing) -> tuple[Cell, ...]:
+def _row(found: Sequence[Row], row: Row) -> tuple[Cell, ...]:
+    t = row.timing
     head = (
         Cell(label(t), note=" · ".join(filter(None, (t.precision, t.version, verdict(t))))),
         Cell(t.scope, note=f"{size(t.input_hw)}, batch {t.batch}"),
         Cell(str(t.threads), sort=float(t.threads)),
     )
-    if t.status != "done":
+    if not row.timed:
         return (*head, *[Cell(EMPTY)] * 6)
-    speed = images_per_second(t)
+    speed = row.images_per_second
     return (
         *head,
-        median_cell(t),
+        latency_cell(time_of_row(row), full=True),
         Cell(number(speed, 1), exact(speed), speed),
-        _speed_cell(record, t),
-        _against_cell(record, t),
+        speed_cell(row),
+        against_cell(found, row),
         Cell(EMPTY) if t.deviation is None else Cell(f"{t.deviation:.0e}", repr(t.deviation), t.deviation),
         Cell(EMPTY) if t.peak_rss_bytes is None else mib_cell(t.peak_rss_bytes),
     )
 
 
-def verdict(t: Timing) -> str:
-    """Why a row has no times, or does not count; empty if it does."""
-    if t.status != "done":
-        return f"{t.status}: {t.reason}"
-    if counts(t):
-        return ""
-    if t.deviation is None or t.tolerance is None:
-        return "does not count: its maps were not checked"
-    return f"does not count: its maps deviate by {t.deviation:.0e}, allowed {t.tolerance:.0e}"
+def speed_cell(row: Row) -> Cell:
+    """Multiply-adds a second, below it the share of the peak."""
+    speed = row.gmacs_per_second
+    if speed is None:
+        return Cell(EMPTY, "not counted" if row.count("macs") is None else "")
+    share = share_of_peak(row)
+    return Cell(number(speed, 0), exact(speed, "GMAC/s"), speed, note=share and f"{share} of peak")
 
 
-def median_cell(t: Timing) -> Cell:
-    """The median; below it its interval, high percentiles, the spread and the calls."""
-    times = latency_of(t)
-    told = [span(times.interval_ms, 1), f"p90{NO_BREAK}{number(times.percentile_ms(90), 1)}"]
-    if times.n >= CALLS_FOR_P99:
-        told.append(f"p99{NO_BREAK}{number(times.percentile_ms(99), 1)}")
-    told.append(f"spread{NO_BREAK}{100 * spread_of(t):.0f}{NO_BREAK}%{'' if t.settled else ', not settled'}")
-    told.append(f"n{NO_BREAK}{times.n:,}")
-    title = f"{exact(times.median_ms, 'ms')}, {exact_span(times.interval_ms)}"
-    return Cell(number(times.median_ms, 1), title, times.median_ms, note=" · ".join(told))
+def against_cell(found: Iterable[Row], row: Row) -> Cell:
+    """A row's ratio to eager float32, where both were timed in turns."""
+    base = eager_of(found, row)
+    if base is row:
+        return Cell("1", sort=1.0)
+    against = None if base is None else row.against(base)
+    if against is None or not against.paired:
+        return Cell(EMPTY, "eager float32 was not timed in the same turns")
+    return ratio_cell(against)
 
 
-def _speed_cell(record: RunRecord, t: Timing) -> Cell:
-    macs = record.get("macs", one_image(t.input_hw))
-    if macs is None or t.scope != "network":
-        return Cell(EMPTY)
-    speed, peak = gmacs_per_second(t, macs.value), peak_of(record, t.threads)
-    share = f"{100 * speed / peak:.0f}{NO_BREAK}% of peak" if peak and t.precision == "fp32" else ""
-    return Cell(number(speed, 0), exact(speed, "GMAC/s"), speed, note=share)
-
-
-def _against_cell(record: RunRecord, t: Timing) -> Cell:
-    base = next((b for b in record.timings if b.runtime == EAGER and alike(b, t)), None)
-    if base is None or base is t:
-        return Cell(EMPTY if base is None else "1")
-    value, interval = ratio(t, base)
-    return ratio_cell(value, interval)
-
-
-def ratio_cell(value: float, interval: tuple[float, float]) -> Cell:
+def ratio_cell(found: Ratio) -> Cell:
     """A ratio of medians, its interval below."""
-    return Cell(number(value, 2), f"{value!r}, {exact_span(interval)}", value, note=span(interval, 2))
+    title = f"{found.value!r}, {exact_span(found.interval)}"
+    return Cell(number(found.value, 2), title, found.value, note=span(found.interval, 2))
 
 
 # ---------------------------------------------------------------------------------------------------- accuracy
@@ -242,73 +203,79 @@ def _points_cell(m: Measurement | None) -> Cell:
 # ---------------------------------------------------------------------------------------------------- curves
 
 
-def _curves(record: RunRecord) -> tuple[Figure, ...]:
-    """Time of one image by batch, input size and threads, as far as the record varies them."""
-    rows = [t for t in record.timings if t.scope == "network" and counts(t)]
-    axes: tuple[tuple[str, Callable[[Timing], tuple[int, ...]], Callable[[Timing], str]], ...] = (
-        ("batch", lambda t: (t.batch,), lambda t: f"{size(t.input_hw)}, {plural(t.threads, 'thread')}"),
-        ("input size", lambda t: t.input_hw, lambda t: f"batch {t.batch}, {plural(t.threads, 'thread')}"),
-        ("threads", lambda t: (t.threads,), lambda t: f"{size(t.input_hw)}, batch {t.batch}"),
+def _curves(found: Sequence[Row]) -> tuple[Figure, ...]:
+    """Time of one image by batch, input size and threads, as far as they vary."""
+    shown = [row for row in found if row.timing.scope == "network" and row.counts]
+    axes: tuple[tuple[str, Callable[[Row], tuple[int, ...]], Callable[[Row], str]], ...] = (
+        ("batch", lambda r: (r.timing.batch,), lambda r: f"{_size(r)}, {_threads(r)}"),
+        ("input size", lambda r: r.timing.input_hw, lambda r: f"batch {r.timing.batch}, {_threads(r)}"),
+        ("threads", lambda r: (r.timing.threads,), lambda r: f"{_size(r)}, batch {r.timing.batch}"),
     )
-    found = []
+    figures = []
     for axis, along, fixed in axes:
-        groups: dict[str, list[Timing]] = {}
-        for t in rows:
-            groups.setdefault(fixed(t), []).append(t)
-        where, group = max(groups.items(), key=lambda g: len({along(t) for t in g[1]}), default=("", []))
-        if len({along(t) for t in group}) > 1:
-            found.append(_curve(record, axis, where, group, along))
-    return tuple(found)
+        groups: dict[str, list[Row]] = {}
+        for row in shown:
+            groups.setdefault(fixed(row), []).append(row)
+        where, group = max(groups.items(), key=lambda g: len({along(r) for r in g[1]}), default=("", []))
+        if len({along(r) for r in group}) > 1:
+            figures.append(_curve(axis, where, group, along))
+    return tuple(figures)
 
 
-def _curve(
-    record: RunRecord, axis: str, where: str, group: Sequence[Timing], along: Callable[[Timing], tuple[int, ...]]
-) -> Figure:
-    places = sorted({along(t) for t in group})
+def _size(row: Row) -> str:
+    return size(row.timing.input_hw)
+
+
+def _threads(row: Row) -> str:
+    return plural(row.timing.threads, "thread")
+
+
+def _curve(axis: str, where: str, group: Sequence[Row], along: Callable[[Row], tuple[int, ...]]) -> Figure:
+    places = sorted({along(row) for row in group})
     names = ["×".join(map(str, place)) for place in places]
-    runtimes = list(dict.fromkeys(label(t) for t in sorted(group, key=_order)))
-    rows = []
+    runtimes = list(dict.fromkeys(label(row.timing) for row in sorted(group, key=_order)))
+    lines = []
     for k, runtime in enumerate(runtimes):
-        there = {along(t): t for t in group if label(t) == runtime}
-        values = tuple(median_ms(there[p]) / there[p].batch if p in there else None for p in places)
+        there = {along(row): row for row in group if label(row.timing) == runtime}
+        values = tuple(there[p].median_ms / there[p].timing.batch if p in there else None for p in places)
         intervals = tuple(_each(there[p]) if p in there else None for p in places)
-        rows.append(plots.Dots(runtime, Style(k), values, intervals))
-    name = f"latency-{identifier(record.identity.variant)}-{record.id[:6]}-{axis.split()[0]}".replace(".", "-")
-    svg = plots.steps(name, names, rows, axis, "ms an image")
-    caption = f"Time of one image by {axis}; {record.identity.variant}, {where}. Bars: 95 % intervals."
-    return Figure(svg, caption, tuple((svgdraw.swatch(row.style), row.label) for row in rows))
+        lines.append(plots.Dots(runtime, Style(k), values, intervals))
+    variant = group[0].record.identity.variant
+    name = f"latency-{_name(group[0])}-{axis.split()[0]}".replace(".", "-")
+    svg = plots.steps(name, names, lines, axis, "ms an image")
+    caption = f"Time of one image by {axis}; {variant}, {where}. Bars: 95 % intervals."
+    return Figure(svg, caption, tuple((svgdraw.swatch(row.style), row.label) for row in lines))
 
 
-def _each(t: Timing) -> tuple[float, float]:
-    low, high = latency_of(t).interval_ms
-    return low / t.batch, high / t.batch
+def _each(row: Row) -> tuple[float, float]:
+    low, high = row.latency.interval_ms
+    return low / row.timing.batch, high / row.timing.batch
 
 
 # ---------------------------------------------------------------------------------------------------- the leaderboard
 
 
 def with_fastest(
-    table: Table, rows: Sequence[RunRecord], records: Sequence[RunRecord], variants: Mapping[str, Variant]
+    table: Table,
+    shown: Sequence[RunRecord],
+    times: NetworkTimes,
+    inputs: Callable[[RunRecord], tuple[int, int]],
 ) -> Table:
-    """A table of cost records with each network's fastest counting runtime as its last column, if any was timed.
-
-    `variants` are those of the rows, by hash.
-    """
-    hashes = [(r.identity.paper, r.identity.variant_hash) for r in rows]
-    cells = [_fastest_cell(query.of(records).latency(slug, found), variants[found]) for slug, found in hashes]
+    """A table of cost records with each network's fastest counting runtime as its last column, if any was timed."""
+    cells = [_fastest_cell(times.fastest(r.identity.paper, r.identity.variant_hash, inputs(r))) for r in shown]
     if all(cell.sort is None for cell in cells):
         return table
     columns = (*table.columns, Column("Fastest runtime, ms", numeric=True))
     joined = tuple((*row, cell) for row, cell in zip(table.rows, cells, strict=True))
     note = (
-        f"{table.note} Fastest runtime: one image, one thread, network alone, maps as eager float32's within the gate."
+        f"{table.note} Fastest runtime: one image, one thread, network alone, maps as eager float32's within the "
+        "numerical check."
     )
     return replace(table, columns=columns, rows=joined, note=note)
 
 
-def _fastest_cell(record: RunRecord | None, variant: Variant) -> Cell:
-    best = None if record is None else fastest(record, variant.input_hw)
+def _fastest_cell(best: Row | None) -> Cell:
     if best is None:
         return Cell(EMPTY)
-    told = f"{label(best)}, {plural(best.threads, 'thread')}"
-    return replace(median_cell(best), note=f"{told} · {span(latency_of(best).interval_ms, 1)}")
+    cell = latency_cell(time_of_row(best))
+    return replace(cell, note=f"{label(best.timing)}, {_threads(best)} · {cell.note}")

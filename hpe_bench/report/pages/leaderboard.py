@@ -8,24 +8,27 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.declare import Claim, fingerprint
+from hpe_bench.declare import Claim, LatencyQuestion, fingerprint
 from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto, svgdraw, tables
+from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.pareto import Dot
 from hpe_bench.report.kit.ranking import rank_text
-from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell
+from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import comparison, latency_board, latency_view, submitted, without_gpu_page
+from hpe_bench.report.pages import comparison, latency_board, latency_question_page, latency_view, submitted
 from hpe_bench.report.pages.claims_view import ORIGIN
 from hpe_bench.report.pages.entries import Entry, in_runtime
-from hpe_bench.report.pages.latency_board import LatencyBoard, Timed
+from hpe_bench.report.pages.latency_board import LatencyBoard
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
-from hpe_bench.report.pages.studies import Protocols, latency, ordered_conditions, scope_of
+from hpe_bench.report.pages.studies import Protocols, ordered_conditions
+from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
+from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.pools import SeedPools
@@ -51,7 +54,7 @@ class Group:
 
     table: Table
     entries: tuple[Entry, ...]
-    plots: tuple[tuple[str, Markup], ...]
+    plots: tuple[tuple[str, str, Markup], ...]  # with the axis' key and, of latencies, the runtime
 
     @property
     def leaders(self) -> list[Entry]:
@@ -77,7 +80,7 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
-    has_without_gpu: bool
+    latency_questions: tuple[LatencyQuestion, ...]  # whose pages there are
     submitted: tuple[Group, ...] = ()
     runtimes: LatencyBoard | None = None
 
@@ -117,14 +120,14 @@ def build(
     variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
     timed = latency_board.timed_rows(current, variants)
     others = latency_board.in_other_runtimes(timed, variants)
-    links = Links(_pages(papers, records), current, others)
+    links = Links(_pages(papers, records), current, others, NetworkTimes(current))
     return Leaderboard(
         papers=tuple(_line(p, papers, records) for p in papers),
         measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
         has_ceilings=bool(records.finished("ceiling")),
-        has_without_gpu=without_gpu_page.build(papers, records) is not None,
+        latency_questions=tuple(page.asked for page in latency_question_page.build_all(papers, records)),
         submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
         runtimes=latency_board.build(timed, links.to),
     )
@@ -166,7 +169,8 @@ class Links:
 
     pages: Mapping[str, str]
     current: query.Records
-    runtimes: Mapping[tuple[str, str, str], Sequence[Timed]]
+    runtimes: Mapping[tuple[str, str, str], Sequence[LatencyRow]]
+    times: NetworkTimes
 
     def to(self, record: RunRecord | None) -> str:
         """Address of a record's row on a paper's page; empty if no page lists it."""
@@ -174,10 +178,19 @@ class Links:
             return ""
         return f"{self.pages[record.id]}/index.html#{anchor(record.id)}"
 
-    def in_runtimes(self, cost: RunRecord) -> tuple[tuple[str, Cell], ...]:
-        """A network's latency in other runtimes on the machine of its cost record, by the runtime's name."""
-        key = (cost.identity.paper, cost.identity.variant_hash, cost.provenance.device)
-        return tuple(latency_board.instead(row, self.to) for row in self.runtimes.get(key, ()))
+    def time(self, cost: RunRecord | None) -> NetworkTime | None:
+        """A network's eager latency."""
+        if cost is None:
+            return None
+        i = cost.identity
+        return self.times.shown(i.paper, i.variant_hash, tables.counted_hw(cost))
+
+    def in_runtimes(self, time: NetworkTime | None) -> tuple[NetworkTime, ...]:
+        """A network's latency in other runtimes on the machine of its eager one."""
+        if time is None:
+            return ()
+        i = time.record.identity
+        return tuple(time_of_row(row) for row in self.runtimes.get((i.paper, i.variant_hash, time.machine), ()))
 
 
 # ---------------------------------------------------------------------------------------------------- measured
@@ -215,7 +228,7 @@ def _ranked(
     assert axis is not None
     pocket = where.scale != "full"
     prefix, power = ("M", 20) if pocket else ("G", 30)
-    cells = [(*_score_cells(row, axis, links), *_cost_cells(row.entry.cost, pocket, links)) for row in rows]
+    cells = [(*_score_cells(row, axis, links), *_cost_cells(row.entry, pocket, links)) for row in rows]
     attributes = [row.entry.facets for row in rows]
     mean = records.mean_pose(where)
     if mean is not None:
@@ -232,8 +245,7 @@ def _ranked(
     )
     note = (
         "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: paired tests do "
-        "not tell those rows apart, corrected for the number of pairs (Holm), or they have one seed alone. "
-        f"{_latency_note([r.entry.cost for r in rows])}"
+        "not tell those rows apart, corrected for the number of pairs (Holm), or they have one seed alone."
     )
     table = Table(
         f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
@@ -241,6 +253,7 @@ def _ranked(
         columns,
         tuple(cells),
         note,
+        asides=_latency_asides([r.entry for r in rows]),
     )
     return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
 
@@ -264,7 +277,9 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPool
             seeds=e.seeds,
             images=e.images,
             records=tuple(r.id for r in runs),
-            cost=links.current.cost_of(i.paper, i.variant_hash),
+            cost=(cost := links.current.cost_of(i.paper, i.variant_hash)),
+            time=(time := links.time(cost)),
+            other_times=links.in_runtimes(time),
         )
         rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
@@ -327,9 +342,15 @@ def _mean_pose_row(record: RunRecord, key: str, links: Links) -> tuple[Cell, ...
     )
 
 
-def _latency_note(costs: Sequence[RunRecord | None]) -> str:
-    scopes = sorted({scope_of(m) for c in costs if c and (m := latency(c))})
-    return f"{tables.LATENCY}; {'; '.join(scopes) or 'not measured yet'}."
+def _latency_asides(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    """What the latency column is, for eager PyTorch and for each runtime that the page may be asked for."""
+    return tuple((name, latency_note([e.in_runtime(name) for e in entries])) for name in _runtimes(entries))
+
+
+def _runtimes(entries: Sequence[Entry]) -> list[str]:
+    """The runtimes that latencies of some entries are known in, eager first."""
+    others = {named(t.runtime) for e in entries for t in e.other_times}
+    return [named(EAGER), *sorted(others - {named(EAGER)})]
 
 
 def _cost_columns(prefix: str, power: int) -> tuple[Column, ...]:
@@ -341,18 +362,21 @@ def _cost_columns(prefix: str, power: int) -> tuple[Column, ...]:
     )
 
 
-def _cost_cells(cost: RunRecord | None, pocket: bool, links: Links) -> tuple[Cell, ...]:
+def _cost_cells(entry: Entry, pocket: bool, links: Links) -> tuple[Cell, ...]:
+    cost = entry.cost
     if cost is None:
         return (Cell(tables.EMPTY),) * 4
     unit, per_2 = (1e6, 2.0**20) if pocket else (1e9, 2.0**30)
-    cells = (
+    counted = (
         amount(cost.get("macs"), unit, 2),
         amount(cost.get("macs/hrnet_counter"), per_2, 2),
         amount(cost.get("params"), 1e6, 3 if pocket else 1),
-        latency_cell(cost, latency(cost)),
     )
-    *counted, timed = (cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in cells)
-    return (*counted, timed if timed.sort is None else replace(timed, instead=links.in_runtimes(cost)))
+    timed = latency_cell(entry.time)
+    if entry.time is not None:
+        others = tuple((named(t.runtime), latency_board.instead(t, links.to)) for t in entry.other_times)
+        timed = replace(timed, href=links.to(entry.time.record), instead=others)
+    return (*(cell if cell.sort is None else replace(cell, href=links.to(cost)) for cell in counted), timed)
 
 
 # ---------------------------------------------------------------------------------------------------- plots
@@ -371,29 +395,41 @@ def _group(
     """
     ids = [f"{table.id}-{k}" for k in range(len(table.rows))]
     table = replace(table, attributes=tuple({"id": i, **facets} for i, facets in zip(ids, attributes, strict=True)))
-    axes = (
-        ("macs", f"{prefix}MAC, true count", 1e6 if prefix == "M" else 1e9),
-        ("latency", _latency_axis(entries), 1.0),
-        ("params", "parameters, M", 1e6),
-    )
+    unit = 1e6 if prefix == "M" else 1e9
+    eager = named(EAGER)
+    axes = [
+        (
+            "macs",
+            "",
+            f"{prefix}MAC, true count",
+            [None if (c := e.cost_value("macs")) is None else c / unit for e in entries],
+        ),
+        *(("latency", name, *_latency_axis(entries, name)) for name in _runtimes(entries)),
+        ("params", "", "parameters, M", [None if (c := e.cost_value("params")) is None else c / 1e6 for e in entries]),
+    ]
     plots = []
-    for key, label, unit in axes:
+    for key, runtime, label, costs in axes:
         dots = [
-            _dot(e, cost / unit, label, href, row)
-            for e, href, row in zip(entries, records, ids, strict=False)
-            if (cost := e.cost_value(key)) is not None
+            _dot(e, cost, label, href, row)
+            for e, cost, href, row in zip(entries, costs, records, ids, strict=False)
+            if cost is not None
         ]
         if len(dots) >= pareto.FEWEST:
             y_label = f"{metric(entries[0].metric)}, %"
-            plots.append((key, pareto.plot(f"plot-{key}-{table.id}".replace(".", "-"), dots, label, y_label)))
+            which = key if runtime in ("", eager) else f"{key}-{identifier(runtime)}"
+            plots.append(
+                (key, runtime, pareto.plot(f"plot-{which}-{table.id}".replace(".", "-"), dots, label, y_label))
+            )
     return Group(table, tuple(entries), tuple(plots))
 
 
-def _latency_axis(entries: Sequence[Entry]) -> str:
-    """Latency with the runtime and the conditions that all rows share; each row's own stands in its table."""
-    scopes = {scope_of(m) for e in entries if e.cost and (m := latency(e.cost))}
+def _latency_axis(entries: Sequence[Entry], runtime: str) -> tuple[str, list[float | None]]:
+    """Latencies in a runtime, under the conditions that all rows share; each row's own stands in its table."""
+    times = [e.in_runtime(runtime) for e in entries]
+    scopes = {t.scope for t in times if t is not None}
     shared = [part for part in next(iter(scopes), "").split(", ") if all(part in s.split(", ") for s in scopes)]
-    return f"latency, ms ({', '.join(shared)})" if shared else "latency, ms"
+    label = f"latency, ms ({', '.join(shared)})" if shared else "latency, ms"
+    return label, [None if t is None else t.median_ms for t in times]
 
 
 def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
@@ -418,18 +454,19 @@ def _costs(papers: Sequence[LoadedPaper], records: query.Records, links: Links) 
     rows = sorted(found, key=lambda r: (m.value if (m := r.get("macs")) else 0.0, r.identity.paper, r.identity.variant))
     inputs = {h: size(v.input_hw) for h, v in full.items()}
     table = tables.cost_table(
-        rows, "costs", "What the full-size models cost, batch 1, cheapest true count first.", False, inputs
+        rows, "costs", "What the full-size models cost, batch 1, cheapest true count first.", False, inputs, links.times
     )
     linked = tuple(
         tuple(c if c.sort is None else replace(c, href=links.to(r)) for c in cells)
         for cells, r in zip(table.rows, rows, strict=True)
     )
     facets = tuple(
-        {"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full", **in_runtime(r)} for r in rows
+        {"data-paper": r.identity.paper, "data-by": "us", "data-scale": "full", **in_runtime(links.time(r))}
+        for r in rows
     )
     table = replace(table, rows=linked, attributes=facets)
     table = latency_board.with_memory(table, rows, records, full, links.to)
-    return latency_view.with_fastest(table, rows, records, full)
+    return latency_view.with_fastest(table, rows, links.times, lambda r: full[r.identity.variant_hash].input_hw)
 
 
 def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
@@ -451,7 +488,7 @@ def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
 
 def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], links: Links) -> Group:
     rows.sort(key=lambda row: (-(row[1].value or 0.0), row[0], row[1].id))
-    entries = [_printed(slug, claim, links.current.cost(slug, claim.variant)) for slug, claim in rows]
+    entries = [_printed(slug, claim, links) for slug, claim in rows]
     cells = [
         (
             Cell(e.paper, href=f"{e.paper}/index.html", note=claim.statement),
@@ -459,7 +496,7 @@ def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], lin
             Cell(ORIGIN[claim.status]),
             Cell(claim.printed, exact(claim.value, "percent"), claim.value),
             Cell(size(claim.input_hw) or tables.EMPTY),
-            *_cost_cells(e.cost, False, links),
+            *_cost_cells(e, False, links),
         )
         for (_, claim), e in zip(rows, entries, strict=True)
     ]
@@ -471,22 +508,23 @@ def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], lin
         Column("Input, px"),
         *_cost_columns("G", 30),
     )
-    note = "No intervals were published, so the rows are not ranked. Costs are our measurements. " + _latency_note(
-        [e.cost for e in entries]
-    )
+    note = "No intervals were published, so the rows are not ranked. Costs are our measurements."
     table = Table(
         f"published-{identifier(protocol)}-{identifier(key.replace('@', '-'))}",
         f"{protocol}: {metric(key)} as published.",
         columns,
         tuple(cells),
         note,
+        asides=_latency_asides(entries),
     )
     pages = [f"{e.paper}/index.html" for e in entries]
     return _group(table, [e.facets for e in entries], entries, "G", pages)
 
 
-def _printed(slug: str, claim: Claim, cost: RunRecord | None) -> Entry:
+def _printed(slug: str, claim: Claim, links: Links) -> Entry:
     assert claim.value is not None
+    cost = links.current.cost(slug, claim.variant)
+    time = links.time(cost)
     return Entry(
         by="the paper" if claim.status == "published" else "others",
         scale="full",
@@ -497,4 +535,6 @@ def _printed(slug: str, claim: Claim, cost: RunRecord | None) -> Entry:
         value=claim.value,
         source=claim.source,
         cost=cost,
+        time=time,
+        other_times=links.in_runtimes(time),
     )

@@ -10,6 +10,7 @@ from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import figures, tables
 from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.latency_text import timing_runs
 from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -34,6 +35,7 @@ from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
 from hpe_bench.report.pages.studies import Protocols, StudyResult, ordered_conditions, same, study_result
+from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 
@@ -196,7 +198,7 @@ def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple
             if i.kind in ("cost", "latency")
             else (i.paper, i.variant_hash, i.recipe_hash) in arms
         )
-        against = i.kind == "cost" and i.paper != paper.slug and f"{i.paper}/{i.variant}" in baselines
+        against = i.kind in ("cost", "latency") and i.paper != paper.slug and f"{i.paper}/{i.variant}" in baselines
         if current or against or query.is_mean_pose(r):
             found.append(r)
         elif i.paper == paper.slug:
@@ -215,7 +217,8 @@ def _order(r: RunRecord) -> tuple[str, ...]:
 
 
 def _results(paper: Paper, study: Ablation, records: Records, protocols: Protocols) -> list[StudyResult]:
-    found = (study_result(paper, study, records, w) for w in ordered_conditions(records, protocols))
+    times = NetworkTimes(records)
+    found = (study_result(paper, study, records, w, times) for w in ordered_conditions(records, protocols))
     return [r for r in found if r is not None]
 
 
@@ -320,19 +323,23 @@ def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Reco
     slug, _, name = claim.baseline.partition("/")
     ours = evidence.cost_record(own, paper.slug, claim.variant)
     theirs = evidence.cost_record(own, slug, name)
-    if ours is None or theirs is None or ours.provenance.device != theirs.provenance.device:
+    if ours is None or theirs is None:
         return None
-    scope = next((s for s in query.latencies(ours) if s in query.latencies(theirs)), None)
-    if scope is None:
+    times = NetworkTimes(own)
+    found = [times.shown(r.identity.paper, r.identity.variant_hash, tables.counted_hw(r)) for r in (ours, theirs)]
+    a, b = found
+    against = None if a is None or b is None else a.against(b)
+    if a is None or b is None or against is None:
         return None
-    a, b = query.latencies(ours)[scope], query.latencies(theirs)[scope]
-    calls = " and ".join(dict.fromkeys(f"{m.n:,}" for m in (b, a)))
+    calls = " and ".join(dict.fromkeys(f"{t.n:,}" for t in (b, a)))
     printed = any(c.metric == "latency" and c.value is not None for c in claims)
     detail = (
-        f"{number(b.value, 1)} → {number(a.value, 1)}{NO_BREAK}ms, medians, n = {calls} calls each, "
-        f"{ours.provenance.device}" + ("" if printed else "; the paper prints none")
+        f"{number(b.median_ms, 1)} → {number(a.median_ms, 1)}{NO_BREAK}ms, medians, n = {calls} calls each, "
+        f"{timing_runs(a)}, {a.machine}; ratio {span(against.interval, 2)}"
+        + ("" if printed else "; the paper prints none")
     )
-    return Tile(f"Latency, full size, {scope.split(', ')[-1]}", (Reading(change(a.value, b.value)),), detail)
+    threads = plural(a.threads, "thread")
+    return Tile(f"Latency, full size, {threads}", (Reading(change(against.value, 1.0)),), detail)
 
 
 def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
@@ -369,17 +376,18 @@ def _costs(paper: Paper, claims: Sequence[Claim], own: Sequence[RunRecord]) -> t
     subjects = [r for r in full if r not in baselines and _name(r) in {f"{paper.slug}/{c.variant}" for c in relative}]
     others = [r for r in full if r not in baselines and r not in subjects]
     pocket = [r for r in done if r.identity.variant_hash in small]
-    found = []
+    times, found = NetworkTimes(own), []
     if baselines and subjects:
         title = "Cost at full size, batch 1: what the relative claims compare."
-        found.append(tables.cost_table(subjects, "costs", title, False, inputs, baselines))
+        found.append(tables.cost_table(subjects, "costs", title, False, inputs, times, baselines))
     else:
         others = full
     if others:
         title = "Cost of the other full-size models, batch 1." if found else "Cost at full size, batch 1."
-        found.append(tables.cost_table(others, "costs-other" if found else "costs", title, False, inputs))
+        found.append(tables.cost_table(others, "costs-other" if found else "costs", title, False, inputs, times))
     if pocket:
-        found.append(tables.cost_table(pocket, "costs-pocket", "Cost of the miniatures, batch 1.", True, inputs))
+        title = "Cost of the miniatures, batch 1."
+        found.append(tables.cost_table(pocket, "costs-pocket", title, True, inputs, times))
     return tuple(found)
 
 

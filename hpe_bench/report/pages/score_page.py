@@ -22,6 +22,7 @@ from hpe_bench.metrics.diagnosis_tables import ErrorRow
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.precision_recall import RECALLS
 from hpe_bench.metrics.rates import DistanceRate
+from hpe_bench.records.measured import DIAGNOSIS, SPLITS
 from hpe_bench.records.schema import Measurement, RunRecord, Submission
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
@@ -128,7 +129,7 @@ def parts_table(record: RunRecord, id: str, caption: str, kinds: Sequence[str]) 
     for m in record.measurements:
         head, *rest = m.key.split("/")
         kind, name = ("/".join(rest[:-1]), rest[-1]) if rest else ("", "")
-        if rest and kind in kinds and name not in ("visible", "hidden", "on-threshold"):
+        if rest and m.name.metric != DIAGNOSIS and kind in kinds and name not in ("visible", "hidden", "on-threshold"):
             cells.setdefault(name, {})[f"{head}/{kind}".rstrip("/")] = m
     if not cells:
         return None
@@ -206,7 +207,7 @@ def notes_of(record: RunRecord) -> tuple[str, ...]:
             on = round(m.value * m.n / 100)
             rate = metric(m.key.removesuffix("/on-threshold"))
             found.append(f"{plural(on, 'joint')} of {m.n:,} lie exactly on the threshold of {rate} and count (F12).")
-        if m.key.count("/") == 1 and m.key.endswith(("/visible", "/hidden")):
+        if m.name.part in SPLITS and m.name.metric != DIAGNOSIS and not (m.name.joint or m.name.group):
             key, half = m.key.split("/")
             found.append(f"{metric(key)} of {half} joints: {number(m.value, 2)} % {span(m.interval, 2)}, n = {m.n:,}.")
     return tuple(found)

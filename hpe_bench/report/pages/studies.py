@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Arm, Paper, Protocol, fingerprint
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.text import plural
 from hpe_bench.report.kit.theme import Style
+from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
@@ -31,6 +32,7 @@ class ArmResult:
     unequal: str  # why there is no difference to the control, if the budgets differ
     untaught: str  # the figures that say so, if it has not learned
     cost: RunRecord | None
+    time: NetworkTime | None
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,19 @@ def same(arm: Arm) -> str:
     return fingerprint((arm.paper, arm.variant, arm.recipe))
 
 
-def study_result(paper: Paper, study: Ablation, records: Records, where: Condition) -> StudyResult | None:
-    """The study under a condition, or None if no arm of it was run there."""
+def study_result(
+    paper: Paper, study: Ablation, records: Records, where: Condition, times: NetworkTimes | None = None
+) -> StudyResult | None:
+    """The study under a condition, or None if no arm of it was run there; `times` are those of the records."""
     runs = {arm.name: evidence.arm_runs(records, arm, where) for arm in study.arms}
     done = [r for by_seed in runs.values() for r in by_seed.values()]
     if not done:
         return None
     key, look = query.headline_key(done[0]), styles(paper)
     control, pools = runs[study.control], SeedPools(records)
+    timed = NetworkTimes(records) if times is None else times
     arms = tuple(
-        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, pools)
+        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, timed, pools)
         for arm in study.arms
     )
     return StudyResult(study, where, key, arms, query.of(records).mean_pose(where), pools)
@@ -85,6 +90,7 @@ def _arm_result(
     key: str,
     look: Mapping[str, Style],
     records: Records,
+    times: NetworkTimes,
     pools: SeedPools,
 ) -> ArmResult:
     unequal = evidence.unequal_budgets(runs, control) if runs and control else ""
@@ -99,6 +105,7 @@ def _arm_result(
         unequal=unequal,
         untaught=pools.below_mean_pose(list(runs.values())),
         cost=evidence.cost_record(records, arm.paper, arm.variant.name, arm.variant),
+        time=times.shown(arm.paper, fingerprint(arm.variant), arm.variant.input_hw),
     )
 
 
@@ -126,21 +133,3 @@ def group_keys(results: Sequence[ArmResult], key: str) -> list[str]:
     """The joint groups measured under the headline metric, in the order of the records; single joints left out."""
     keys = (m.key for a in results for r in a.runs for m in r.measurements if m.key.startswith(f"{key}/"))
     return [k for k in dict.fromkeys(keys) if not k.startswith(f"{key}/joint/")]
-
-
-def latency(record: RunRecord) -> Measurement | None:
-    """The median latency a table shows: one thread where it was measured, else whatever there is."""
-    return next(iter(query.latencies(record).values()), None)
-
-
-def scope_of(found: Measurement) -> str:
-    """A latency's scope, without whether its warm-up settled."""
-    return found.conditions.apart
-
-
-def short_scopes(scopes: Sequence[str]) -> dict[str, str]:
-    """What tells latency scopes apart, such as `1 thread`; their common parts are said once, under the table."""
-    parts = {scope: scope.split(", ") for scope in scopes}
-    common = set.intersection(*(set(p) for p in parts.values())) if len(parts) > 1 else set()
-    short = {scope: ", ".join(p for p in found if p not in common) for scope, found in parts.items()}
-    return short if len(parts) > 1 else {scope: found[-1] for scope, found in parts.items()}

@@ -15,6 +15,9 @@
   const search = form.elements.q;
   const buttons = Array.from(form.querySelectorAll("button[data-axis]"));
   const figures = Array.from(document.querySelectorAll("figure[data-axis]"));
+  const asides = Array.from(document.querySelectorAll(".group"), function (group) {
+    return Array.from(group.querySelectorAll(".note[data-runtime]")); // what a latency column is, the first at first
+  });
   const shown = form.querySelector(".shown");
   const nothing = document.getElementById("nothing");
   const runtime = form.elements.runtime; // missing where all latencies are of one
@@ -41,7 +44,7 @@
     return Array.from(box.querySelectorAll("[data-in]")).find(function (other) { return other.dataset.in === name; });
   }
 
-  // The latency of a ranked row, in the runtime that is asked for.
+  // The latency of a ranked row, in the runtime that is asked for, and what the column then is.
   function show(name) {
     timed.forEach(function (t) {
       const other = timedIn(t.cell, name);
@@ -49,6 +52,18 @@
       t.shown.hidden = other !== undefined;
       t.cell.dataset.sort = other ? other.dataset.sort : t.own;
     });
+    asides.forEach(function (notes) {
+      const other = notes.find(function (note) { return note.dataset.runtime === name; }) || notes[0];
+      notes.forEach(function (note) { note.hidden = note !== other; });
+    });
+  }
+
+  // Plots against latency are of one runtime each: the one that is asked for, else the first of their group.
+  function drawn(figure) {
+    if (figure.dataset.axis !== axis()) return false;
+    if (figure.dataset.runtime === undefined) return true;
+    const own = figure.parentElement.querySelector("figure[data-runtime]");
+    return runtime && runtime.value ? figure.dataset.runtime === runtime.value : figure === own;
   }
 
   function apply() {
@@ -76,7 +91,7 @@
     filtered = active;
     document.documentElement.classList.toggle("filtered", active); // shows every row that was asked for
     sections.forEach(function (section) { section.hidden = !section.querySelector(".group:not([hidden])"); });
-    figures.forEach(function (figure) { figure.hidden = figure.dataset.axis !== axis(); });
+    figures.forEach(function (figure) { figure.hidden = !drawn(figure); });
     nothing.hidden = count > 0;
     shown.textContent = count === total ? total + " rows" : count + " of " + total + " rows";
   }

@@ -8,9 +8,9 @@ from hpe_bench.timing.runtimes.cuda import Cuda, CudaBf16, CudaFp16, CudaGraph
 from hpe_bench.timing.runtimes.eager import Bf16, ChannelsLast, Compiled, Eager, Folded
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.runtimes.open_vino import OpenVino, OpenVinoBf16
-from hpe_bench.timing.runtimes.runtime import Call, Runtime, Score
+from hpe_bench.timing.runtimes.runtime import Call, Runtime, Workload
 
-__all__ = ["ALL", "ON_CPU", "ON_CUDA", "Call", "Runtime", "Score", "named"]
+__all__ = ["ALL", "ON_CPU", "ON_CUDA", "Call", "Runtime", "Workload", "named"]
 
 ON_CPU: tuple[Runtime, ...] = (
     *(Eager(), ChannelsLast(), Folded(), Bf16(), Compiled()),

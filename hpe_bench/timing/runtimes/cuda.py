@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hpe_bench.run.exporting import stacks
 from hpe_bench.timing.runtimes.eager import BF16_TOLERANCE
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Score
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 
 FP16_TOLERANCE = 1e-2
 GRAPH_WARM_UP = 3  # calls on a side stream before a capture, as PyTorch's notes on CUDA graphs ask for
@@ -29,14 +29,14 @@ class Cuda(Runtime):
     def missing(self) -> str:
         return "" if torch.cuda.is_available() else "this torch sees no CUDA device; run it where there is one"
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         torch.set_num_threads(threads)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        module = score.module().cuda().to(self.dtype)
+        module = workload.module().cuda().to(self.dtype)
         torch.cuda.reset_peak_memory_stats()
-        return self.on_device(module, score)
+        return self.on_device(module, workload)
 
-    def on_device(self, module: nn.Module, score: Score) -> Call:
+    def on_device(self, module: nn.Module, workload: Workload) -> Call:
         """From images anywhere to float32 maps on the device."""
         dtype = self.dtype
 
@@ -86,9 +86,9 @@ class CudaGraph(Cuda):
 
     name = "cuda_graph"
 
-    def on_device(self, module: nn.Module, score: Score) -> Call:
-        run = super().on_device(module, score)
-        images = score.images().cuda()
+    def on_device(self, module: nn.Module, workload: Workload) -> Call:
+        run = super().on_device(module, workload)
+        images = workload.images().cuda()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

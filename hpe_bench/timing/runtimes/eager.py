@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from hpe_bench.run.exporting import stacks
 from hpe_bench.timing.runtimes.folding import folded
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Score
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 
-BF16_TOLERANCE = 0.1  # see `cost/gate.py`
+BF16_TOLERANCE = 0.1  # see `timing/check.py`
 
 
 class Eager(Runtime):
@@ -24,13 +24,13 @@ class Eager(Runtime):
     def missing(self) -> str:
         return ""
 
-    def network(self, score: Score) -> nn.Module:
+    def network(self, workload: Workload) -> nn.Module:
         """The module, before its layout is set."""
-        return score.module()
+        return workload.module()
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         torch.set_num_threads(threads)
-        module = self.network(score).to(memory_format=self.layout)  # type: ignore[call-overload]
+        module = self.network(workload).to(memory_format=self.layout)  # type: ignore[call-overload]
         layout = self.layout
 
         @torch.inference_mode()
@@ -52,8 +52,8 @@ class Folded(ChannelsLast):
 
     name = "folded"
 
-    def network(self, score: Score) -> nn.Module:
-        return folded(score.module(), score.images()[:1])
+    def network(self, workload: Workload) -> nn.Module:
+        return folded(workload.module(), workload.images()[:1])
 
 
 class Bf16(ChannelsLast):
@@ -68,8 +68,8 @@ class Bf16(ChannelsLast):
             return "this processor has no AVX-512, which PyTorch's bfloat16 needs; run it on one that has"
         return ""
 
-    def build(self, score: Score, threads: int) -> Call:
-        call = super().build(score, threads)
+    def build(self, workload: Workload, threads: int) -> Call:
+        call = super().build(workload, threads)
 
         def cast(images_B3HW: Tensor) -> Tensor:
             with torch.autocast("cpu", torch.bfloat16):
@@ -88,6 +88,6 @@ class Compiled(Folded):
             return "torch.compile needs a C++ compiler; install g++"
         return ""
 
-    def network(self, score: Score) -> nn.Module:
-        module = super().network(score)
+    def network(self, workload: Workload) -> nn.Module:
+        module = super().network(workload)
         return torch.compile(module, dynamic=False)  # type: ignore[return-value]

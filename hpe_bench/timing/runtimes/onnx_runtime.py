@@ -7,7 +7,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from hpe_bench.timing.runtimes.runtime import Call, Runtime, Score, not_installed
+from hpe_bench.timing.runtimes.runtime import Call, Runtime, Workload, not_installed
 
 
 class OnnxRuntime(Runtime):
@@ -20,14 +20,14 @@ class OnnxRuntime(Runtime):
     def missing(self) -> str:
         return "" if importlib.util.find_spec("onnxruntime") else not_installed("onnxruntime", "onnx")
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors come as exceptions
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.force_spinning_stop", "1")  # others are timed in between
-        session = onnxruntime.InferenceSession(str(score.file()), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(workload.file()), options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         outputs = [output.name for output in session.get_outputs()]  # asked for one, it would leave the others out
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hpe_bench.timing.runtimes.eager import BF16_TOLERANCE
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Score, not_installed
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload, not_installed
 
 
 class OpenVino(Runtime):
@@ -23,12 +23,12 @@ class OpenVino(Runtime):
     def missing(self) -> str:
         return "" if importlib.util.find_spec("openvino") else not_installed("openvino", "openvino")
 
-    def build(self, score: Score, threads: int) -> Call:
+    def build(self, workload: Workload, threads: int) -> Call:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(score.file())
-        model.reshape([score.batch, 3, *score.input_hw])
+        model = core.read_model(workload.file())
+        model.reshape([workload.batch, 3, *workload.input_hw])
         options = {
             "INFERENCE_PRECISION_HINT": self.hint,
             "INFERENCE_NUM_THREADS": threads,

@@ -26,7 +26,7 @@ FP32_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Score:
+class Workload:
     """What is executed: a network with its weights, for inputs of one size and batch."""
 
     source: Source | None  # None: somebody's ONNX file, of which there is no module
@@ -61,7 +61,7 @@ class Runtime(ABC):
     name: ClassVar[str]
     package: ClassVar[str] = "torch"  # the distribution that executes
     precision: ClassVar[Precision] = "fp32"
-    tolerance: ClassVar[float] = FP32_TOLERANCE  # of the deviation from eager float32, see `cost/gate.py`
+    tolerance: ClassVar[float] = FP32_TOLERANCE  # of the deviation from eager float32, see `timing/check.py`
     reads_onnx: ClassVar[bool] = False
 
     @abstractmethod
@@ -69,8 +69,8 @@ class Runtime(ABC):
         """Why it cannot run on this machine and what would help; empty if it can."""
 
     @abstractmethod
-    def build(self, score: Score, threads: int) -> Call:
-        """Make it ready in this process, whose thread variables are set already; only images of the score's shape."""
+    def build(self, workload: Workload, threads: int) -> Call:
+        """Make it ready in this process, whose thread variables are set; for images of the workload's shape alone."""
 
     def version(self) -> str:
         """Of the package that executes; empty where it is not installed."""

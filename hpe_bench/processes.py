@@ -1,0 +1,79 @@
+"""Processes that end with whoever started them, and signals that end a command as Ctrl-C does.
+
+A process that we start calls `belong_to_parent` first. It then ends when its parent does, however that happens: a
+thread waits on the pipe that the parent holds open, which the system closes when the parent is gone, on Linux, macOS
+and Windows alike. Ctrl-C, which reaches the whole group of a terminal, it leaves to its parent, who ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(KeyboardInterrupt):
+    """The command was asked to end by a signal; unwinds like Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def unwinding_when_terminated() -> Iterator[None]:
+    """SIGTERM (of `kill`, `timeout`, a container that stops) and SIGHUP raise `Terminated` while the block runs.
+
+    Only the first one does: what is being cleaned up then is not interrupted again. In the main thread alone, and not
+    for signals that whoever started us had ignored, as `nohup` does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in ENDING}
+    ours = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        for other in ours:
+            signal.signal(other, signal.SIG_IGN)
+        raise Terminated(number)
+
+    for number in ours:
+        signal.signal(number, unwind)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+
+
+def terminated_by(error: BaseException | None) -> int | None:
+    """The signal that an exception goes back to, if it does."""
+    while error is not None:
+        if isinstance(error, Terminated):
+            return error.number
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def belong_to_parent() -> None:
+    """End with the parent process, and leave Ctrl-C to it. For processes that `multiprocessing` has started."""
+    import multiprocessing  # which the command line does not need to answer
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """Wait for the parent's end, then end at once: nobody is left to clean up for."""
+    from multiprocessing.connection import wait
+
+    wait([sentinel])
+    os._exit(1)
