@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import COCO_17, LSP_14
+from hpe_bench.metrics import match_tables
 from hpe_bench.metrics.ap_by_joint import ap_by_joint
 from hpe_bench.metrics.ap_pycocotools import as_coco, as_detections, run, run_arrays
 from hpe_bench.metrics.average_precision import (
@@ -273,7 +276,9 @@ def test_one_detection_per_person_goes_the_same_way() -> None:
     predictions = Predictions(truth.image, joints, scores, scores.mean(axis=1))
     assert OksAP().evaluate(truth, joints, scores) == OksAP().evaluate_predictions(truth, predictions)
     bystanders = replace(truth, images=Pixels(500))  # images with neither persons nor detections
-    assert OksAP().evaluate_predictions(bystanders, predictions) == OksAP().evaluate(truth, joints, scores)
+    found = [OksAP().evaluate_predictions(bystanders, predictions), OksAP().evaluate(truth, joints, scores)]
+    with_others, alone = ([replace(score, matches="") for score in scores] for scores in found)
+    assert with_others == alone  # the tables of matches number the images of their set
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -456,3 +461,31 @@ def test_a_difference_over_seeds_is_antisymmetric_and_pairs_images() -> None:
 def test_trainings_on_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="different images"):
         pooled_intervals([evaluate(*spread(0)), evaluate(*spread(0, images=41))], {}, 50)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 6))
+def test_a_table_of_matches_gives_the_same_figures_under_any_weights(seed: int, images: int) -> None:
+    truth, predictions = crowded(seed, images)
+    evaluation = evaluate(truth, predictions)
+    again = match_tables.unpack(match_tables.pack(evaluation))
+    weights = np.random.default_rng(seed).integers(0, 4, len(truth.images))
+    kept = [i for i, f in enumerate(FIGURES) if f.key in match_tables.KEYS]
+    for w in (weights, np.ones_like(weights)):
+        assert np.array_equal(again.weighted(w)[kept], evaluation.weighted(w)[kept], equal_nan=True)
+    assert np.array_equal(again.concerned_I, evaluation.concerned_I)
+
+
+def test_a_damaged_table_of_matches_is_one_sentence() -> None:
+    text = match_tables.pack(evaluate(*spread(0)))
+    for damaged in ("", "no table", text[:-8], base64.b64encode(zlib.compress(bytes(16) + b"x")).decode()):
+        with pytest.raises(ValueError, match="the table of matches cannot be read"):
+            match_tables.unpack(damaged)
+
+
+def test_the_score_of_ap_carries_its_table() -> None:
+    truth, predictions = spread(0)
+    found = {s.key: s for s in OksAP().evaluate_predictions(truth, predictions)}
+    assert [key for key, s in found.items() if s.matches] == ["ap"]
+    again = match_tables.unpack(found["ap"].matches).figures()
+    assert again["ap"] == found["ap"].value

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from hpe_bench.declare import Claim
+from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.run import scoring
 from hpe_bench.verdicts import STATUSES, Verdict, count, evidence, judge, judge_all
 from hpe_bench.verdicts.families import over_suite, within_paper
 from hpe_bench.verdicts.pools import SeedPools
@@ -31,6 +33,7 @@ from tests.synthetic_paper import (
     relation,
 )
 from tests.synthetic_records import Level
+from tests.test_average_precision import spread as persons_of
 
 G30 = 2**30
 
@@ -444,6 +447,34 @@ def test_ranks_follow_paired_tests_and_never_one_seed_or_an_arm_that_has_not_lea
     assert evidence.better_rows([made[:1], made[3:4]], "pckh@0.5", fewest=1) == {(0, 1)}
     pools = SeedPools([*made, below_mean_pose(made, 90.0)])
     assert evidence.better_rows(rows, "pckh@0.5", pools) == set()
+
+
+def with_ap(made: list[RunRecord], error_px: float) -> list[RunRecord]:
+    """The same runs with AP measured on persons that every run shares."""
+    found = []
+    for r in made:
+        truth, predictions = persons_of(0, error_px=error_px + 0.3 * (r.identity.seed or 0))
+        scores = [s for s in OksAP().evaluate_predictions(truth, predictions) if s.key == "ap"]
+        measured, _ = scoring.as_measured(scores, r.identity.protocol)
+        matches = scoring.matches_of(scores)
+        found.append(r.model_copy(update={"measurements": measured, "tallies": (), "matches": matches}))
+    return found
+
+
+def test_ap_over_seeds_is_accumulated_again_from_the_records() -> None:
+    made = arms(70.0, 70.0)
+    good, bad = with_ap(made[:3], 6.0), with_ap(made[3:], 14.0)
+    estimate = evidence.pooled(good, "ap")
+    assert estimate.method.startswith("AP accumulated again over images and seeds")
+    assert estimate.interval is not None
+    assert estimate.interval[0] < estimate.value < estimate.interval[1]
+    gain = evidence.difference(dict(enumerate(good)), dict(enumerate(bad)), "ap")
+    assert gain is not None
+    assert (gain.sign, gain.seeds) == (1, 3)
+    assert gain.p_value is not None
+    assert evidence.better_rows([bad, good], "ap") == {(1, 0)}
+    older = [r.model_copy(update={"matches": ()}) for r in good]
+    assert evidence.pooled(older, "ap").method == "widest of the seeds' own intervals"
 
 
 def test_a_pool_of_settings_narrows_intervals_and_leaves_out_what_has_not_learned() -> None:

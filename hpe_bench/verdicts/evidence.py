@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from hpe_bench.declare import Arm, Paper, Variant, fingerprint
-from hpe_bench.metrics import bootstrap
+from hpe_bench.metrics import average_precision, bootstrap, match_tables
 from hpe_bench.metrics.bootstrap import Difference, Spreads, both
 from hpe_bench.metrics.multiplicity import told_apart
 from hpe_bench.metrics.seed_variance import Spread
@@ -91,9 +91,30 @@ class Estimate:
         return 1 if self.interval[0] > 0 else -1 if self.interval[1] < 0 else 0
 
 
+@lru_cache(maxsize=256)
+def _accumulated(models: tuple[tuple[str, ...], ...]) -> dict[str, bootstrap.Resampled]:
+    """AP's figures of some arms' trainings under common draws of their images, from tables of matches."""
+    return average_precision.resample([[match_tables.unpack(text) for text in trainings] for trainings in models])
+
+
+def _matches(runs: Sequence[RunRecord], key: str) -> tuple[str, ...]:
+    """The tables of matches that a figure of AP can be accumulated from; none at all unless every run has one."""
+    if key not in match_tables.KEYS or any(rates(r, key) is not None for r in runs):
+        return ()
+    found = [m.packed for r in runs for m in r.matches]
+    return tuple(found) if len(found) == len(runs) else ()
+
+
 def pooled(runs: Sequence[RunRecord], key: str, pools: Spreading | None = None) -> Estimate:
-    """An arm's accuracy over its seeds: bootstrap over images and seeds where there are tallies (F25)."""
+    """An arm's accuracy over its seeds: bootstrap over images and seeds where there are tallies (F25), or tables of
+    matches, from which AP is accumulated again."""
     tables, spread = _tables(runs, key), _spread(runs, key, pools)
+    if not tables and (packed := _matches(runs, key)):
+        found = _accumulated((packed,))[key]
+        around = average_precision.figure_interval(found, 0, spread)
+        plain = _estimate(runs, key, None, spread)
+        how = f"AP accumulated again over images and {_seeds(spread)}"
+        return replace(plain, interval=around, images=found.images, method=how)
     return _estimate(runs, key, _pooled_interval(tuple(tables), spread=spread) if tables else None, spread)
 
 
@@ -104,7 +125,10 @@ def pooled_rows(rows: Sequence[Sequence[RunRecord]], key: str, pools: Spreading 
     for some in _alike(tables):
         found = bootstrap.pooled_intervals([tables[i] for i in some], spreads=[spreads[i] for i in some])
         intervals |= zip(some, found, strict=True)
-    return [_estimate(runs, key, intervals.get(i), spreads[i]) for i, runs in enumerate(rows)]
+    return [
+        _estimate(runs, key, intervals[i], spreads[i]) if i in intervals else pooled(runs, key, pools)
+        for i, runs in enumerate(rows)
+    ]
 
 
 def better_rows(
@@ -124,6 +148,11 @@ def better_rows(
         table = bootstrap.Resampled.of([tables[i] for i in some])
         pairs = table.every_difference(spreads) if _pairable(rows, some, spreads) else {}
         differences |= {(some[a], some[b]): d for (a, b), d in pairs.items()}
+    packed = {i: found for i in enough if i not in tables and (found := _matches(rows[i], key))}
+    spreads = [_spread(rows[i], key, pools) for i in packed]
+    if len(packed) > 1 and _pairable(rows, list(packed), spreads):
+        places, table = list(packed), _accumulated(tuple(packed.values()))[key]
+        differences |= {(places[a], places[b]): d for (a, b), d in table.every_difference(spreads).items()}
     around = [e.interval for e in pooled_rows(rows, key, pools)]
     unpaired = [
         (i, j)
@@ -189,13 +218,17 @@ def difference(
     """Subject minus control, paired image by image. Where `pools` know both arms' spread of seeds, all runs of both
     count; else their common seeds, pair by pair, and None without one.
 
-    Without tallies (AP) the seeds' differences alone give a t-interval, which needs two seeds.
+    AP is accumulated again from tables of matches; older records have none, and then the seeds' differences alone give
+    a t-interval, which needs two seeds.
     """
     ours, theirs = ([r for r in runs.values() if r.get(key)] for runs in (subject, control))
     known = both(_spread(ours, key, pools), _spread(theirs, key, pools))
     a, b = _tables(ours, key), _tables(theirs, key)
     if known is not None and a and b:
         return _tested(a, b, known, f"paired bootstrap over images and {_seeds(known[0])}")
+    packed = _matches(ours, key), _matches(theirs, key)
+    if known is not None and all(packed):
+        return _of_matches(packed, key, known)
     seeds = [s for s in subject if s in control and subject[s].get(key) and control[s].get(key)]
     if not seeds:
         return None
@@ -204,11 +237,21 @@ def difference(
     a, b = _tables(ours, key), _tables(theirs, key)
     if a and b:
         return replace(_tested(a, b, None, "paired bootstrap over images and seeds"), each=each)
+    if all(packed := (_matches(ours, key), _matches(theirs, key))):
+        return replace(_of_matches(packed, key, None), each=each)
     measured = ours[0].get(key)
     assert measured is not None
     interval = bootstrap.mean_interval(each) if len(each) > 1 else None
     p = bootstrap.mean_p_value(each) if len(each) > 1 else None
     return Estimate(float(np.mean(each)), interval, measured.n, len(seeds), "t-interval over seeds", each, p)
+
+
+def _of_matches(packed: tuple[tuple[str, ...], tuple[str, ...]], key: str, known: Spreads | None) -> Estimate:
+    table = _accumulated(packed)[key]
+    found = table.difference(0, 1, known)
+    seeds = min(map(len, packed))
+    how = f"AP accumulated again over images and {_seeds(known[0] if known else None)}"
+    return Estimate(found.value, (found.low, found.high), table.images, seeds, how, p_value=found.p_value)
 
 
 def _tested(a: Sequence[Rates], b: Sequence[Rates], known: Spreads | None, how: str) -> Estimate:
