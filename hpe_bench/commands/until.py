@@ -58,9 +58,11 @@ def half_widths(studies: Sequence[Ablation], protocol: Protocol, results: Path) 
         for name, arm in arms.items():
             if name != study.control:
                 sides = [
-                    [evidence.arm_runs(records, side, place) for side in (arm, arms[study.control])] for place in places
+                    (evidence.arm_runs(records, arm, place), evidence.arm_runs(records, arms[study.control], place))
+                    for place in places
                 ]
-                gains = [evidence.difference(*runs, protocol.metrics[0].key, pools) for runs in sides if all(runs)]
+                key = protocol.metrics[0].key
+                gains = [evidence.difference(ours, theirs, key, pools) for ours, theirs in sides if ours and theirs]
                 around = [g.interval for g in gains if g is not None and g.interval is not None]
                 found.append(max((high - low) / 2 for low, high in around) if around else None)
     return found

@@ -16,7 +16,7 @@ from hpe_bench.metrics.average_precision import figure_interval, resample
 from hpe_bench.metrics.bootstrap import LEVEL, Difference, Interval, Resampled, both, percentile_interval
 from hpe_bench.metrics.seed_variance import Spread, fit
 from hpe_bench.plan import FEWEST_SEEDS, MOST_SEEDS, another_seed
-from hpe_bench.timing.statistics import ratio
+from hpe_bench.timing.statistics import Rounds, ratio
 from hpe_bench.truth.record import Finding, of_trials
 from hpe_bench.truth.worlds import DetectionWorld, RateWorld, Tallies, seed_spreads, timings
 
@@ -339,17 +339,31 @@ def _run_until(arms: Sequence[Tallies], others: list[list[float]] | None) -> tup
 
 
 def latency(trials: int, seed: int = 0) -> Iterator[Finding]:
-    """The ratio of two medians that were timed in turns."""
+    """The ratio of two medians that were timed in turns, in one timing run and in several."""
     counts = Counts("latency ratios")
+    one = f"turns resampled ({IN_USE})"
     for calls, steady in ((20, 0.02), (1, 0.02), (1, 0.08)):
         rng = np.random.default_rng([seed, 8, calls, int(100 * steady)])
         world = f"10 turns of {calls} call{'s' if calls > 1 else ''}, {100 * steady:.0f} % from turn to turn"
         for _ in range(trials):
             ours, theirs = timings(rng, 0.8, 10, calls, steady)
-            _, (low, high) = ratio(ours, theirs)
-            counts.add(world, IN_USE, "covered", low <= 0.8 <= high)
-            counts.add(world, IN_USE, "half width, % of the ratio", 50 * (high - low) / 0.8 / 100)
-    yield from counts.findings({(IN_USE, "covered"): COVERS})
+            _count_ratio(counts, world, one, [("", ours)], [("", theirs)])
+    for runs in (2, 3, 5):
+        rng = np.random.default_rng([seed, 9, runs])
+        for _ in range(trials // 2):
+            shifts = np.exp(rng.normal(0, 0.06, runs))  # what a day does to the ratio
+            made = [(str(k), timings(rng, 0.8 * shift, 10, 5, 0.02)) for k, shift in enumerate(shifts)]
+            sides = ([(name, pair[side]) for name, pair in made] for side in (0, 1))
+            _count_ratio(counts, f"{runs} timing runs, 6 % from day to day", "runs and turns resampled", *sides)
+    yield from counts.findings({(one, "covered"): COVERS})
+
+
+def _count_ratio(
+    counts: Counts, world: str, rule: str, ours: list[tuple[str, Rounds]], theirs: list[tuple[str, Rounds]]
+) -> None:
+    low, high = ratio(ours, theirs).interval
+    counts.add(world, rule, "covered", low <= 0.8 <= high)
+    counts.add(world, rule, "half width, % of the ratio", 50 * (high - low) / 0.8 / 100)
 
 
 EXPERIMENTS = (

@@ -13,7 +13,7 @@ from scipy import special
 
 from hpe_bench.metrics.average_precision import Evaluation
 from hpe_bench.metrics.precision_recall import curves
-from hpe_bench.records.schema import Timing
+from hpe_bench.timing.statistics import Rounds
 
 JOINTS = 17  # that an image's tally counts
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of OKS
@@ -97,25 +97,17 @@ class DetectionWorld:
         return Evaluation({"all": every, "medium": none, "large": none}, np.ones(len(persons_I), dtype=bool))
 
 
-def timings(rng: np.random.Generator, ratio: float, rounds: int, calls: int, steady: float) -> tuple[Timing, Timing]:
-    """Two networks timed in the same turns; the true ratio of their medians is `ratio`.
+def timings(rng: np.random.Generator, ratio: float, rounds: int, calls: int, steady: float) -> tuple[Rounds, Rounds]:
+    """Two networks timed in the same turns of one timing run; the true ratio of their medians is `ratio`.
 
     A turn slows both by the same factor and each by one of its own (`steady`, standard deviation of its logarithm);
     calls scatter to the slow side.
     """
     both = rng.normal(0, 0.05, rounds)
 
-    def row(median_ms: float) -> Timing:
+    def row(median_ms: float) -> Rounds:
         turn = both + rng.normal(0, steady, rounds)
         ms = median_ms * np.exp(turn[:, None] + rng.gamma(1, 0.03, (rounds, calls)))
-        return Timing(
-            runtime="eager",
-            input_hw=(128, 96),
-            batch=1,
-            threads=1,
-            rounds_ms=tuple(tuple(float(v) for v in round_ms) for round_ms in ms),
-            deviation=0.0,
-            tolerance=1e-3,
-        )
+        return tuple(tuple(float(v) for v in round_ms) for round_ms in ms)
 
     return row(10 * ratio), row(10.0)
