@@ -21,6 +21,8 @@ from tests.synthetic_paper import PAPER, claim
         ("0.883", 88.3, True),  # a share
         ("87.934 -> 89.040", 1.106, True),  # a difference of two figures
         ("74.4 against 73.4", 1.0, True),
+        ("17 FPS", 58.8, True),
+        ("17 FPS", 60.0, False),
         ("74.4", 74.9, False),
         ("34.0M", 33.0, False),
         ("about a half", 50.0, False),

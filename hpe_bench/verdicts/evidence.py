@@ -148,7 +148,7 @@ def better_rows(
         table = bootstrap.Resampled.of([tables[i] for i in some])
         pairs = table.every_difference(spreads) if _pairable(rows, some, spreads) else {}
         differences |= {(some[a], some[b]): d for (a, b), d in pairs.items()}
-    packed = {i: found for i in enough if i not in tables and (found := _matches(rows[i], key))}
+    packed = {i: own for i in enough if i not in tables and (own := _matches(rows[i], key))}
     spreads = [_spread(rows[i], key, pools) for i in packed]
     if len(packed) > 1 and _pairable(rows, list(packed), spreads):
         places, table = list(packed), _accumulated(tuple(packed.values()))[key]
