@@ -121,6 +121,13 @@ RootOpt = Annotated[Path | None, typer.Option("--root", help="Folder that holds 
 SeedsOpt = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds per arm; the study's own number by default.")
 ]
+UntilOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        help="Seeds until every difference to the control is known to so many points, 3 to 10 of them, or to --seeds.",
+    ),
+]
 WorkersOpt = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings at a time; one per core by default.")
 ]
@@ -189,6 +196,7 @@ def reproduce(
     ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     variant: Annotated[
@@ -259,7 +267,7 @@ def reproduce(
         devices=devices,
     )
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench ablate fasterpose --study losses")
@@ -269,6 +277,7 @@ def ablate(
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
@@ -279,7 +288,7 @@ def ablate(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
+    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench compare simple_baseline fasterpose")

@@ -384,6 +384,7 @@ class Score:
     interval: tuple[float, float] | None = None
     hits_per_image: tuple[int, ...] | None = None
     counts_per_image: tuple[int, ...] | None = None
+    matches: str = ""  # of AP: what became of every detection (metrics/match_tables.py)
 
 
 class Metric(ABC):
