@@ -33,7 +33,7 @@ profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 	$(BIN)/hpe-bench profile $(PAPER) $(ARGS)
 
 gpu: ## all that a machine with one CUDA GPU can tell, without installation: make gpu DATA=folder OUT=folder [LIMIT=540] [POCKET="headline:fasterpose:lsp:0-2"]
-	PYTHONPATH=. $(PYTHON) -m hpe_bench.run.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
+	PYTHONPATH=. $(PYTHON) -m benchmarks.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
 
 leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 import hpe_bench.papers
-from hpe_bench import digits
 from hpe_bench.declare import Checkpoint, Claim, Curriculum, Paper, Protocol, Recipe, Reported, Unreachable, Variant
+from hpe_bench.metrics import digits
 
 if TYPE_CHECKING:
     from torch import nn

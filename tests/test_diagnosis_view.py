@@ -16,9 +16,9 @@ from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.records.schema import Measurement, RunRecord, Sample, Tally
-from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit import gallery, svgdraw
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import diagnosis_view, gallery
+from hpe_bench.report.pages import diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.run import scoring
 from hpe_bench.run.scoring import of_each

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpe_bench.catalog import CLAIM_COLUMNS, CatalogError, load_all, read_claims
-from hpe_bench.digits import decimals, says
+from hpe_bench.metrics.digits import decimals, says
 from tests.synthetic_paper import PAPER, claim
 
 

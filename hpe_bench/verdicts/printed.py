@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 from typing import Literal
 
-from hpe_bench import digits
 from hpe_bench.declare import Claim
+from hpe_bench.metrics import digits
 
 Digits = Literal["rounds", "truncates", ""]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from hpe_bench.report.kit import plots, svgdraw
+from hpe_bench.report.kit.studies import ArmResult, StudyResult, group_keys, sample_size
 from hpe_bench.report.kit.text import arm_label, metric, where
-from hpe_bench.report.pages.studies import ArmResult, StudyResult, group_keys, sample_size
 from hpe_bench.verdicts import evidence
 
 MEGA = 1e6

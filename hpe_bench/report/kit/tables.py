@@ -15,6 +15,7 @@ from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
 from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, LATENCY, over
+from hpe_bench.report.kit.studies import ArmResult, StudyResult, sample_size
 from hpe_bench.report.kit.svgdraw import Axis, strip
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -29,7 +30,6 @@ from hpe_bench.report.kit.text import (
     span,
     where,
 )
-from hpe_bench.report.pages.studies import ArmResult, StudyResult, sample_size
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import evidence
 

@@ -12,9 +12,11 @@ from hpe_bench.declare import Arm, fingerprint
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.kit import plots, svgdraw, tables
+from hpe_bench.report.kit import gallery, plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.gallery import Images, Person
 from hpe_bench.report.kit.protocol_text import differences as differences_of
+from hpe_bench.report.kit.studies import Protocols, ordered_conditions
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import (
     MINUS,
@@ -31,17 +33,13 @@ from hpe_bench.report.kit.text import (
     where,
 )
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
+from hpe_bench.report.pages import comparison_costs, diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.entries import Flat
-from hpe_bench.report.pages.gallery import Images, Person
-from hpe_bench.report.pages.studies import Protocols, ordered_conditions
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
-
-YARDSTICK = "simple_baseline"  # what every paper is set beside
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Contender:
 
 def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
     """The yardstick and a paper; nothing for the yardstick itself, or where it does not load."""
-    found = [p for p in papers if p.paper.slug == YARDSTICK and loaded.paper.slug != YARDSTICK]
+    found = [p for p in papers if p.paper.baseline and not loaded.paper.baseline]
     return (found[0], loaded) if found else ()
 
 

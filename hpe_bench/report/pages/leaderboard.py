@@ -17,6 +17,7 @@ from hpe_bench.report.kit import pareto, svgdraw, tables
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.pareto import Dot
 from hpe_bench.report.kit.ranking import rank_text
+from hpe_bench.report.kit.studies import Protocols, ordered_conditions
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.kit.theme import Style
@@ -26,7 +27,6 @@ from hpe_bench.report.pages.entries import Entry, in_runtime
 from hpe_bench.report.pages.latency_board import LatencyBoard
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
-from hpe_bench.report.pages.studies import Protocols, ordered_conditions
 from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
 from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, count, evidence, judge_all

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.kit import figures, tables
+from hpe_bench.report.kit import figures, gallery, tables
 from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.gallery import Images, Person
 from hpe_bench.report.kit.latency_text import timing_runs
+from hpe_bench.report.kit.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -27,14 +29,12 @@ from hpe_bench.report.kit.text import (
     unit_text,
     where,
 )
-from hpe_bench.report.pages import claims_view, diagnosis_view, gallery, joint_groups, latency_view, provenance_view
+from hpe_bench.report.pages import claims_view, diagnosis_view, joint_groups, latency_view, provenance_view
 from hpe_bench.report.pages.architecture import Architecture
 from hpe_bench.report.pages.claims_view import ClaimView, Waiting
 from hpe_bench.report.pages.diagnosis_view import Model
-from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
-from hpe_bench.report.pages.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
