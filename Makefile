@@ -52,8 +52,8 @@ lint: setup ## style and types
 test: setup ## every test but the torture, in two processes
 	$(BIN)/pytest -m "not torture" --numprocesses 2 --dist loadfile $(ARGS)
 
-torture: setup ## long fault-injection runs
-	$(BIN)/pytest -m torture $(ARGS)
+torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
+	$(BIN)/pytest -m torture -s $(ARGS)
 
 truth: setup ## what the statistical rules cover and miss, on worlds whose truth is known: docs/statistics.md
 	$(BIN)/python -m hpe_bench.truth

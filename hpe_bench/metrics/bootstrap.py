@@ -21,7 +21,8 @@ REPLICATES = 2000
 LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
-MODELS_AT_A_TIME = 100  # that are resampled together
+TALLIES_AT_A_TIME = 400  # that are resampled together
+MANY_SEEDS = 50  # from which on the variances are summed without the matrix of covariances
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -100,10 +101,14 @@ def pooled_intervals(
 ) -> list[Interval]:
     """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
     known = [None] * len(models) if spreads is None else list(spreads)
-    found = []
-    for start in range(0, len(models), MODELS_AT_A_TIME):
-        some = Resampled.of(models[start : start + MODELS_AT_A_TIME], replicates, seed)
-        found += [some.interval(i, spread) for i, spread in enumerate(known[start : start + MODELS_AT_A_TIME])]
+    found: list[Interval] = []
+    some: list[Sequence[Tally]] = []
+    for k, tallies in enumerate(models):
+        some.append(tallies)
+        if k + 1 == len(models) or sum(map(len, some)) >= TALLIES_AT_A_TIME:
+            table = Resampled.of(some, replicates, seed)
+            found += [table.interval(i, known[len(found) + i]) for i in range(len(some))]
+            some = []
     return found
 
 
@@ -307,10 +312,16 @@ class Parts:
 def parts_of_mean(values_S: np.ndarray, resampled_RS: np.ndarray, images: int, spread: Spread | None = None) -> Parts:
     """The parts of the mean of `values_S`, with the same values under resampled images."""
     seeds = len(values_S)
-    covariance_SS = _covariance(resampled_RS)
+    drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
+    if seeds < MANY_SEEDS:
+        covariance_SS = _covariance(drawn_RS)
+        total, own = float(covariance_SS.sum()), float(covariance_SS.trace())
+    else:
+        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
+    kept = total / seeds**2
+    common = (total - own) / (seeds * (seeds - 1)) if seeds > 1 else kept
     between = Spread(float(values_S.var(ddof=1)) if seeds > 1 else 0.0, max(seeds - 1, 1)) if spread is None else spread
-    common = _off_diagonal(covariance_SS)
-    return Parts(float(covariance_SS.mean()), common, between.variance / seeds, images, between.freedom)
+    return Parts(kept, common, between.variance / seeds, images, between.freedom)
 
 
 def _parts_of_difference(a_RS: np.ndarray, b_RS: np.ndarray, images: int, spreads: Spreads) -> Parts:
