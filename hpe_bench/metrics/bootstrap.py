@@ -102,13 +102,12 @@ def pooled_intervals(
     """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
     known = [None] * len(models) if spreads is None else list(spreads)
     found: list[Interval] = []
-    some: list[Sequence[Tally]] = []
-    for k, tallies in enumerate(models):
-        some.append(tallies)
-        if k + 1 == len(models) or sum(map(len, some)) >= TALLIES_AT_A_TIME:
-            table = Resampled.of(some, replicates, seed)
-            found += [table.interval(i, known[len(found) + i]) for i in range(len(some))]
-            some = []
+    first = 0
+    for end in range(1, len(models) + 1):
+        if end == len(models) or sum(map(len, models[first:end])) >= TALLIES_AT_A_TIME:
+            some = Resampled.of(models[first:end], replicates, seed)
+            found += [some.interval(i, spread) for i, spread in enumerate(known[first:end])]
+            first = end
     return found
 
 
@@ -312,15 +311,14 @@ class Parts:
 def parts_of_mean(values_S: np.ndarray, resampled_RS: np.ndarray, images: int, spread: Spread | None = None) -> Parts:
     """The parts of the mean of `values_S`, with the same values under resampled images."""
     seeds = len(values_S)
-    drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
-    if seeds < MANY_SEEDS:
-        covariance_SS = _covariance(drawn_RS)
-        total, own = float(covariance_SS.sum()), float(covariance_SS.trace())
-    else:
-        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
-    kept = total / seeds**2
-    common = (total - own) / (seeds * (seeds - 1)) if seeds > 1 else kept
     between = Spread(float(values_S.var(ddof=1)) if seeds > 1 else 0.0, max(seeds - 1, 1)) if spread is None else spread
+    if seeds < MANY_SEEDS:
+        covariance_SS = _covariance(resampled_RS)
+        kept, common = float(covariance_SS.mean()), _off_diagonal(covariance_SS)
+    else:  # the same two means without the matrix
+        drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
+        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
+        kept, common = total / seeds**2, (total - own) / (seeds * (seeds - 1))
     return Parts(kept, common, between.variance / seeds, images, between.freedom)
 
 
