@@ -60,6 +60,9 @@ _paired_difference = lru_cache(maxsize=None)(bootstrap.paired_difference)
 FEWEST_SEEDS = 2  # of an arm before anything is decided by it: one training says nothing about another (F24)
 
 
+MOST_PAIRED = 150  # arms of a table, whose pairs are all tested
+
+
 class Spreading(Protocol):
     """Something that knows how far an arm's seeds lie apart (None where it does not), and whether it has learned."""
 
@@ -138,17 +141,18 @@ def better_rows(
 
     Arms of fewer than `fewest` runs are told apart from nothing: files of predictions are what they are and have no
     other seed, for them `fewest` is 1. An arm that has not learned is better than nothing. Arms without tallies cannot
-    be paired; they are told apart where intervals do not overlap.
+    be paired; they are told apart where intervals do not overlap, and so are all in a table of more than `MOST_PAIRED`.
     """
     enough = [i for i, runs in enumerate(rows) if len(runs) >= fewest]
-    tables = {i: found for i in enough if (found := _tables(rows[i], key))}
+    paired = enough if len(enough) <= MOST_PAIRED else []
+    tables = {i: found for i in paired if (found := _tables(rows[i], key))}
     differences: dict[tuple[int, int], Difference] = {}
     for some in _alike([tables.get(i, []) for i in range(len(rows))]):
         spreads = [_spread(rows[i], key, pools) for i in some]
         table = bootstrap.Resampled.of([tables[i] for i in some])
         pairs = table.every_difference(spreads) if _pairable(rows, some, spreads) else {}
         differences |= {(some[a], some[b]): d for (a, b), d in pairs.items()}
-    packed = {i: own for i in enough if i not in tables and (own := _matches(rows[i], key))}
+    packed = {i: own for i in paired if i not in tables and (own := _matches(rows[i], key))}
     spreads = [_spread(rows[i], key, pools) for i in packed]
     if len(packed) > 1 and _pairable(rows, list(packed), spreads):
         places, table = list(packed), _accumulated(tuple(packed.values()))[key]
