@@ -7,7 +7,7 @@ POCKET ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture clean
+.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture truth clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ test: setup ## every test but the torture, in two processes
 
 torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
 	$(BIN)/pytest -m torture -s $(ARGS)
+
+truth: setup ## what the statistical rules cover and miss, on worlds whose truth is known: docs/statistics.md
+	$(BIN)/python -m hpe_bench.truth
 
 clean: ## remove what was built, trained and cached here; records and pages stay
 	rm -rf .venv build dist *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -121,6 +121,13 @@ RootOpt = Annotated[Path | None, typer.Option("--root", help="Folder that holds 
 SeedsOpt = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds per arm; the study's own number by default.")
 ]
+UntilOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        help="Seeds until every difference to the control is known to so many points, 3 to 10 of them, or to --seeds.",
+    ),
+]
 WorkersOpt = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings at a time; one per core by default.")
 ]
@@ -189,6 +196,7 @@ def reproduce(
     ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     variant: Annotated[
@@ -221,6 +229,12 @@ def reproduce(
     ] = PrecisionName.fp32,
     compiled: Annotated[bool, typer.Option("--compile", help="full: torch.compile.")] = False,
     graphed: Annotated[bool, typer.Option("--graphs", help="full, on a GPU: steps replayed as CUDA graphs.")] = False,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, help="full: GPUs (or processes on a CPU) that share each training.")
+    ] = 1,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="full: the same bits however many processes share a training; slower.")
+    ] = False,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -249,10 +263,11 @@ def reproduce(
         colours=None if colours is None else colours.value,
         seeds=seeds or 1,
         workers=workers or 1,
-        execution=Execution(precision.value, compiled, graphed),
+        execution=Execution(precision.value, compiled, graphed, exact=exact),
+        devices=devices,
     )
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench ablate fasterpose --study losses")
@@ -262,6 +277,7 @@ def ablate(
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
@@ -272,7 +288,7 @@ def ablate(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
+    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench compare simple_baseline fasterpose")

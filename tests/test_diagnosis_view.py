@@ -22,6 +22,7 @@ from hpe_bench.report.pages import diagnosis_view, gallery
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.run import scoring
 from hpe_bench.run.scoring import of_each
+from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, PROPOSAL
 from tests.synthetic_records import STANDING, Level
@@ -147,7 +148,7 @@ def models(*, plain_last: bool = False) -> list[Model]:
         runs = {s: make.accuracy(arm, s, Level(level)) for s in range(3)}
         if not (plain_last and k):
             runs = {s: diagnosed(r, 2.0 * k) for s, r in runs.items()}
-        found.append(Model(arm.label, Style(k), runs))
+        found.append(Model(arm.label, Style(k), runs, SeedPools(runs.values())))
     return found
 
 

@@ -101,9 +101,9 @@ def test_rows_carry_what_the_page_filters_by(board: Leaderboard) -> None:
 def test_the_choice_is_among_rows_that_no_other_surely_beats(board: Leaderboard, text: str) -> None:
     ids = {attrs.get("id") for _, attrs in Page(text).elements}
     for group in board.measured:
-        lows = [e.interval[0] for e in group.entries if e.interval]
-        unbeaten = [e for e in group.entries if e.interval and e.interval[1] >= max(lows)]
+        unbeaten = [e for e in group.entries if e.rank is not None and e.rank[0] == 1]
         assert group.leaders == unbeaten
+        assert all(e.value < group.entries[0].value for e in group.entries if e not in unbeaten)
         assert group.leaders[0] == group.entries[0]
         costs = [e.cost_value("latency") for e in unbeaten]
         chosen = group.cheapest("latency")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.torture import kills
+from tests import kills
 
 
 @pytest.mark.torture

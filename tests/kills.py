@@ -1,6 +1,6 @@
 """The kill harness: every stage of the work is killed at random moments and started again.
 
-    python -m tests.torture.kills [--kills N] [--seed S] [STAGE ...]          # or `make torture`
+    python -m tests.kills [--kills N] [--seed S] [STAGE ...]          # or `make torture`
 
 A stage runs once undisturbed, which tells how long it takes and what it leaves. Then, again and again in an empty
 folder, it is started, gets SIGKILL or SIGTERM in turn after a random share of that time, and is started once more. That
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "HPE_BENCH_TORTURE"  # an environment variable by which every process of a start is known
 LINGER_SECONDS = 15.0  # for orphans to notice, on a busy machine
 HANG_SECONDS = 120.0  # for what was killed to unwind
@@ -146,7 +146,7 @@ def start(stage: Stage, folder: Path, token: str) -> subprocess.Popen[bytes]:
     environment |= {"HPE_BENCH_CACHE": str(folder / "cache"), "HPE_BENCH_PAPERS": str(ROOT / "tests" / "papers")}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.kills", "--work", stage.name, str(folder)],
+            [sys.executable, "-m", "tests.kills", "--work", stage.name, str(folder)],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -309,7 +309,7 @@ def tail(folder: Path) -> str:
 
 def main() -> None:
     """Kill the stages named, or all, and print a table; exit code 1 for a fault."""
-    parser = argparse.ArgumentParser(prog="python -m tests.torture.kills", description="Kill and start again.")
+    parser = argparse.ArgumentParser(prog="python -m tests.kills", description="Kill and start again.")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; all by default")
     parser.add_argument("--kills", type=int, help="of each stage; by default 120 in all")
     parser.add_argument("--seed", type=int, default=0)
