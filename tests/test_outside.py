@@ -312,6 +312,10 @@ ODD_TRUTHS: dict[str, Any] = {
     "counted without a joint": lambda d: d["annotations"][2].update(
         num_keypoints=3, keypoints=[0] * 51, bbox=[10, 10, 90, 90]
     ),
+    "no categories of persons on an unlisted image": lambda d: (
+        without("category_id")(d),
+        d["annotations"].append({**d["annotations"][0], "id": 99, "image_id": 7}),
+    ),
     "flags of 3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
     "fields of other tools": set_all("attributes", {"occluded": False}),
 }
@@ -328,7 +332,7 @@ def test_ones_own_truth_is_scored_as_pycocotools_scores_it(odd: str, tmp_path: P
     ours = average_precision.evaluate(truth.persons, file.predictions).figures()
     whole = json.loads((tmp_path / "gt.json").read_text())
     category = whole["categories"][0]["id"]
-    whole["annotations"] = [a for a in whole["annotations"] if a["category_id"] == category]
+    whole["annotations"] = [a for a in whole["annotations"] if a.setdefault("category_id", category) == category]
     whole["categories"] = whole["categories"][:1]
     for annotation in whole["annotations"]:
         annotation["bbox"] = annotation.get("bbox") or [0, 0, 0, 0]  # without one, pycocotools fails
