@@ -293,7 +293,7 @@ def test_score_in_one_command(
         ("score none.npz --protocol coco-val2017-gtbox", ["--root"]),
         ("score B.npz --protocol lsp-pc", ["--name"]),
         ("predict --protocol lsp-pc --to x.npz", ["--onnx", "--weights"]),
-        ("predict --protocol lsp-pc --to x.json --onnx n.onnx", [".npz"]),
+        ("predict --protocol lsp-pc --to x.txt --onnx n.onnx", [".npz"]),
         ("predict --protocol lsp-pc --to x.npz --onnx n.onnx", ["n.onnx", "no such file"]),
         ("predict --protocol lsp-pc --to x.npz --onnx n.onnx --images .", ["--boxes"]),
         ("evaluate --protocol lsp-pc --weights w.pth --paper hrnet", ["--variant"]),
@@ -315,7 +315,7 @@ def test_evaluate_predicts_and_scores(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny = Protocol("tiny", Mannequins(train_persons=4, test_persons=12), small.CODEC, (PCKh(0.5), OksAP()))
-    monkeypatch.setattr(submit, "named", {"tiny": tiny}.__getitem__)
+    monkeypatch.setattr(submit, "find_protocol", {"tiny": tiny}.__getitem__)
     onnx_files.write(Path("light.onnx"), onnx_files.brightness(17))
     hpe_bench("evaluate", "--protocol", "tiny", "--onnx", "light.onnx", "--name", "light")
     hpe_bench("predict", "--protocol", "tiny", "--onnx", "light.onnx", "--to", "p.npz", "--draw", "drawn")
