@@ -52,8 +52,8 @@ lint: setup ## style and types
 test: setup ## every test but the torture, in two processes
 	$(BIN)/pytest -m "not torture" --numprocesses 2 --dist loadfile $(ARGS)
 
-torture: setup ## long fault-injection runs
-	$(BIN)/pytest -m torture $(ARGS)
+torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
+	$(BIN)/pytest -m torture -s $(ARGS)
 
 clean: ## remove what was built, trained and cached here; records and pages stay
 	rm -rf .venv build dist *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -59,6 +59,7 @@ __all__ = [
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PROSE: dict[str, Any] = {"hashed": False}  # field metadata: text for readers, not part of the identity
+LATER: dict[str, Any] = {"later": True}  # field metadata: no part of the identity while it has its default
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 Reading = Literal["published", "ours", "recollection"]
@@ -86,7 +87,7 @@ def unique(names: list[str], what: str) -> None:
 def canonical(value: Any) -> Any:
     """A JSON-ready form of a declared value that is equal exactly when the values are equal (prose left out)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [f for f in dataclasses.fields(value) if f.metadata.get("hashed", True)]
+        fields = [f for f in dataclasses.fields(value) if f.metadata.get("hashed", True) and not _unsaid(f, value)]
         return {"is": type(value).__name__, **{f.name: canonical(getattr(value, f.name)) for f in fields}}
     if isinstance(value, (list, tuple)):
         return [canonical(v) for v in value]
@@ -97,6 +98,11 @@ def canonical(value: Any) -> Any:
     if callable(value):
         return f"{value.__module__}.{value.__qualname__}"
     raise TypeError(f"{value!r} has no canonical form; declare it as a frozen dataclass")
+
+
+def _unsaid(field_: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field that is younger than records says nothing: then their hashes are what they were without it."""
+    return bool(field_.metadata.get("later")) and getattr(value, field_.name) == field_.default
 
 
 def fingerprint(value: Any) -> str:
@@ -237,7 +243,10 @@ class Loss(ABC):
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """How a model is trained. `samples` is the whole budget in training samples seen, warm starts included (F5)."""
+    """How a model is trained. `samples` is the whole budget in training samples seen, warm starts included (F5).
+
+    `batch_per_device` is the unit of batch norm where the published batch lay on several GPUs; None: the whole batch.
+    """
 
     name: str
     loss: Loss
@@ -250,11 +259,21 @@ class Recipe:
     init: Literal["random", "imagenet"] = "random"
     reading: Reading = "published"
     note: str = field(default="", metadata=PROSE)
+    batch_per_device: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_name(self.name, "recipe")
         if self.samples < self.batch or self.batch < 1:
             raise ValueError(f"recipe {self.name!r}: {self.samples} samples are less than one batch ({self.batch})")
+        if self.batch_per_device is not None and (self.batch_per_device < 1 or self.batch % self.batch_per_device):
+            raise ValueError(
+                f"recipe {self.name!r}: a batch of {self.batch} is no whole number of {self.batch_per_device} a device"
+            )
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts of a batch that batch norm sees one by one: as many as the devices that the recipe was written for."""
+        return 1 if self.batch_per_device is None else self.batch // self.batch_per_device
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -61,13 +61,13 @@ def test_every_part_fails_alone_and_a_second_start_repeats_only_what_did(
     code, found, _ = held(tmp_path, 60, rows="fails", speeds="fails", **{"train-hrnet": "fails"})
     assert code == 1
     assert {name for name, part in found.items() if part["state"] == "done"} == {
-        *("machine", "prepare", "prepare-pocket", "checks", "compile", "pocket"),
+        *("machine", "prepare", "prepare-pocket", "counts", "checks", "compile", "pocket", "rows-energy"),
         *("train-simple_baseline", "train-fasterpose"),
     }
     assert all("failed with code 1" in str(found[name]["state"]) for name in ("rows", "speeds", "train-hrnet"))
     assert "broken" in (tmp_path / "out" / "log.txt").read_text()
     with tarfile.open(tmp_path / "out" / "records.tar.gz") as archive:
-        assert len(archive.getnames()) == 11
+        assert len(archive.getnames()) == 13
     budgets = {found[f"train-{n.paper}"]["figures"]["seen"] for n in NETWORKS}  # type: ignore[index]
     assert len(budgets) == 1
 

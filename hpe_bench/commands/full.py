@@ -8,7 +8,7 @@ from rich.console import Console
 
 from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.declare import Paper, Recipe, Variant, replace
+from hpe_bench.declare import Curriculum, Paper, Recipe, Variant, replace
 from hpe_bench.plan import TrainingRun
 from hpe_bench.training.execution import PLAIN, Execution
 
@@ -34,6 +34,7 @@ class Asked:
     seeds: int = 1
     workers: int = 1  # trainings at a time, each of which has the whole machine
     execution: Execution = PLAIN
+    devices: int = 1  # that share every training
 
 
 def planned(slug: str, asked: Asked) -> list[TrainingRun]:
@@ -44,7 +45,27 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     if asked.input_hw is not None:
         variant = resized(loaded.paper, variant, asked.input_hw)
     scored = protocols.for_training(asked.data, variant.input_hw)
-    return [TrainingRun(slug, variant, recipe, scored, seed, asked.execution) for seed in range(asked.seeds)]
+    execution = shared(asked.execution, recipe, asked.devices)
+    return [TrainingRun(slug, variant, recipe, scored, seed, execution) for seed in range(asked.seeds)]
+
+
+def shared(execution: Execution, recipe: Recipe, devices: int) -> Execution:
+    """An execution on several devices: each holds whole micro-batches of the recipe, or smaller ones of its own.
+
+    ValueError for a number of devices that does not divide the batch into equal parts.
+    """
+    if devices == 1:
+        return execution
+    parts = recipe.micro_batches
+    if parts % devices == 0:
+        return replace(execution, devices=devices)
+    if devices > parts and recipe.batch % devices == 0:
+        return replace(execution, devices=devices, micro_batches=devices)
+    fitting = [n for n in range(1, 65) if parts % n == 0 or (n > parts and recipe.batch % n == 0)]
+    raise ValueError(
+        f"--devices {devices}: recipe {recipe.name!r} has a batch of {recipe.batch} in micro-batches of "
+        f"{recipe.batch // parts}; devices that share it equally: {', '.join(map(str, fitting))}"
+    )
 
 
 def variant_of(loaded: LoadedPaper, name: str | None) -> Variant:
@@ -106,7 +127,11 @@ def shortened(recipe: Recipe, budget: int | None) -> Recipe:
     if budget > recipe.samples:
         raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
     note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
-    return replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+    short = replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+    if isinstance(short, Curriculum) and short.teacher is not None:
+        taught = replace(short.teacher, recipe=shortened(short.teacher.recipe, budget))
+        return replace(short, teacher=taught)
+    return short
 
 
 def begun(recipe: Recipe, asked: Asked) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hpe_bench import catalog, plan, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_records, load_subjects
-from hpe_bench.commands import full
+from hpe_bench.commands import full, together
 from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
 from hpe_bench.cost.count_cache import count_variant
@@ -27,6 +28,7 @@ from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
 from hpe_bench.terminal import Board
+from hpe_bench.training import world
 
 
 def reproduce(
@@ -40,14 +42,20 @@ def reproduce(
 ) -> bool:
     """Cost, headline comparison and full-size training of a paper, then its page. False if a run failed."""
     loaded = catalog.load(slug)
+    if world.announced().size > 1 and ("full" not in scales or asked.weights):
+        raise ValueError("several processes share full-size trainings alone: add --scale full, or start one process")
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
-    runs = plan.study_runs([loaded.paper.headline], pocket, seeds) if pocket else []
+    study = with_budget(loaded.paper.headline, asked.budget) if pocket else loaded.paper.headline
+    runs = plan.study_runs([study], pocket, seeds) if pocket else []
     if asked.weights and "full" not in scales:
         raise ValueError("--weights are full-size networks' own: add --scale full")
     large = full.planned(slug, asked) if "full" in scales and not asked.weights else []
+    several = large and large[0].execution.devices > 1
     if large:
         full.announce(loaded, large, asked, console)
+    if world.announced().size > 1:
+        return _share(loaded, large, settings, reports, console)
     for group in (runs, large):
         prepare(group, settings, console)  # first: what is wrong with the data is said before anything is measured
     outcome = Outcome()
@@ -56,8 +64,37 @@ def reproduce(
     if "cost" in scales:
         outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
     outcome = outcome.merge(train(runs, settings, console))
+    if several:
+        if outcome.made or outcome.kept or outcome.failed:
+            conclude(loaded, outcome, settings, reports, console)
+        return together.launch(asked.devices, settings.device, full_alone(sys.argv[1:])) == 0
     outcome = outcome.merge(train(large, replace(settings, workers=asked.workers), console))
     return conclude(loaded, outcome, settings, reports, console)
+
+
+def _share(loaded: LoadedPaper, runs: list[TrainingRun], settings: Settings, reports: Path, console: Console) -> bool:
+    """This process's part in trainings that several share; rank 0 prepares, tells and concludes."""
+
+    def first() -> Outcome:
+        prepare(runs, settings, console)
+        return pool.run_mean_poses(plan.mean_pose_runs(runs), settings)
+
+    outcome = together.train(runs, settings, console, first)
+    return conclude(loaded, outcome, settings, reports, console) if world.announced().leads else True
+
+
+def full_alone(arguments: list[str]) -> list[str]:
+    """A command line whose only scale is "full": what one of several processes is to do."""
+    kept, skip = [], False
+    for word in arguments:
+        if skip or word.startswith("--scale="):
+            skip = False
+            continue
+        if word == "--scale":
+            skip = True
+            continue
+        kept.append(word)
+    return [*kept, "--scale", "full"]
 
 
 def ablate(
@@ -120,6 +157,13 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
 
 
 # ---------------------------------------------------------------------------------------------------- steps
+
+
+def with_budget(study: Ablation, samples: int | None) -> Ablation:
+    """A study whose arms see fewer samples: other recipes, and so records of their own, which decide no claim."""
+    if samples is None:
+        return study
+    return replace(study, arms=tuple(replace(a, recipe=full.shortened(a.recipe, samples)) for a in study.arms))
 
 
 def find_study(paper: Paper, name: str) -> Ablation:

@@ -18,7 +18,8 @@ REPLICATES = 2000
 LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
-MODELS_AT_A_TIME = 100  # that are resampled together
+TALLIES_AT_A_TIME = 400  # that are resampled together
+MANY_SEEDS = 50  # from which on the variances are summed without the matrix of covariances
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -88,12 +89,15 @@ def pooled_interval(tallies: Sequence[Tally], replicates: int = REPLICATES, seed
 
 def pooled_intervals(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
     """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
-    found = []
-    for start in range(0, len(models), MODELS_AT_A_TIME):
-        some = models[start : start + MODELS_AT_A_TIME]
-        rates_RT = _resampled_rates([tally for tallies in some for tally in tallies], replicates, seed)
-        ends = np.cumsum([len(tallies) for tallies in some])[:-1]
-        found += [_pooled(tallies, rates) for tallies, rates in zip(some, np.split(rates_RT, ends, 1), strict=True)]
+    found: list[Interval] = []
+    some: list[Sequence[Tally]] = []
+    for k, tallies in enumerate(models):
+        some.append(tallies)
+        if k + 1 == len(models) or sum(map(len, some)) >= TALLIES_AT_A_TIME:
+            rates_RT = _resampled_rates([tally for own in some for tally in own], replicates, seed)
+            ends = np.cumsum([len(own) for own in some])[:-1]
+            found += [_pooled(own, rates) for own, rates in zip(some, np.split(rates_RT, ends, 1), strict=True)]
+            some = []
     return found
 
 
@@ -186,9 +190,13 @@ def _half_width(values_S: np.ndarray, resampled_RS: np.ndarray, images: int) -> 
     """Half width of the interval of the mean of `values_S` under resampled images and other seeds, by its level p."""
     seeds = len(values_S)
     drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
-    covariance_SS = np.atleast_2d(np.cov(drawn_RS, rowvar=False))
-    kept = float(covariance_SS.mean())  # variance of the mean over seeds when these very seeds are kept
-    common = float((covariance_SS.sum() - covariance_SS.trace()) / (seeds * (seeds - 1))) if seeds > 1 else kept
+    if seeds < MANY_SEEDS:
+        covariance_SS = np.atleast_2d(np.cov(drawn_RS, rowvar=False))
+        total, own = float(covariance_SS.sum()), float(covariance_SS.trace())
+    else:
+        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
+    kept = total / seeds**2  # variance of the mean over seeds when these very seeds are kept
+    common = (total - own) / (seeds * (seeds - 1)) if seeds > 1 else kept
     between = float(values_S.var(ddof=1)) / seeds if seeds > 1 else 0.0
 
     def half(p: float) -> float:

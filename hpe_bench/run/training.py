@@ -28,6 +28,7 @@ from hpe_bench.run import scoring
 from hpe_bench.training import checkpoints, engine
 from hpe_bench.training.feeding import seeded
 from hpe_bench.training.loop import Report, Teacher, steps_of, train
+from hpe_bench.training.world import SOLO, World
 
 TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
 PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
@@ -84,10 +85,12 @@ def run_training(
     device: str,
     report: Report,
     say: checkpoints.Say = lambda _: None,
+    world: World = SOLO,
 ) -> list[RunRecord]:
     """Train (or go on, or load what is trained), score under every protocol of the run, return the records.
 
-    `say` is told what a person should know on the way.
+    `say` is told what a person should know on the way. Of several processes (`world`) each predicts a part of the test
+    persons, and rank 0 returns the records.
     """
     started = datetime.now(UTC)
     provenance.code_version()
@@ -97,12 +100,13 @@ def run_training(
     data = load_data(run.protocols[0], root, run.variant.input_hw)
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
     teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
-    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say)
+    curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say, world)
     weights = checkpoints.load_weights(folder / WEIGHTS, model)
-    return [
-        _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads)
+    found = [
+        _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads, world)
         for p in run.protocols
     ]
+    return [record for record in found if record is not None]
 
 
 def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
@@ -127,9 +131,10 @@ def _trained(
     device: str,
     report: Report,
     say: checkpoints.Say,
+    world: World,
 ) -> tuple[list[CurvePoint], float]:
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
-    if not is_trained(folder):
+    if not _all_see(folder, world):
         protocol, skeleton = run.protocols[0], data.truth.skeleton
         probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
         state = train(
@@ -145,13 +150,23 @@ def _trained(
             device=device,
             execution=run.execution,
             say=say,
+            world=world,
         )
-        checkpoints.save_weights(folder / WEIGHTS, model)
-        history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
-        write_with_digest(folder / HISTORY, json.dumps(history).encode())
-    checkpoints.remove(folder)
+        if world.leads:
+            checkpoints.save_weights(folder / WEIGHTS, model)
+            history = {"seconds": state.seconds, "curve": [p.model_dump() for p in state.curve]}
+            write_with_digest(folder / HISTORY, json.dumps(history).encode())
+        world.wait()
+    if world.leads:
+        checkpoints.remove(folder)
     saved = json.loads((folder / HISTORY).read_bytes())
     return [CurvePoint(**p) for p in saved["curve"]], saved["seconds"]
+
+
+def _all_see(folder: Path, world: World) -> bool:
+    """Whether the run is trained already, as rank 0 finds it: it sets damaged files aside before others look."""
+    found = is_trained(folder) if world.leads else False
+    return bool(world.total(torch.tensor(float(found), device=world.device)))
 
 
 def is_trained(folder: Path) -> bool:
@@ -183,11 +198,16 @@ def _score(
     device: str,
     started: datetime,
     threads: int,
-) -> RunRecord:
+    world: World,
+) -> RunRecord | None:
     flip_pairs = data.truth.skeleton.flip_pairs if protocol.flip_test else None
+    own = np.array_split(np.arange(len(data.truth)), world.size)[world.rank]
     joints, scores = predict(
-        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, device=device
+        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=own, device=device
     )
+    joints, scores = (np.concatenate(world.lists(part)) for part in (joints, scores))  # each person once (F23)
+    if not world.leads:
+        return None
     found = scoring.scores(protocol, data.truth, scoring.of_each(data.truth, joints, scores))
     measurements, tallies = scoring.as_measured(found, protocol.name)
     rows = scoring.drawn_rows(data.truth, joints)

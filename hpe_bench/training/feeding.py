@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -50,21 +51,34 @@ def withheld_rows(seed: int, withheld: float, size: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Drawn:
-    """What chance decides about a step: rows [B] in file order, whether labels are shown [B], maps and flips."""
+    """What chance decides about a step: rows [B], whether labels are shown [B], maps and flips.
+
+    The rows of each micro-batch stand in file order, so that they are read one after the other.
+    """
 
     rows: np.ndarray
     shown: np.ndarray
     linear_B22: Tensor
     flip_B: Tensor
 
+    def part(self, index: int, count: int) -> Drawn:
+        """One of `count` micro-batches."""
+        size = len(self.rows) // count
+        own = slice(index * size, (index + 1) * size)
+        return Drawn(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own])
 
-def draw(recipe: Recipe, size: int, seed: int, step: int) -> Drawn:
-    """The draws of a step over `size` training persons; they depend on (recipe, size, seed, step) alone."""
+
+def draw(recipe: Recipe, size: int, seed: int, step: int, parts: int = 1) -> Drawn:
+    """The draws of a step over `size` training persons, for a batch in `parts` micro-batches.
+
+    They depend on (recipe, size, seed, step, parts) alone, not on who computes which part.
+    """
     withheld = recipe.withheld if isinstance(recipe, Curriculum) else 0.0
     hidden = withheld_rows(seed, withheld, size)
     teacherless = not (isinstance(recipe, Curriculum) and recipe.teacher)
     persons = np.flatnonzero(~hidden) if teacherless else np.arange(size)
-    rows = np.sort(persons[batch_rows(seed, step, recipe.batch, len(persons))])  # sorted: sequential reads of the file
+    rows = persons[batch_rows(seed, step, recipe.batch, len(persons))]
+    rows = np.sort(rows.reshape(parts, -1), axis=1).ravel()
     generator = torch.Generator("cpu").manual_seed(int(seeded(seed, 2, step).integers(2**62)))
     linear_B22, flip_B = sample_linear(len(rows), recipe.augmentation, generator)
     return Drawn(rows, ~hidden[rows], linear_B22, flip_B)
@@ -73,19 +87,30 @@ def draw(recipe: Recipe, size: int, seed: int, step: int) -> Drawn:
 class Feed:
     """Batches from crops that lie in the host's memory or in a file, for any device."""
 
-    def __init__(self, crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> None:
+    def __init__(
+        self,
+        crops: CropSet,
+        recipe: Recipe,
+        mirrored: tuple[int, ...],
+        seed: int,
+        device: str,
+        parts: int = 1,
+        own: Sequence[int] = (0,),
+    ) -> None:
         self.crops, self.recipe, self.mirrored, self.seed, self.device = crops, recipe, mirrored, seed, device
+        self.parts, self.own = parts, own
 
-    def at(self, step: int) -> tuple[Batch, Codec]:
-        """A step's batch and the codec that its loss is to encode targets with."""
-        return self.make(step), self.recipe.codec
+    def at(self, step: int) -> Iterator[tuple[Batch, Codec]]:
+        """A step's own micro-batches, one at a time, each with the codec that its loss is to encode targets with."""
+        for index in self.own:
+            yield self.make(step, index), self.recipe.codec
 
     def prepare(self, step: int) -> None:
         """Begin with a later step's batch, where that can be done beside the present one; here it cannot."""
 
-    def make(self, step: int) -> Batch:
-        """A step's batch."""
-        drawn = draw(self.recipe, len(self.crops.joints), self.seed, step)
+    def make(self, step: int, index: int = 0) -> Batch:
+        """A step's micro-batch."""
+        drawn = draw(self.recipe, len(self.crops.joints), self.seed, step, self.parts).part(index, self.parts)
         pixels, joints, labelled, visible = self.taken(drawn.rows)
         shown = on_device(torch.from_numpy(drawn.shown), self.device)[:, None]
         return transform(
@@ -115,25 +140,35 @@ class Feed:
 class ResidentFeed(Feed):
     """Batches from crops that live on a GPU, each prepared while the one before is trained on."""
 
-    def __init__(self, crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> None:
-        super().__init__(crops, recipe, mirrored, seed, device)
-        parts = (crops.pixels, crops.joints, crops.labelled, crops.visible)
-        self.parts = tuple(_copied(part, device) for part in parts)
+    def __init__(
+        self,
+        crops: CropSet,
+        recipe: Recipe,
+        mirrored: tuple[int, ...],
+        seed: int,
+        device: str,
+        parts: int = 1,
+        own: Sequence[int] = (0,),
+    ) -> None:
+        super().__init__(crops, recipe, mirrored, seed, device, parts, own)
+        arrays = (crops.pixels, crops.joints, crops.labelled, crops.visible)
+        self.resident = tuple(_copied(array, device) for array in arrays)
         self.side = torch.cuda.Stream(device, priority=-1)
         self.sizes: dict[tuple[int, int], None] = {}  # heatmap sizes that the loss has asked targets for
-        self.ahead: tuple[int, Batch, ReadyTargets] | None = None
+        self.ahead: tuple[int, list[tuple[Batch, ReadyTargets]]] | None = None
         self.begun: deque[torch.cuda.Event] = deque()  # of the steps whose kernels are on their way
 
-    def at(self, step: int) -> tuple[Batch, Codec]:
+    def at(self, step: int) -> Iterator[tuple[Batch, Codec]]:
         if self.ahead is None or self.ahead[0] != step:
             self.ahead = self._prepared(step)
-        _, batch, codec = self.ahead
+        _, pairs = self.ahead
+        self.ahead = None
         present = torch.cuda.current_stream()
         present.wait_stream(self.side)
-        for tensor in (*tensors_of(batch), *codec.tensors()):
-            tensor.record_stream(present)
-        self.ahead = None
-        return batch, codec
+        for batch, codec in pairs:
+            for tensor in (*tensors_of(batch), *codec.tensors()):
+                tensor.record_stream(present)
+        yield from pairs
 
     def prepare(self, step: int) -> None:
         """Begin with a later step's batch; called once the present step's kernels are on their way.
@@ -147,17 +182,19 @@ class ResidentFeed(Feed):
             self.begun.popleft().synchronize()
         self.ahead = self._prepared(step)
 
-    def _prepared(self, step: int) -> tuple[int, Batch, ReadyTargets]:
+    def _prepared(self, step: int) -> tuple[int, list[tuple[Batch, ReadyTargets]]]:
+        pairs = []
         with torch.cuda.stream(self.side), torch.no_grad():
-            batch = self.make(step)
-            images = batch.images_B3HW.contiguous(memory_format=torch.channels_last)
-            batch = dataclasses.replace(batch, images_B3HW=images)
-            codec = ReadyTargets(self.recipe.codec, batch, self.sizes)
-        return step, batch, codec
+            for index in self.own:
+                batch = self.make(step, index)
+                images = batch.images_B3HW.contiguous(memory_format=torch.channels_last)
+                batch = dataclasses.replace(batch, images_B3HW=images)
+                pairs.append((batch, ReadyTargets(self.recipe.codec, batch, self.sizes)))
+        return step, pairs
 
     def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         index = on_device(torch.from_numpy(rows), self.device)
-        pixels, joints, labelled, visible = (part.index_select(0, index) for part in self.parts)
+        pixels, joints, labelled, visible = (array.index_select(0, index) for array in self.resident)
         return pixels, joints, labelled, visible
 
 
@@ -195,10 +232,21 @@ def tensors_of(batch: Batch) -> list[Tensor]:
     return [value for value in values if value is not None]
 
 
-def feed(crops: CropSet, recipe: Recipe, mirrored: tuple[int, ...], seed: int, device: str) -> Feed:
-    """The feed for a device: resident on a GPU, from the host's memory elsewhere."""
+def feed(
+    crops: CropSet,
+    recipe: Recipe,
+    mirrored: tuple[int, ...],
+    seed: int,
+    device: str,
+    parts: int = 1,
+    own: Sequence[int] = (0,),
+) -> Feed:
+    """The feed for a device: resident on a GPU, from the host's memory elsewhere.
+
+    `own` are the micro-batches, of `parts` in a batch, that this process trains on.
+    """
     kind = ResidentFeed if device.startswith("cuda") else Feed
-    return kind(crops, recipe, mirrored, seed, device)
+    return kind(crops, recipe, mirrored, seed, device, parts, own)
 
 
 ROWS_A_COPY = 512

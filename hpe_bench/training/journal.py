@@ -16,15 +16,13 @@ class Journal:
     process stays as it is: readers skip what is no JSON.
     """
 
-    def __init__(self, folder: Path, total: int) -> None:
+    def __init__(self, folder: Path, total: int, first: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.total = folder / JOURNAL, total
+        self.path, self.total, self.first = folder / JOURNAL, total, first
         self.began = time.monotonic()
-        self.first: int | None = None
 
     def write(self, samples: int, loss: float, probe: float | None = None) -> None:
         """A line: samples seen, mean training loss since the last point of the curve, and a probe if one was taken."""
-        self.first = samples if self.first is None else self.first
         speed = (samples - self.first) / max(time.monotonic() - self.began, 1e-9)
         line = {
             "samples": samples,
@@ -37,7 +35,3 @@ class Journal:
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-    def start(self, samples: int) -> None:
-        """Where this start of the training begins; the clock starts here."""
-        self.first, self.began = samples, time.monotonic()

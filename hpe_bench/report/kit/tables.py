@@ -36,6 +36,7 @@ from hpe_bench.verdicts import evidence
 HRNET_UNIT = 2**30
 MIB = 2**20
 EMPTY = "–"
+MOST_SEEDS = 50  # whose own values a cell names
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell,
     )
     runs = Cell(
         plural(a.accuracy.seeds, "seed"),
-        "per seed: " + ", ".join(repr(v) for v in a.accuracy.each),
+        "per seed: " + ", ".join(repr(v) for v in a.accuracy.each[:MOST_SEEDS]),
         float(a.accuracy.seeds),
         note=f"×{NO_BREAK}" + plural(a.accuracy.images, "image"),
     )

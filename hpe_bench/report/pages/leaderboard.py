@@ -31,6 +31,8 @@ from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 
+MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
+MOST_LINKS = 20  # to the records of a row
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
 FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
 TIMED_FACETS = (("runtime", "Runtime"), ("threads", "Threads"), ("batch", "Batch"), ("machine", "Machine"))
@@ -53,6 +55,7 @@ class Group:
     table: Table
     entries: tuple[Entry, ...]
     plots: tuple[tuple[str, str, Markup], ...]  # with the axis' key and, of latencies, the runtime
+    unshown: tuple[Entry, ...] = ()  # rows behind those of the table, for the downloads alone
 
     @property
     def leaders(self) -> list[Entry]:
@@ -91,7 +94,7 @@ class Leaderboard:
     @property
     def entries(self) -> list[Entry]:
         """Every row of every group."""
-        return [e for g in (*self.measured, *self.submitted, *self.published) for e in g.entries]
+        return [e for g in (*self.measured, *self.submitted, *self.published) for e in (*g.entries, *g.unshown)]
 
     @property
     def facets(self) -> list[tuple[str, str, list[str]]]:
@@ -219,7 +222,8 @@ def _ranked(
     where: Condition, budget: int, models: list[list[RunRecord]], records: query.Records, links: Links
 ) -> Group:
     key = query.headline_key(models[0][0])
-    rows = _rows(models, key, links)
+    every = _rows(models, key, links)
+    rows = every[: max(FEWEST_ROWS, MOST_ROWS // len(records.conditions()))]
     axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
     assert axis is not None
     pocket = where.scale != "full"
@@ -243,6 +247,10 @@ def _ranked(
         "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: those rows' "
         "intervals overlap."
     )
+    if len(rows) < len(every):
+        note += (
+            f" Shown are the best {len(rows):,} of {len(every):,} rows; leaderboard.csv and leaderboard.json have all."
+        )
     table = Table(
         f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
         f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}.",
@@ -251,7 +259,8 @@ def _ranked(
         note,
         asides=_latency_asides([r.entry for r in rows]),
     )
-    return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
+    group = _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
+    return replace(group, unshown=tuple(r.entry for r in every[len(rows) :]))
 
 
 def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
@@ -308,11 +317,12 @@ def _seed_links(runs: Sequence[RunRecord], links: Links) -> Markup:
     """Each seed's record, for rows that pool several."""
     linked = [
         Markup('<a href="{}" title="record {}">{}</a>').format(links.to(r), r.id, r.identity.seed)
-        for r in runs
+        for r in runs[:MOST_LINKS]
         if links.to(r)
     ]
     if len(linked) < 2:
         return Markup("")
+    linked += [Markup("…")] if len(runs) > MOST_LINKS else []
     return Markup('<small class="seeds">records {}</small>').format(Markup(" ").join(linked))
 
 

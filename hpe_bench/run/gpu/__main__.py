@@ -26,6 +26,7 @@ def main() -> int:
         help="miniatures to train on the processor meanwhile: study:paper:data:seeds, where seeds are 3 or 0-2 or 1,4",
     )
     parser.add_argument("--cores", type=int, default=12, help="miniatures at a time")
+    parser.add_argument("--only", default="", help="parts to run, such as checks,speeds; all of them by default")
     parser.add_argument("--rehearse", action="store_true", help="every part with tiny data, to see that it works")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--setting", help=argparse.SUPPRESS)
@@ -44,7 +45,8 @@ def main() -> int:
     out = given.out.absolute()
     work = (given.work or out.with_name(out.name + "-work")).absolute()
     data = None if given.data is None else str(Path(given.data).absolute())
-    setting = Setting(data, str(work), given.device, given.pocket, given.cores, given.rehearse)
+    only = tuple(filter(None, given.only.split(",")))
+    setting = Setting(data, str(work), given.device, given.pocket, given.cores, given.rehearse, only)
     return conduct(Session(setting, out, work, given.limit, began))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -26,7 +27,7 @@ from hpe_bench.plan import TrainingRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.run import pool, training
-from hpe_bench.run.gpu import checks, rows, speeds
+from hpe_bench.run.gpu import checks, speeds
 from hpe_bench.run.gpu.budget import NETWORKS
 from hpe_bench.run.gpu.setting import Reporter, Setting, report_file
 from hpe_bench.run.pool import Outcome, Settings
@@ -105,6 +106,17 @@ def _loaded(setting: Setting, run: TrainingRun) -> training.Data:
     return training.load_data(protocol, setting.data, run.variant.input_hw)
 
 
+def counts(setting: Setting, report: Reporter) -> None:
+    """Costs of the networks that are timed, into the cache, where latency records take them from."""
+    from hpe_bench.cost.count_cache import cached_count
+    from hpe_bench.run.gpu import rows
+
+    torch.set_num_threads(2)
+    for slug, variant in rows.variants(setting.rehearse):
+        cost = cached_count(variant.builder, variant.joints, variant.input_hw, variant.builder(joints=variant.joints))
+        report(f"{slug}/{variant.name}", cost.macs)
+
+
 def check(setting: Setting, report: Reporter) -> None:
     """The CUDA paths against the CPU's."""
     failed = checks.run(checks.ALL, setting.device, report)
@@ -121,12 +133,30 @@ def compiled(setting: Setting, report: Reporter) -> None:
 
 def latency(setting: Setting, report: Reporter) -> None:
     """Latency records without energy."""
+    from hpe_bench.run.gpu import rows  # here, since it needs packages that the other parts do without
+
     _kept_rows(rows.measured(setting.device, setting.rehearse), setting, report)
 
 
 def latency_with_energy(setting: Setting, report: Reporter) -> None:
     """Latency records with energy, which takes ten seconds a row."""
+    from hpe_bench.run.gpu import rows
+
     _kept_rows(rows.with_energy(setting.device, setting.rehearse), setting, report)
+
+
+def medians(record: RunRecord) -> dict[str, Any]:
+    """Median ms by runtime and batch, or why there is none."""
+    found: dict[str, Any] = {}
+    for timing in record.timings:
+        key = f"{timing.runtime}, batch {timing.batch}"
+        if timing.status != "done":
+            found[key] = timing.reason
+            continue
+        found[key] = round(float(np.median([ms for calls in timing.rounds_ms for ms in calls])), 3)
+        if timing.joules_per_image is not None:
+            found[f"{key}, J/image"] = timing.joules_per_image
+    return found
 
 
 def _kept_rows(found: Iterator[RunRecord], setting: Setting, report: Reporter) -> None:
@@ -135,7 +165,7 @@ def _kept_rows(found: Iterator[RunRecord], setting: Setting, report: Reporter) -
     outcome = Outcome()
     for record in found:
         pool.keep(record, _settings(setting, 1, setting.device), outcome)
-        report(f"{record.identity.paper}/{record.identity.variant}", rows.medians(record))
+        report(f"{record.identity.paper}/{record.identity.variant}", medians(record))
 
 
 def speed(setting: Setting, report: Reporter) -> None:
@@ -265,6 +295,7 @@ PARTS: dict[str, Part] = {
     "machine": machine,
     "prepare": prepare,
     "prepare-pocket": prepare_pocket,
+    "counts": counts,
     "checks": check,
     "compile": compiled,
     "rows": latency,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import numpy as np
 
 from hpe_bench import catalog
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.run.gpu.budget import NETWORKS
-from hpe_bench.run.latency import Conditions, LatencyRun, Subject, measure
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, measure
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ON_CUDA
 from hpe_bench.timing.sources import OfVariant
@@ -29,7 +26,7 @@ def measured(device: str, rehearse: bool) -> Iterator[RunRecord]:
     names = [runtime.name for runtime in ON_CUDA] if device.startswith("cuda") else ["eager"]
     large = AT_LARGE_BATCH if device.startswith("cuda") else ()
     asked = (*((name, 1) for name in names), *((name, LARGE_BATCH) for name in large))
-    yield from measure([_run(slug, v, asked) for slug, v in _variants(rehearse)], _plan(rehearse, 0.0))
+    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, 0.0), peak=False)
 
 
 def with_energy(device: str, rehearse: bool) -> Iterator[RunRecord]:
@@ -37,7 +34,7 @@ def with_energy(device: str, rehearse: bool) -> Iterator[RunRecord]:
     names = WITH_ENERGY if device.startswith("cuda") else ("eager",)
     asked = tuple((name, LARGE_BATCH) for name in names)
     steady = 0.1 if rehearse else STEADY_SECONDS
-    yield from measure([_run(slug, v, asked) for slug, v in _variants(rehearse)], _plan(rehearse, steady))
+    yield from measure([_run(slug, v, asked) for slug, v in variants(rehearse)], _plan(rehearse, steady), peak=False)
 
 
 def _plan(rehearse: bool, steady: float) -> Plan:
@@ -46,7 +43,8 @@ def _plan(rehearse: bool, steady: float) -> Plan:
     return Plan(SECONDS, ATTEMPTS, limit_s=60, turn_limit_s=30, builders=BUILDERS, steady_seconds=steady)
 
 
-def _variants(rehearse: bool) -> list[tuple[str, Variant]]:
+def variants(rehearse: bool) -> list[tuple[str, Variant]]:
+    """What is timed, with the papers' names."""
     found = []
     for network in NETWORKS:
         loaded = catalog.load(network.paper)
@@ -57,7 +55,7 @@ def _variants(rehearse: bool) -> list[tuple[str, Variant]]:
 
 def _run(slug: str, variant: Variant, asked: Sequence[tuple[str, int]]) -> LatencyRun:
     """A network under pairs of runtime and batch, at one thread."""
-    subject = Subject(
+    subject = TimedNetwork(
         paper=slug,
         name=variant.name,
         variant_hash=fingerprint(variant),
@@ -66,17 +64,3 @@ def _run(slug: str, variant: Variant, asked: Sequence[tuple[str, int]]) -> Laten
         source=OfVariant(variant, variant.joints),
     )
     return LatencyRun(subject, tuple(Conditions(name, 1, batch, variant.input_hw) for name, batch in asked))
-
-
-def medians(record: RunRecord) -> dict[str, Any]:
-    """Median ms by runtime and batch, or why there is none."""
-    found: dict[str, Any] = {}
-    for timing in record.timings:
-        key = f"{timing.runtime}, batch {timing.batch}"
-        if timing.status != "done":
-            found[key] = timing.reason
-            continue
-        found[key] = round(float(np.median([ms for calls in timing.rounds_ms for ms in calls])), 3)
-        if timing.joules_per_image is not None:
-            found[f"{key}, J/image"] = timing.joules_per_image
-    return found

@@ -21,9 +21,9 @@ from hpe_bench.run.gpu.budget import NETWORKS, budget_of
 from hpe_bench.run.gpu.setting import Setting, report_file, reported
 
 PACKING_SECONDS = 12.0  # kept free at the end
-CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.14, 0.2, 0.17  # of the limit, at most
+CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.125, 0.17, 0.125  # of the limit, at most
 TRAINING_SHARE = 0.4  # of the limit that parts before the trainings may not take
-QUIET_SHARE = 0.22  # of the limit, after which latency is measured beside whatever still runs
+QUIET_SHARE = 0.14  # of the limit, after which latency is measured beside whatever still runs
 POLL_SECONDS = 0.25
 
 
@@ -84,6 +84,8 @@ class Session:
 
     def start(self, name: str, seconds: float, part: str | None = None, **extra: Any) -> None:
         """Start a part in a process group of its own, unless it is finished or no time is left."""
+        if not self.setting.wants(name):
+            return
         if self.state(name) == "done":
             self.say(f"{name}: done by an earlier start")
             return
@@ -219,9 +221,10 @@ def _parts(session: Session) -> None:
     session.start("prepare", most)
     if session.setting.pocket:
         session.start("prepare-pocket", most)
+    session.start("counts", QUIET_SHARE * limit)
     session.start("checks", CHECK_SHARE * limit)
     session.start("compile", CHECK_SHARE * limit)
-    session.wait("machine", "checks", "compile", "prepare")
+    session.wait("machine", "checks", "compile", "prepare", "counts")
     session.wait("prepare-pocket", until=QUIET_SHARE * limit)
     session.start("rows", min(ROWS_SHARE * limit, most - session.elapsed))
     session.wait("rows")
@@ -239,6 +242,8 @@ def _parts(session: Session) -> None:
 def _train(session: Session) -> None:
     """The full-size trainings side by side, at one budget that all can finish in the time left."""
     figures = session.figures
+    if not any(session.setting.wants(f"train-{network.paper}") for network in NETWORKS):
+        return
     speeds = figures["parts"].get("speeds", {}).get("figures", {})
     checks = figures["parts"].get("checks", {}).get("figures", {})
     if "budget" not in figures:
