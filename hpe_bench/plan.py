@@ -14,6 +14,14 @@ MEAN_POSE = "mean_pose"
 
 
 @dataclass(frozen=True)
+class Start:
+    """A file of weights that a training starts from; its content is the identity, not where it lies."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One training, scored under each of its protocols (which share data and crop and differ in decoding)."""
 
@@ -23,6 +31,7 @@ class TrainingRun:
     protocols: tuple[Protocol, ...]
     seed: int
     execution: Execution = PLAIN
+    start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
         shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
@@ -33,7 +42,8 @@ class TrainingRun:
         """Identity of the training; the protocols' decoding has no part in it."""
         p = self.protocols[0]
         trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
-        return fingerprint(trained + self.execution.identity)
+        start = () if self.start is None else (self.start.sha256,)
+        return fingerprint(trained + self.execution.identity + start)
 
     @property
     def code(self) -> str:
@@ -52,7 +62,9 @@ class TrainingRun:
         if not isinstance(self.recipe, Curriculum) or self.recipe.teacher is None:
             return None
         needed = self.recipe.teacher
-        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution)
+        return TrainingRun(
+            needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution, self.start
+        )
 
     @property
     def folder(self) -> str:
