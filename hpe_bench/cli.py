@@ -212,7 +212,7 @@ def reproduce(
         ),
     ] = None,
     init: Annotated[
-        str | None, typer.Option("--init", help="full, with --budget: random, in place of ImageNet weights.")
+        str | None, typer.Option("--init", help="full: FILE of ImageNet weights; with --budget, random in their place.")
     ] = None,
     inputs: Annotated[
         str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
@@ -266,6 +266,11 @@ def reproduce(
         execution=Execution(precision.value, compiled, graphed, exact=exact),
         devices=devices,
     )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's or Slurm's
+    if processes > 1:
+        if devices not in (1, processes):
+            raise ValueError(f"--devices {devices}, but {processes} processes were started; leave --devices out")
+        asked = replace(asked, devices=processes)
     settings = _settings(results, runs, root, workers, device)
     _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
@@ -746,7 +751,8 @@ def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
 def _console() -> Console:
     from hpe_bench.terminal import PlainConsole
 
-    return PlainConsole(width=None if sys.stdout.isatty() else 160)
+    follows = os.environ.get("RANK", "0") != "0"  # of several processes that share a training the first one tells
+    return PlainConsole(width=None if sys.stdout.isatty() else 160, quiet=follows)
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:

@@ -17,6 +17,14 @@ MOST_SEEDS = 10  # after which a study ends whatever its intervals
 
 
 @dataclass(frozen=True)
+class Start:
+    """A file of weights that a training starts from; its content is the identity, not where it lies."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One training, scored under each of its protocols (which share data and crop and differ in decoding)."""
 
@@ -26,6 +34,7 @@ class TrainingRun:
     protocols: tuple[Protocol, ...]
     seed: int
     execution: Execution = PLAIN
+    start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
         shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
@@ -36,7 +45,8 @@ class TrainingRun:
         """Identity of the training; the protocols' decoding has no part in it."""
         p = self.protocols[0]
         trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
-        return fingerprint(trained + self.execution.identity)
+        start = () if self.start is None else (self.start.sha256,)
+        return fingerprint(trained + self.execution.identity + start)
 
     @property
     def code(self) -> str:
@@ -55,7 +65,9 @@ class TrainingRun:
         if not isinstance(self.recipe, Curriculum) or self.recipe.teacher is None:
             return None
         needed = self.recipe.teacher
-        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution)
+        return TrainingRun(
+            needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution, self.start
+        )
 
     @property
     def folder(self) -> str:
