@@ -24,20 +24,20 @@ from hpe_bench.commands.profile import Asked
 from hpe_bench.commands.reproduce import costs_of
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.memory import activations_peak
-from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import fingerprint
+from hpe_bench.inference.exporting import to_onnx
 from hpe_bench.records import schema, store
 from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
 from hpe_bench.report.kit.tables import latency_cell
 from hpe_bench.run import costs, latency, pool
-from hpe_bench.run.exporting import to_onnx
 from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
+from hpe_bench.timing.onnx_input import input_sizes
 from hpe_bench.timing.rows import NetworkTimes, rows
 from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Workload
 from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
