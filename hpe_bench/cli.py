@@ -121,6 +121,13 @@ RootOpt = Annotated[Path | None, typer.Option("--root", help="Folder that holds 
 SeedsOpt = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds per arm; the study's own number by default.")
 ]
+UntilOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        help="Seeds until every difference to the control is known to so many points, 3 to 10 of them, or to --seeds.",
+    ),
+]
 WorkersOpt = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings at a time; one per core by default.")
 ]
@@ -189,6 +196,7 @@ def reproduce(
     ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     variant: Annotated[
@@ -204,7 +212,7 @@ def reproduce(
         ),
     ] = None,
     init: Annotated[
-        str | None, typer.Option("--init", help="full, with --budget: random, in place of ImageNet weights.")
+        str | None, typer.Option("--init", help="full: FILE of ImageNet weights; with --budget, random in their place.")
     ] = None,
     inputs: Annotated[
         str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
@@ -258,8 +266,13 @@ def reproduce(
         execution=Execution(precision.value, compiled, graphed, exact=exact),
         devices=devices,
     )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's or Slurm's
+    if processes > 1:
+        if devices not in (1, processes):
+            raise ValueError(f"--devices {devices}, but {processes} processes were started; leave --devices out")
+        asked = replace(asked, devices=processes)
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench ablate fasterpose --study losses")
@@ -269,6 +282,7 @@ def ablate(
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
@@ -279,7 +293,7 @@ def ablate(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
+    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench compare simple_baseline fasterpose")
@@ -737,7 +751,8 @@ def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
 def _console() -> Console:
     from hpe_bench.terminal import PlainConsole
 
-    return PlainConsole(width=None if sys.stdout.isatty() else 160)
+    follows = os.environ.get("RANK", "0") != "0"  # of several processes that share a training the first one tells
+    return PlainConsole(width=None if sys.stdout.isatty() else 160, quiet=follows)
 
 
 def _settings(results: Path, runs: Path, root: Path | None, workers: int | None, device: str) -> Settings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Ablation, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
@@ -11,6 +11,17 @@ from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
 MEAN_POSE = "mean_pose"
+FEWEST_SEEDS = 3  # before an interval may end a study
+HEADLINE_SEEDS = 5  # of a headline that is run as evidence; `reproduce` keeps to the study's own, which fit 15 minutes
+MOST_SEEDS = 10  # after which a study ends whatever its intervals
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file of weights that a training starts from; its content is the identity, not where it lies."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class TrainingRun:
     protocols: tuple[Protocol, ...]
     seed: int
     execution: Execution = PLAIN
+    start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
         shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
@@ -33,7 +45,8 @@ class TrainingRun:
         """Identity of the training; the protocols' decoding has no part in it."""
         p = self.protocols[0]
         trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
-        return fingerprint(trained + self.execution.identity)
+        start = () if self.start is None else (self.start.sha256,)
+        return fingerprint(trained + self.execution.identity + start)
 
     @property
     def code(self) -> str:
@@ -52,7 +65,9 @@ class TrainingRun:
         if not isinstance(self.recipe, Curriculum) or self.recipe.teacher is None:
             return None
         needed = self.recipe.teacher
-        return TrainingRun(needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution)
+        return TrainingRun(
+            needed.paper, needed.variant, needed.recipe, self.protocols, self.seed, self.execution, self.start
+        )
 
     @property
     def folder(self) -> str:
@@ -117,6 +132,23 @@ def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], see
                 for arm in study.arms:
                     _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
     return list(runs.values())
+
+
+def as_evidence(paper: Paper, study: Ablation) -> Ablation:
+    """A study with the seeds that evidence wants: the headline decides claims, so it gets `HEADLINE_SEEDS`."""
+    return replace(study, seeds=max(study.seeds, HEADLINE_SEEDS)) if study == paper.headline else study
+
+
+def another_seed(half_widths: Sequence[float | None], until: float, seeds: int, most: int = MOST_SEEDS) -> bool:
+    """Whether a study that aims at intervals of +-`until` points needs one more seed of every arm.
+
+    `half_widths` are those of every arm's difference to the control, None where there is no interval yet. The rule
+    looks at widths alone, never at which side of 0 an interval lies on, so that it cannot stop at a lucky difference;
+    what that leaves of the error rate is measured in docs/statistics.md.
+    """
+    if seeds >= most:
+        return False
+    return seeds < FEWEST_SEEDS or any(half is None or half > until for half in half_widths)
 
 
 def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:

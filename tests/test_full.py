@@ -81,9 +81,9 @@ def test_the_ids_of_miniatures_are_what_they_were() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"init": None}, "starts from ImageNet weights and no file .* --init random"),
+        ({"init": None}, "starts from ImageNet weights and no file .* --init FILE .* --init random"),
         ({"budget": None}, "--budget SAMPLES with --init random"),
-        ({"init": "zeros"}, "only 'random' is known"),
+        ({"init": "zeros.pth"}, "--init zeros.pth: no such file"),
         ({"budget": 10**9}, "more than recipe 'coco_256x192' has"),
         ({"budget": 5}, "less than a batch"),
         ({"recipe": "pocket_mse"}, "no full-size recipe 'pocket_mse'; it has coco_256x192"),

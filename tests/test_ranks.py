@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
+from hpe_bench.commands import full, together
+from hpe_bench.commands.reproduce import full_alone
 from hpe_bench.declare import Recipe, fingerprint, replace
+from hpe_bench.plan import TrainingRun
+from hpe_bench.records import store
 from hpe_bench.run import training
+from hpe_bench.run.pool import Settings
 from hpe_bench.run.training import Data
 from hpe_bench.training import checkpoints, feeding, loop, steps, world
 from hpe_bench.training.checkpoints import weights_digest
@@ -69,14 +75,24 @@ def train(
     return model, state
 
 
-def rank(
-    number: int, size: int, port: int, data: Data, folder: Path, execution: Execution, stop: int | None, answers: Any
-) -> None:
-    """One process of several; rank 0 answers with weights and losses, or with what went wrong."""
+def begin(number: int, size: int, port: int) -> None:
+    """Make this process one of several."""
     os.environ |= {"RANK": str(number), "WORLD_SIZE": str(size), "LOCAL_RANK": str(number)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     torch.set_num_threads(1)
     loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.FINITE_STEPS = 0.0, 1e9, 3
+
+
+def rank(
+    number: int, size: int, port: int, data: Data, folder: Path, execution: Execution, stop: int | None, answers: Any
+) -> None:
+    """One process of several; rank 0 answers with weights and losses, or with what went wrong.
+
+    A negative `stop` is that of the last process alone, which dies there without a word.
+    """
+    begin(number, size, port)
+    if stop is not None and stop < 0:
+        stop = -stop if number == size - 1 else None
     try:
         here, _ = world.join("cpu")
         model, state = train(data, folder, execution, here, stop)
@@ -97,14 +113,18 @@ def flat(model: nn.Module) -> np.ndarray:
     return np.concatenate([v.double().flatten().numpy() for v in model.state_dict().values()])
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def in_processes(
     size: int, data: Data, folder: Path, execution: Execution, stop: int | None = None
 ) -> tuple[str, list[float], np.ndarray]:
     """A training in several processes: its weights' digest, the losses on its curve, its weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    answers = FORK.Queue()
+    port, answers = free_port(), FORK.Queue()
     started = [
         FORK.Process(target=rank, args=(number, size, port, data, folder, execution, stop, answers), daemon=True)
         for number in range(size)
@@ -143,6 +163,55 @@ def test_resumed_on_another_number_of_processes_it_ends_with_the_same_bits(data:
     model, resumed = train(data, folder, EXACT)
     assert weights_digest(model.state_dict()) == weights_digest(alone.state_dict())
     assert [p.train_loss for p in resumed.curve] == [p.train_loss for p in state.curve]
+
+
+def test_when_one_process_dies_the_next_start_goes_on(data: Data, tmp_path: Path) -> None:
+    alone, _ = train(data, tmp_path / "whole", EXACT)
+    found, _, _ = in_processes(2, data, tmp_path / "parts", EXACT, stop=-11)
+    assert "Error" in found  # rank 0 hears of it and does not wait for ever
+    assert (tmp_path / "parts" / checkpoints.CHECKPOINT).exists()
+    model, _ = train(data, tmp_path / "parts", EXACT)
+    assert weights_digest(model.state_dict()) == weights_digest(alone.state_dict())
+
+
+def share(number: int, size: int, port: int, run: TrainingRun, settings: Settings) -> None:
+    """One of several processes of a whole run."""
+    begin(number, size, port)
+    together.train([run], settings, Console(quiet=True))
+    os._exit(0)
+
+
+def test_a_run_in_two_processes_leaves_the_records_of_one(data: Data, tmp_path: Path) -> None:
+    run = TrainingRun("simple_baseline", replace(small.VARIANT, scale="full"), RECIPE, small.PROTOCOLS, 0, EXACT)
+    alone = training.run_training(run, None, tmp_path / "alone", 1, "cpu", lambda samples, probe: None)
+    settings, port = Settings(tmp_path / "results", tmp_path / "runs"), free_port()
+    started = [FORK.Process(target=share, args=(n, 2, port, run, settings), daemon=True) for n in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(SECONDS)
+        assert process.exitcode == 0
+    found = {r.identity.protocol: r for r in store.load_all(tmp_path / "results")}
+    for record in alone:
+        theirs = found[record.identity.protocol]
+        assert theirs.predictions_sha256 == record.predictions_sha256
+        assert theirs.weights_sha256 == record.weights_sha256
+        assert theirs.id == record.id
+    outcome = together.train([run], settings, Console(quiet=True))
+    assert outcome.kept == 1
+
+
+@pytest.mark.slow
+def test_a_failing_process_is_told_in_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert together.launch(2, "cpu", ["reproduce", "nobody", "--scale", "full"]) == 2
+    said = capfd.readouterr().err
+    assert "of 2 ended with code 2, and so were the others" in said
+    assert "Traceback" not in said
+
+
+def test_more_gpus_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"this machine has {torch.cuda.device_count()} GPUs"):
+        together.launch(64, "cuda", [])
 
 
 def test_averaging_by_all_reduce_gives_the_same_up_to_rounding(data: Data, tmp_path: Path) -> None:
@@ -207,6 +276,18 @@ def test_a_field_that_says_nothing_new_changes_no_hash() -> None:
     assert "batch_per_device" not in repr(sorted(__import__("hpe_bench.declare").declare.canonical(small.RECIPE)))
     with pytest.raises(ValueError, match="no whole number of 3 a device"):
         replace(small.RECIPE, batch_per_device=3)
+
+
+def test_devices_hold_whole_micro_batches_or_smaller_ones_or_are_refused() -> None:
+    eight = replace(RECIPE, samples=1280, batch=128, batch_per_device=32)
+    assert full.shared(PLAIN, eight, 1) == PLAIN
+    assert full.shared(PLAIN, eight, 4) == Execution(devices=4)
+    assert full.shared(PLAIN, eight, 8) == Execution(devices=8, micro_batches=8)
+    with pytest.raises(ValueError, match="devices that share it equally: 1, 2, 4, 8, 16, 32, 64"):
+        full.shared(PLAIN, eight, 3)
+    assert full_alone(["reproduce", "hrnet", "--scale", "cost", "--scale=full", "--devices", "2"]) == [
+        *("reproduce", "hrnet", "--devices", "2", "--scale", "full")
+    ]
 
 
 def test_smaller_micro_batches_are_another_training_and_more_devices_alone_are_not() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.data.folders import file_sha256
 from hpe_bench.declare import Curriculum, Paper, Recipe, Variant, replace
-from hpe_bench.plan import TrainingRun
+from hpe_bench.plan import Start, TrainingRun
+from hpe_bench.training import imagenet
 from hpe_bench.training.execution import PLAIN, Execution
 
 RANDOM = "random"
@@ -19,8 +22,8 @@ RANDOM = "random"
 class Asked:
     """What a command says about full-size trainings; None means the paper's own.
 
-    `budget` is in training samples; `init` is "random" where a recipe that starts from ImageNet weights is to start
-    from chance instead.
+    `budget` is in training samples; `init` is a file of ImageNet weights, or "random" where a recipe that starts from
+    such weights is to start from chance instead.
     """
 
     data: str
@@ -46,7 +49,20 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
         variant = resized(loaded.paper, variant, asked.input_hw)
     scored = protocols.for_training(asked.data, variant.input_hw)
     execution = shared(asked.execution, recipe, asked.devices)
-    return [TrainingRun(slug, variant, recipe, scored, seed, execution) for seed in range(asked.seeds)]
+    start = start_of(recipe, variant, asked.init)
+    return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in range(asked.seeds)]
+
+
+def start_of(recipe: Recipe, variant: Variant, init: str | None) -> Start | None:
+    """The file of ImageNet weights that a recipe starts from, checked against the network; None for a random start."""
+    if recipe.init == "random":
+        return None
+    assert init is not None, "`begun` asks for it"
+    path = Path(init)
+    if not path.is_file():
+        raise ValueError(f"--init {init}: no such file; give ImageNet weights of the backbone, such as torchvision's")
+    imagenet.coverage(variant.builder(joints=variant.joints), path)
+    return Start(str(path.absolute()), file_sha256(path))
 
 
 def shared(execution: Execution, recipe: Recipe, devices: int) -> Execution:
@@ -137,16 +153,18 @@ def shortened(recipe: Recipe, budget: int | None) -> Recipe:
 def begun(recipe: Recipe, asked: Asked) -> Recipe:
     """The recipe with the start that was asked for; ValueError where it wants ImageNet weights and has none."""
     if recipe.init == "random":
+        if asked.init not in (None, RANDOM):
+            raise ValueError(f"recipe {recipe.name!r} starts from random weights; leave --init out")
+        return recipe
+    if asked.init not in (None, RANDOM):
         return recipe
     if asked.init == RANDOM and asked.budget is not None:
         note = f"{recipe.note}; starts from random weights, not from ImageNet's"
         return replace(recipe, name=f"{recipe.name}-random", init="random", note=note)
-    if asked.init not in (None, RANDOM):
-        raise ValueError(f"--init {asked.init}: only 'random' is known; leave it out for the recipe's own start")
     instead = (
-        "--init random starts from random weights, and the record says so"
+        "--init FILE names one, --init random starts from random weights, and the record says so"
         if asked.budget is not None
-        else "--budget SAMPLES with --init random makes a shorter run of its own instead"
+        else "--init FILE names one; --budget SAMPLES with --init random makes a shorter run of its own instead"
     )
     raise ValueError(f"recipe {recipe.name!r} starts from ImageNet weights and no file of them was given; {instead}")
 

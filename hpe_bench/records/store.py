@@ -87,6 +87,9 @@ def _validated(path: Path, data: bytes) -> RunRecord:
 # ---------------------------------------------------------------------------------------------------- lazily
 
 
+LATER_PARTS = ("matches",)  # that records of this version lack if they are older than the part
+
+
 class StoredRecord(RunRecord):
     """A record whose long parts stay in its file until they are asked for; RecordError if the file changed since."""
 
@@ -153,6 +156,8 @@ def _parted(data: bytes) -> tuple[bytes, bytes] | None:
     kept, first_tally = data, b""
     for part in LONG_PARTS:
         start = kept.find(b'\n "%s": [' % part.encode())
+        if start < 0 and part in LATER_PARTS:
+            continue
         end = kept.find(b'\n "', start + 3)
         if start < 0 or end < 0 or kept[end - 2 : end] != b"],":
             return None

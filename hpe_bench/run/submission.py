@@ -75,6 +75,7 @@ def record(
         provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
         measurements=measurements,
         tallies=tallies,
+        matches=scoring.matches_of(found),
         predictions_sha256=file.sha256,
         weights_sha256=weights_sha256,
         submission=Submission(

@@ -25,7 +25,7 @@ from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import CurvePoint, Identity, Measurement, RunRecord
 from hpe_bench.run import scoring
-from hpe_bench.training import checkpoints, engine
+from hpe_bench.training import checkpoints, engine, imagenet
 from hpe_bench.training.feeding import seeded
 from hpe_bench.training.loop import Report, Teacher, steps_of, train
 from hpe_bench.training.world import SOLO, World
@@ -136,6 +136,8 @@ def _trained(
     """Bring the run's weights file into being; returns the training curve and the training's wall time."""
     if not _all_see(folder, world):
         protocol, skeleton = run.protocols[0], data.truth.skeleton
+        if run.start is not None:
+            say(imagenet.load(model, Path(run.start.file)))
         probe = partial(_probe, run=run, protocol=protocol, data=data, device=device)
         state = train(
             model,
@@ -232,14 +234,24 @@ def _score(
             }
         ),
         status="done",
-        provenance=provenance.collect(started, device, threads, engine.flags(run.execution, device)),
+        provenance=provenance.collect(
+            started, device, threads, engine.flags(run.execution, device) | _start_flags(run)
+        ),
         measurements=(*measurements, seconds),
         tallies=tallies,
+        matches=scoring.matches_of(found),
         curve=tuple(curve),
         samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
     )
+
+
+def _start_flags(run: TrainingRun) -> dict[str, str]:
+    """What a record says of the weights that a training started from."""
+    if run.start is None:
+        return {}
+    return {"start": f"{Path(run.start.file).name}, SHA-256 {run.start.sha256}"}
 
 
 def _accuracy_identity(paper: str, variant: Variant, protocol: Protocol, data: Data) -> Identity:
@@ -271,6 +283,7 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
         provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
         measurements=measurements,
         tallies=tallies,
+        matches=scoring.matches_of(found),
         samples=scoring.samples(data.truth, joints, scores),
         predictions_sha256=scoring.save_predictions(runs / run.id / f"{run.protocol.name}.npz", joints, scores),
     )

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from benchmarks.gpu.budget import NETWORKS, budget_of
+from benchmarks.gpu.setting import Setting, report_file, reported
 from hpe_bench.files import write_atomically
-from hpe_bench.run.gpu.budget import NETWORKS, budget_of
-from hpe_bench.run.gpu.setting import Setting, report_file, reported
 
 PACKING_SECONDS = 12.0  # kept free at the end
 CHECK_SHARE, ROWS_SHARE, SPEED_SHARE = 0.125, 0.17, 0.125  # of the limit, at most
@@ -111,11 +111,11 @@ class Session:
 
     def command(self, part: str, setting: Setting) -> list[str]:
         """What runs a part."""
-        return [sys.executable, "-m", "hpe_bench.run.gpu", "--part", part, "--setting", setting.to_text()]
+        return [sys.executable, "-m", "benchmarks.gpu", "--part", part, "--setting", setting.to_text()]
 
     def _environment(self) -> dict[str, str]:
         """That of the parts: this source tree, a cache in the work folder, one thread unless a part says otherwise."""
-        root = str(Path(__file__).resolve().parents[3])
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH", "")])])
         more = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HPE_BENCH_CACHE": str(self.work / "cache")}
         return os.environ | more | {"PYTHONUNBUFFERED": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}

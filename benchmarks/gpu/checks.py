@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.gpu.setting import Reporter
 from hpe_bench import catalog
 from hpe_bench.cost.energy import NvmlMeter
 from hpe_bench.data.mannequins import Mannequins
@@ -26,7 +27,6 @@ from hpe_bench.errors import sentence
 from hpe_bench.inference.predictor import predict
 from hpe_bench.protocols import mannequins
 from hpe_bench.run import training
-from hpe_bench.run.gpu.setting import Reporter
 from hpe_bench.training import engine, loop
 from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.execution import PLAIN, Execution, Precision
