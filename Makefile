@@ -7,7 +7,7 @@ POCKET ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture clean
+.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture truth clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 	$(BIN)/hpe-bench profile $(PAPER) $(ARGS)
 
 gpu: ## all that a machine with one CUDA GPU can tell, without installation: make gpu DATA=folder OUT=folder [LIMIT=540] [POCKET="headline:fasterpose:lsp:0-2"]
-	PYTHONPATH=. $(PYTHON) -m hpe_bench.run.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
+	PYTHONPATH=. $(PYTHON) -m benchmarks.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
 
 leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)
@@ -52,8 +52,11 @@ lint: setup ## style and types
 test: setup ## every test but the torture, in two processes
 	$(BIN)/pytest -m "not torture" --numprocesses 2 --dist loadfile $(ARGS)
 
-torture: setup ## long fault-injection runs
-	$(BIN)/pytest -m torture $(ARGS)
+torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
+	$(BIN)/pytest -m torture -s $(ARGS)
+
+truth: setup ## what the statistical rules cover and miss, on worlds whose truth is known: docs/statistics.md
+	$(BIN)/python -m hpe_bench.truth
 
 clean: ## remove what was built, trained and cached here; records and pages stay
 	rm -rf .venv build dist *.egg-info runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 import hpe_bench.papers
 from hpe_bench.declare import Checkpoint, Claim, Curriculum, Paper, Protocol, Recipe, Reported, Unreachable, Variant
+from hpe_bench.metrics import digits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -285,6 +286,11 @@ def _claim(row: list[str], columns: tuple[str, ...], where: str, paper: Paper) -
         claim = Claim(**cells)
     except ValidationError as error:
         raise CatalogError(f"{where}: {_problem(error)}") from None
+    if claim.printed and claim.value is not None and not digits.says(claim.printed, claim.value):
+        raise CatalogError(
+            f"{where}: value: {claim.value:g} is not what {claim.printed!r} says; correct one of the two, or leave "
+            "`printed` empty where no page prints the figure"
+        )
     if claim.variant:
         _check_variant(claim.variant, where, paper)
     recipes = [r.name for r in all_recipes(paper)]

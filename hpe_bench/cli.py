@@ -121,13 +121,32 @@ RootOpt = Annotated[Path | None, typer.Option("--root", help="Folder that holds 
 SeedsOpt = Annotated[
     int | None, typer.Option("--seeds", min=1, help="Seeds per arm; the study's own number by default.")
 ]
+UntilOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--until",
+        help="Seeds until every difference to the control is known to so many points, 3 to 10 of them, or to --seeds.",
+    ),
+]
 WorkersOpt = Annotated[
     int | None, typer.Option("--workers", min=1, help="Trainings at a time; one per core by default.")
 ]
 DeviceOpt = Annotated[str, typer.Option("--device", help="Device of the trainings: cpu, cuda or mps.")]
-ResultsOpt = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
-ReportsOpt = Annotated[Path, typer.Option("--reports", help="Folder of the pages.")]
-RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder of checkpoints, weights and predictions.")]
+
+
+def _folders(given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """ValueError where a folder is named and a file is there."""
+    for path in given if isinstance(given, list) else [given]:
+        if path is not None and path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file; name a folder")
+    return given
+
+
+ResultsOpt = Annotated[Path, typer.Option("--results", callback=_folders, help="Folder of the records.")]
+ReportsOpt = Annotated[Path, typer.Option("--reports", callback=_folders, help="Folder of the pages.")]
+RunsOpt = Annotated[
+    Path, typer.Option("--runs", callback=_folders, help="Folder of checkpoints, weights and predictions.")
+]
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 RESULTS, REPORTS, RUNS = Path("results"), Path("reports"), Path("runs")
 PAPERS = Path("papers")
@@ -149,7 +168,7 @@ def about(
     """Published claims about 2D human pose estimation meet measurement."""
 
 
-@app.command("list")
+@app.command("list", epilog="Example: hpe-bench list")
 def list_papers(results: ResultsOpt = RESULTS) -> None:
     """Papers with their variants, claims and verdicts."""
     from hpe_bench.commands import listing
@@ -158,7 +177,7 @@ def list_papers(results: ResultsOpt = RESULTS) -> None:
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench show fasterpose")
 def show(paper: PaperArg) -> None:
     """One paper: what it claims, its variants, its studies."""
     from hpe_bench.commands import show as pages
@@ -166,7 +185,7 @@ def show(paper: PaperArg) -> None:
     pages.print_paper(_console(), paper)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench reproduce fasterpose --samples 2000 --seeds 1")
 def reproduce(
     paper: PaperArg,
     scale: Annotated[
@@ -177,6 +196,7 @@ def reproduce(
     ] = TrainedData.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     variant: Annotated[
@@ -187,7 +207,9 @@ def reproduce(
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option("--budget", min=1, help="full: training samples, fewer than the recipe's; recorded so."),
+        typer.Option(
+            "--samples", "--budget", min=1, help="Training samples, fewer than the recipe's; in records of their own."
+        ),
     ] = None,
     init: Annotated[
         str | None, typer.Option("--init", help="full: FILE of ImageNet weights; with --budget, random in their place.")
@@ -250,16 +272,17 @@ def reproduce(
             raise ValueError(f"--devices {devices}, but {processes} processes were started; leave --devices out")
         asked = replace(asked, devices=processes)
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.reproduce(paper, scales, asked, seeds, settings, reports, _console()))
+    _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench ablate fasterpose --study losses")
 def ablate(
     paper: PaperArg,
     study: Annotated[str | None, typer.Option("--study", help="One study by name; all of them by default.")] = None,
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
+    until: UntilOpt = None,
     workers: WorkersOpt = None,
     device: DeviceOpt = "cpu",
     results: ResultsOpt = RESULTS,
@@ -270,10 +293,10 @@ def ablate(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, settings, reports, _console()))
+    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench compare simple_baseline fasterpose")
 def compare(
     papers: Annotated[list[str], typer.Argument(help="Two papers or more.")],
     results: ResultsOpt = RESULTS,
@@ -285,11 +308,11 @@ def compare(
     pages.print_comparison(_console(), papers, results, reports)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench leaderboard --results results --results mine")
 def leaderboard(
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", help="Folder of records; repeatable, for one board of several folders."),
+        typer.Option("--results", callback=_folders, help="Folder of records; repeatable, for one board of several."),
     ] = None,
     reports: ReportsOpt = REPORTS,
     readme: Annotated[
@@ -302,7 +325,7 @@ def leaderboard(
     pages.write_all(_console(), results or [RESULTS], reports, readme)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv")
 def results(
     paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
@@ -318,13 +341,11 @@ def results(
     parquet: Annotated[Path | None, typer.Option("--parquet", help="File to write.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="File to write; - for the standard output.")] = None,
     folders: Annotated[
-        list[Path] | None, typer.Option("--results", help="Folder of records; repeatable, for several as one.")
+        list[Path] | None,
+        typer.Option("--results", callback=_folders, help="Folder of records; repeatable."),
     ] = None,
 ) -> None:
-    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON.
-
-    Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv
-    """
+    """Every measurement of the records, one a row: as a table, CSV, Parquet or JSON."""
     from hpe_bench.commands import results as rows
 
     filters = {"paper": paper, "variant": variant, "protocol": protocol, "kind": kind, "key": key, "runtime": runtime}
@@ -332,7 +353,7 @@ def results(
     rows.results(folders or [RESULTS], filters, files, _console())
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench profile mine.py:build --inputs 256x192 --threads 1")
 def profile(
     subject: Annotated[
         str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
@@ -448,7 +469,7 @@ PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --onnx pose.onnx --to pose.npz")
 def predict(
     protocol: ProtocolOpt,
     to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
@@ -489,7 +510,7 @@ def predict(
     submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench score mine.json --protocol coco-val2017-gtbox --root DATA")
 def score(
     file: Annotated[Path, typer.Argument(help="Predictions: .npz of ours, COCO results, or an array of joints.")],
     protocol: ProtocolOpt,
@@ -517,7 +538,7 @@ def score(
     submit.score(wish, persons, settings, reports, _console())
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench evaluate --protocol mannequins-v1-dark --weights runs/RUN/weights.safetensors")
 def evaluate(
     protocol: ProtocolOpt,
     root: RootOpt = None,
@@ -550,7 +571,7 @@ def evaluate(
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench export hrnet w32_256x192 --to onnx")
 def export(
     paper: PaperArg,
     variant: Annotated[str, typer.Argument(help="The paper's variant.")],
@@ -571,7 +592,7 @@ def export(
     export_command.export(wish, to.value, output, _console(), force)
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench ceilings --data lsp --root DATA")
 def ceilings(
     data: Annotated[CeilingData, typer.Option("--data", help="Data set.")] = CeilingData.mannequins,
     root: RootOpt = None,
@@ -584,7 +605,7 @@ def ceilings(
     _exit(story.ceilings(data.value, None if root is None else str(root), results, reports, _console()))
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench new my_paper --to my_papers")
 def new(
     slug: Annotated[str, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to put it in.")] = PAPERS,
@@ -598,7 +619,7 @@ def new(
         print(f"  {line}")
 
 
-@app.command()
+@app.command(epilog="Example: hpe-bench doctor")
 def doctor() -> None:
     """Check this machine: packages, processor, load, disk."""
     from hpe_bench.commands import doctor as examination
@@ -607,7 +628,7 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-@data_app.command("list")
+@data_app.command("list", epilog="Example: hpe-bench data list")
 def data_list() -> None:
     """Data sets this version can read."""
     from hpe_bench.data import check
@@ -615,7 +636,7 @@ def data_list() -> None:
     check.print_list(_console())
 
 
-@data_app.command("check")
+@data_app.command("check", epilog="Example: hpe-bench data check lsp --root DATA")
 def data_check(
     name: Annotated[KnownData, typer.Argument(help="Data set.")],
     root: RootOpt = None,
@@ -631,7 +652,7 @@ def data_check(
     _exit(whole)
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", epilog="Example: hpe-bench data fetch coco --to DATA")
 def data_fetch(
     name: Annotated[FetchedData, typer.Argument(help="Data set.")],
     to: Annotated[Path, typer.Option("--to", help="Folder that will hold the data set; the --root of other commands.")],
@@ -654,7 +675,7 @@ def data_fetch(
     console.print(f"{folder} is there", highlight=False, markup=False)
 
 
-@data_app.command("export")
+@data_app.command("export", epilog="Example: hpe-bench data export mannequins --to some_folder --persons 100 --sheet")
 def data_export(
     name: Annotated[DataName, typer.Argument(help="Data set; only mannequins can be exported.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write; must not exist or be empty.")],
@@ -672,7 +693,7 @@ def data_export(
     _console().print(f"wrote {to}", highlight=False)
 
 
-@weights_app.command("list")
+@weights_app.command("list", epilog="Example: hpe-bench weights list hrnet")
 def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all of them by default.")] = None) -> None:
     """Released weights that papers declare, and which claims each would decide."""
     from hpe_bench.commands import weights
@@ -680,7 +701,7 @@ def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all 
     weights.print_list(_console(), paper)
 
 
-@weights_app.command("fetch")
+@weights_app.command("fetch", epilog="Example: hpe-bench weights fetch hrnet w32_256x192")
 def weights_fetch(
     paper: PaperArg,
     variant: Annotated[str, typer.Argument(help="The paper's variant.")],
@@ -700,7 +721,7 @@ def weights_fetch(
 ProtocolArg = Annotated[str, typer.Argument(help="A protocol's name; see `hpe-bench protocols list`.")]
 
 
-@protocols_app.command("list")
+@protocols_app.command("list", epilog="Example: hpe-bench protocols list")
 def protocols_list() -> None:
     """All protocols by name, with their hashes."""
     from hpe_bench.commands import protocols
@@ -708,7 +729,7 @@ def protocols_list() -> None:
     protocols.print_list(_console())
 
 
-@protocols_app.command("show")
+@protocols_app.command("show", epilog="Example: hpe-bench protocols show coco-val2017-gtbox")
 def protocols_show(name: ProtocolArg) -> None:
     """Everything that a protocol says."""
     from hpe_bench.commands import protocols
@@ -716,7 +737,7 @@ def protocols_show(name: ProtocolArg) -> None:
     protocols.print_protocol(_console(), name)
 
 
-@protocols_app.command("diff")
+@protocols_app.command("diff", epilog="Example: hpe-bench protocols diff coco-val2017-gtbox coco-val2017-det")
 def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
     """How two protocols differ, field by field."""
     from hpe_bench.commands import protocols

@@ -385,6 +385,7 @@ class Score:
     interval: tuple[float, float] | None = None
     hits_per_image: tuple[int, ...] | None = None
     counts_per_image: tuple[int, ...] | None = None
+    matches: str = ""  # of AP: what became of every detection (metrics/match_tables.py)
 
 
 class Metric(ABC):
@@ -614,6 +615,8 @@ class Paper:
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
+    baseline: bool = False  # whether it is what every other paper is set beside
+    codec_called: str = ""  # of a paper that brings a codec of its own: its name among those of the ceilings page
     timed: tuple[str, ...] = ()  # variants that stand for the paper where every runtime is timed
     timed_against: tuple[str, ...] = ()  # networks (`slug/variant`) that these take turns with, as ratios are claimed
     latency_question: LatencyQuestion | None = None  # has a page of its own that answers it

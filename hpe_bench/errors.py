@@ -18,6 +18,12 @@ def notice(text: str) -> None:
     warnings.warn(text, Notice, stacklevel=2)
 
 
+def not_installed(package: str, extra: str) -> str:
+    """What to do about a missing optional package. hpe-bench is on no index: a clone of it is what is installed."""
+    remedy = f"pip install -c constraints.txt -e '.[{extra}]'"
+    return f"{package} is not installed; `{remedy}` in the clone of hpe-bench adds it"
+
+
 def sentence(error: BaseException) -> str:
     """An exception as one line for a person: our own messages as they are, others with their kind."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Ablation, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
@@ -11,6 +11,9 @@ from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
 MEAN_POSE = "mean_pose"
+FEWEST_SEEDS = 3  # before an interval may end a study
+HEADLINE_SEEDS = 5  # of a headline that is run as evidence; `reproduce` keeps to the study's own, which fit 15 minutes
+MOST_SEEDS = 10  # after which a study ends whatever its intervals
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,23 @@ def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], see
                 for arm in study.arms:
                     _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
     return list(runs.values())
+
+
+def as_evidence(paper: Paper, study: Ablation) -> Ablation:
+    """A study with the seeds that evidence wants: the headline decides claims, so it gets `HEADLINE_SEEDS`."""
+    return replace(study, seeds=max(study.seeds, HEADLINE_SEEDS)) if study == paper.headline else study
+
+
+def another_seed(half_widths: Sequence[float | None], until: float, seeds: int, most: int = MOST_SEEDS) -> bool:
+    """Whether a study that aims at intervals of +-`until` points needs one more seed of every arm.
+
+    `half_widths` are those of every arm's difference to the control, None where there is no interval yet. The rule
+    looks at widths alone, never at which side of 0 an interval lies on, so that it cannot stop at a lucky difference;
+    what that leaves of the error rate is measured in docs/statistics.md.
+    """
+    if seeds >= most:
+        return False
+    return seeds < FEWEST_SEEDS or any(half is None or half > until for half in half_widths)
 
 
 def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:

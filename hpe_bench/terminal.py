@@ -14,11 +14,14 @@ from rich.text import Text
 from hpe_bench.data.names import printable
 
 LOG_SECONDS = 15.0
+LEAST_SHARE, LEAST_SECONDS = 0.01, 30.0  # of work or of time before an estimate is more than a guess
 
 
 def minutes(seconds: float) -> str:
-    """'3:07' from 187 seconds."""
+    """'3:07' from 187 seconds, '17 h 27 min' from an hour on."""
     whole = max(0, round(seconds))
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 60}:{whole % 60:02d}"
 
 
@@ -83,10 +86,10 @@ class Board:
 
     def eta(self) -> str:
         """Time left, from the speed so far."""
-        fresh = self.done - self.credited
-        if fresh <= 0:
+        fresh, elapsed = self.done - self.credited, time.monotonic() - self.started
+        if fresh <= 0 or (fresh < LEAST_SHARE * self.total and elapsed < LEAST_SECONDS):
             return "estimating"
-        left = (self.total - self.done) * (time.monotonic() - self.started) / fresh
+        left = (self.total - self.done) * elapsed / fresh
         return f"about {minutes(left)} left"
 
     def credit(self, units: float) -> None:

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 
 from hpe_bench import catalog
-from hpe_bench.run import exporting
+from hpe_bench.inference import exporting
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hpe_bench.records import frame
 from hpe_bench.report import site
 from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.pages import entries, leaderboard, score_page
@@ -631,4 +632,4 @@ def test_ten_thousand_rows_sort_and_filter(visits: Visits, tmp_path: Path) -> No
     assert len(rows(page)) == expected
     page.locator("#filters [name=q]").fill("v1990")
     assert len(rows(page)) == sum(e.paper == "paper3" and "v1990" in e.variant for e in board.entries)
-    assert len(entries.as_csv(board.entries).splitlines()) == MANY + 1
+    assert len(frame.as_csv(entries.frame_of(board.entries)).splitlines()) == MANY + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -9,11 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hpe_bench import catalog
 from hpe_bench.cli import main
+from hpe_bench.commands import new
+from tests.predicted import answers, coco_truth, persons, results, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "papers"
@@ -26,8 +32,9 @@ COMMANDS = {
     "list": {"--results"},
     "show": set(),
     "reproduce": {
-        *("--scale", "--data", "--root", "--seeds", "--workers", "--device"),
-        *("--results", "--reports", "--runs"),
+        *("--scale", "--data", "--root", "--seeds", "--workers", "--device", "--samples", "--budget"),
+        *("--variant", "--recipe", "--init", "--input", "--weights", "--colours", "--precision", "--compile"),
+        *("--graphs", "--results", "--reports", "--runs"),
     },
     "ablate": {
         *("--study", "--data", "--root", "--seeds", "--workers", "--device"),
@@ -57,6 +64,8 @@ COMMANDS = {
     "data list": set(),
     "data check": {"--root"},
     "data fetch": {"--to", "--mirror", "--sha256"},
+    "weights list": set(),
+    "weights fetch": {"--to", "--mirror"},
     "protocols list": set(),
     "protocols show": set(),
     "protocols diff": set(),
@@ -201,6 +210,18 @@ def test_bad_input_gets_one_sentence(
     assert not (tmp_path / "reports").exists()
 
 
+def contract(papers: Path) -> str:
+    """What the contract tests say about the paper `my_paper` in a folder of papers."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/test_papers.py", "-k", "my_paper", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        env={**os.environ, "HPE_BENCH_PAPERS": str(papers)},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
 def test_a_new_paper_keeps_the_contract_of_all_papers(tmp_path: Path) -> None:
     done = call("new", "my_paper", "--to", "mine", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -208,15 +229,19 @@ def test_a_new_paper_keeps_the_contract_of_all_papers(tmp_path: Path) -> None:
     made = sorted(p.name for p in (tmp_path / "mine" / "my_paper").iterdir())
     assert made == ["README.md", "claims.csv", "model.py", "paper.py"]
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["my_paper"]
-    contract = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/test_papers.py", "-k", "my_paper", "-p", "no:cacheprovider"],
-        cwd=ROOT,
-        env={**os.environ, "HPE_BENCH_PAPERS": str(tmp_path / "mine")},
-        capture_output=True,
-        text=True,
-    )
-    assert contract.returncode == 0, contract.stdout
-    assert re.search(r"\b1[0-9] passed", contract.stdout), contract.stdout  # every test of the contract
+    output = contract(tmp_path / "mine")
+    assert re.search(r"\b1 failed, 1[0-9] passed", output), output  # of all but one
+    assert "README.md: AUTHORS" in output
+    for file in (tmp_path / "mine" / "my_paper").iterdir():
+        text = file.read_text()
+        for number, placeholder in enumerate(new.PLACEHOLDERS):
+            text = text.replace(
+                placeholder, f"https://arxiv.org/{number}" if "://" in placeholder else f"Said {number}"
+            )
+        file.write_text(text)
+    output = contract(tmp_path / "mine")
+    assert re.search(r"\b1[0-9] passed", output), output
+    assert "failed" not in output
     style = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path / "mine")],
         capture_output=True,
@@ -244,6 +269,82 @@ def test_a_broken_folder_is_named_and_the_others_still_list(tmp_path: Path) -> N
     assert "tow" in flat
     assert "claims.csv:2" in flat
     assert "fasterpose" in flat
+
+
+def names(command: object, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its name."""
+    for child, sub in getattr(command, "commands", {}).items():
+        yield from names(sub, f"{name} {child}".strip())
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+def test_the_help_of_every_command_shows_an_example() -> None:
+    import typer
+
+    from hpe_bench.cli import app
+
+    for name, command in names(typer.main.get_command(app)):
+        options = {option for parameter in command.params for option in parameter.opts}
+        words = (command.epilog or "").split()
+        assert words[:2] == ["Example:", "hpe-bench"], name
+        assert " ".join(words[2:]).startswith(name), name
+        assert {word for word in words if word.startswith("--")} <= options, name
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp932", "ascii"])
+def test_a_console_that_lacks_characters_gets_the_whole_table(tmp_path: Path, encoding: str) -> None:
+    truth = persons(8, 4)
+    write_json(tmp_path / "gt.json", coco_truth(truth))
+    write_json(tmp_path / "dt.json", results(truth, answers(truth)))
+    arguments = ["score", "dt.json", "--protocol", "coco-val2017-gtbox", "--truth", "gt.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hpe_bench", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.decode(encoding)
+    assert "?" not in printed
+    assert "AP" in printed
+    assert (
+        len(list(tmp_path.glob("results/submitted/*.json"))) == len(list(tmp_path.glob("reports/scores/*.html"))) == 1
+    )
+
+
+def test_a_file_in_the_place_of_a_folder_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    for arguments in (["list", "--results", "file"], ["leaderboard", "--results", "file"]):
+        refused(call_here(*arguments, monkeypatch=monkeypatch, capfd=capfd), "file is a file; name a folder")
+
+
+def test_a_narrow_terminal_gets_a_list_it_can_hold(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from hpe_bench.commands import listing
+
+    console = Console(width=60, file=io.StringIO())
+    listing.print_list(console, tmp_path)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert any(line.startswith("fasterpose (2022): 23 claims") for line in lines)
+    assert max(map(len, lines)) <= 60
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize("slug", sorted(catalog.RESERVED))
+def test_a_paper_never_takes_a_name_of_the_suite(
+    tmp_path: Path, slug: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(call_here("new", slug, monkeypatch=monkeypatch, capfd=capfd), slug, "another name")
+    shutil.copytree(TINY / "tiny", tmp_path / "papers" / slug)
+    monkeypatch.setenv("HPE_BENCH_PAPERS", str(tmp_path / "papers"))
+    with pytest.raises(catalog.CatalogError, match="rename the folder"):
+        catalog.load(slug)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
@@ -288,16 +389,21 @@ def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, 
     assert page.read_bytes() == before
 
 
-def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path: Path, shared_data: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "word", "code"), [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
+)
+def test_ctrl_c_and_being_terminated_end_in_a_sentence_and_the_same_command_goes_on(
+    tmp_path: Path, shared_data: Path, number: signal.Signals, word: str, code: int
+) -> None:
     arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data), "--scale", "pocket"]
     program = start(*arguments, folder=tmp_path, papers=TINY)
     while len(list(tmp_path.glob("runs/records/*.json"))) < 4:  # two mean poses, and the first training under both
         assert program.poll() is None, program.communicate()
         time.sleep(0.02)
-    program.send_signal(signal.SIGINT)
+    program.send_signal(number)
     _, errors = program.communicate(timeout=60)
-    assert program.returncode == 130, errors
-    assert errors.splitlines() == ["hpe-bench: interrupted; the same command goes on from what is finished"]
+    assert program.returncode == code, errors
+    assert errors.splitlines() == [f"hpe-bench: {word}; the same command goes on from what is finished"]
     done = call(*arguments, folder=tmp_path, papers=TINY)
     assert done.returncode == 0, done.stderr
     kept = re.search(r"(\d+) runs were finished already, 0 failed", done.stdout)

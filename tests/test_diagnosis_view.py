@@ -16,12 +16,13 @@ from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.records.schema import Measurement, RunRecord, Sample, Tally
-from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit import gallery, svgdraw
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import diagnosis_view, gallery
+from hpe_bench.report.pages import diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.run import scoring
 from hpe_bench.run.scoring import of_each
+from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, PROPOSAL
 from tests.synthetic_records import STANDING, Level
@@ -147,7 +148,7 @@ def models(*, plain_last: bool = False) -> list[Model]:
         runs = {s: make.accuracy(arm, s, Level(level)) for s in range(3)}
         if not (plain_last and k):
             runs = {s: diagnosed(r, 2.0 * k) for s, r in runs.items()}
-        found.append(Model(arm.label, Style(k), runs))
+        found.append(Model(arm.label, Style(k), runs, SeedPools(runs.values())))
     return found
 
 

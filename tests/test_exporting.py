@@ -22,9 +22,9 @@ from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.export import Wish, convention_text, export
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
-from hpe_bench.inference import networks
+from hpe_bench.inference import exporting, networks
 from hpe_bench.inference.onnx_model import Convention, read_convention
-from hpe_bench.run import exporting, prediction
+from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
 
 PAPERS = [p.paper.slug for p in catalog.load_all()[0]]

@@ -6,8 +6,11 @@ import hashlib
 import http.server
 import io
 import re
+import shutil
+import socket
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,3 +251,169 @@ def test_the_licence_comes_first(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(ValueError, match="published nowhere"):
         fetch.fetch(Console(width=300), "coco", tmp_path, None, {})
     assert "CC BY 4.0" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------------- hostile servers
+
+
+class Raw(http.server.BaseHTTPRequestHandler):
+    """Answers with the server's `headers`, then pieces of `body` for as long as anybody listens."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        for name, value in self.server.headers.items():  # type: ignore[attr-defined]
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for piece in self.server.body():  # type: ignore[attr-defined]
+                self.wfile.write(piece)
+                self.wfile.flush()
+        except OSError:
+            pass  # the client has gone
+
+    def log_message(self, *_: Any) -> None:
+        """Not on the test's output."""
+
+
+def serving(headers: dict[str, str], body: Any) -> http.server.ThreadingHTTPServer:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Raw)
+    server.daemon_threads = True
+    server.headers, server.body = headers, body  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    return server
+
+
+def endless(piece: bytes, pause_s: float = 0.0) -> Any:
+    def body() -> Iterator[bytes]:
+        while True:
+            yield piece
+            time.sleep(pause_s)
+
+    return body
+
+
+@pytest.mark.parametrize("length", ["x", "-5", "1e9", "99999999999999999999999", str(1 << 50)])
+def test_a_silly_length_is_refused_before_anything_is_written(length: str, tmp_path: Path) -> None:
+    server = serving({"Content-Length": length}, lambda: [LSP])
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    with pytest.raises(ValueError, match=r"announces|offers"):
+        bring(tmp_path, url)
+    server.shutdown()
+    assert everything(tmp_path) == []
+
+
+def test_a_server_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    server = serving({}, endless(bytes(1 << 16)))
+    with pytest.raises(ValueError, match=r"offers .* bytes or more, but the archive has less than 1,000,000"):
+        fetch.download_file(f"http://127.0.0.1:{server.server_address[1]}/x", tmp_path / "x", None, 1_000_000)
+    server.shutdown()
+    assert (tmp_path / "x").stat().st_size <= 1_000_000
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "STALL_S", 0.3)
+    server = serving({"Content-Length": "100000"}, endless(b"x", 0.01))
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=r"the server sent \d+ bytes in 0 s; the same command goes on"):
+        fetch.download_file(f"http://127.0.0.1:{server.server_address[1]}/x", tmp_path / "x")
+    server.shutdown()
+    assert time.monotonic() - started < 20
+
+
+def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 0.2)
+    silent = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
+    with silent, pytest.raises(ValueError, match="goes on from there, or name a --mirror"):
+        fetch.download_file(url, tmp_path / "x")
+
+
+def encrypted(data: bytes) -> bytes:
+    """A zip whose entries say that they are encrypted."""
+    changed = bytearray(data)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := changed.find(mark, at + 1)) >= 0:
+            changed[at + offset] |= 1
+    return bytes(changed)
+
+
+def linked() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        entry = zipfile.ZipInfo("joints.mat")
+        entry.external_attr = 0o120777 << 16
+        file.writestr(entry, "/etc/passwd")
+        file.writestr("images/im0001.jpg", b"x")
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("joints.mat", bytes(20 << 20))
+        file.writestr("images/im0001.jpg", b"x")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (encrypted(LSP), "is encrypted"),
+        (linked(), "is a link or a device"),
+        (bomb(), "unpacks to more than 20 times its size"),
+        (zipped(**{"joints.mat": b"x", "joints.mat/a": b"x", "images/b": b"x"}), "have one name"),
+    ],
+)
+def test_archives_that_are_unfit_leave_nothing(data: bytes, words: str, server: Server, tmp_path: Path) -> None:
+    server.files[FILE] = data
+    with pytest.raises(ValueError, match=words):
+        bring(tmp_path, server.url, data)
+    assert [name for name in everything(tmp_path) if not name.startswith(".fetch")] == []
+    assert not (tmp_path / ".fetch" / f"{FILE}.unpacked").exists()
+
+
+def test_a_hash_is_recorded_when_asked_and_held_from_then_on(server: Server, tmp_path: Path) -> None:
+    told = io.StringIO()
+    with pytest.raises(ValueError, match="--record-hash"):
+        fetch.fetch(QUIET, "lsp", tmp_path, server.url, {})
+    fetch.fetch(Console(file=told, width=300), "lsp", tmp_path, server.url, {}, record_hash=True)
+    digest = hashlib.sha256(LSP).hexdigest()
+    assert f"SHA-256 {digest}, recorded" in told.getvalue()
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{digest}  {FILE}\n"
+    shutil.rmtree(tmp_path / "lsp")
+    fetch.fetch(QUIET, "lsp", tmp_path, server.url, {})  # known by now
+    shutil.rmtree(tmp_path / "lsp")
+    server.files[FILE] = zipped(**MEMBERS | {"joints.mat": b"others"})
+    for record_hash in (False, True):
+        with pytest.raises(ValueError, match=f"expected {digest}"):
+            fetch.fetch(QUIET, "lsp", tmp_path, server.url, {}, record_hash)
+
+
+def test_two_fetches_at_once_take_turns(server: Server, tmp_path: Path) -> None:
+    """Both end well, and the archive is asked for once."""
+    errors: list[BaseException] = []
+
+    def go() -> None:
+        try:
+            bring(tmp_path, server.url)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert server.asked == [None]
+    assert everything(tmp_path) == WHOLE
+
+
+def test_a_link_in_the_place_of_the_download_is_not_followed(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    (tmp_path / "to" / ".fetch").mkdir(parents=True)
+    (tmp_path / "to" / ".fetch" / FILE).symlink_to(tmp_path / "victim")
+    with pytest.raises(ValueError, match="is a link"):
+        bring(tmp_path / "to", server.url)
+    assert (tmp_path / "victim").read_bytes() == b"mine"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpe_bench.run.gpu import checks, parts, session
-from hpe_bench.run.gpu.budget import NETWORKS, budget_of
-from hpe_bench.run.gpu.session import Session, conduct
-from hpe_bench.run.gpu.setting import Reporter, Setting, report_file, reported
+from benchmarks.gpu import checks, parts, session
+from benchmarks.gpu.budget import NETWORKS, budget_of
+from benchmarks.gpu.session import Session, conduct
+from benchmarks.gpu.setting import Reporter, Setting, report_file, reported
 from hpe_bench.training import feeding
 
 # A part that reports, leaves a record, and then behaves as the file `behaviour` says of it.
@@ -96,7 +96,7 @@ def test_hanging_parts_end_at_their_limits_and_the_session_inside_its_own(
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    command = [sys.executable, "-m", "hpe_bench.run.gpu", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 2
     assert "no CUDA device" in done.stderr

@@ -14,9 +14,8 @@ PAPERS = ROOT.parent / "papers"
 
 # Left to right, as data flow: a room imports itself and rooms to its left. What stands in one line may see each other.
 FLOW = (
-    ("declare", "errors", "files"),
-    ("terminal",),
-    ("data", "codecs", "nn", "metrics", "papers"),
+    ("declare", "errors", "files", "processes"),
+    ("terminal", "data", "codecs", "nn", "metrics", "papers"),
     ("protocols", "catalog", "codehash"),
     ("plan",),
     ("records",),
@@ -24,6 +23,7 @@ FLOW = (
     ("timing",),
     ("run",),
     ("verdicts",),
+    ("truth",),
     ("report",),
     ("commands",),
     ("cli", "__init__", "__main__"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.records import frame
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.kit import pareto
@@ -135,8 +136,8 @@ def test_timing_runs_are_pooled_and_what_one_skipped_another_tells() -> None:
 
 def test_downloads_hold_every_row_refused_and_skipped_ones_too(tmp_path: Path) -> None:
     found = section(ONE)
-    listed = list(csv.DictReader(io.StringIO(entries.as_csv(found.rows))))
-    objects = json.loads(entries.as_json(found.rows))
+    listed = list(csv.DictReader(io.StringIO(frame.as_csv(entries.frame_of(found.rows)))))
+    objects = json.loads(frame.as_json(entries.frame_of(found.rows)))
     assert len(listed) == len(objects) == len(ONE.timings)
     (refused,) = [o for o in objects if (o["runtime"], o["threads"]) == ("bf16", 1)]
     assert (refused["counts"], refused["ratio_to_eager"]) == (False, None)

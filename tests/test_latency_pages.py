@@ -9,6 +9,7 @@ import pytest
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant
+from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.kit.tables import Table
@@ -215,13 +216,18 @@ def test_savings_in_words(least: float, most: float, told: str) -> None:
 
 
 def test_the_pages_are_written_and_linked_once_there_is_something_to_say(tmp_path: Path) -> None:
-    papers = catalog.load_all()[0]
-    assert site._write_latency_questions(papers, [], tmp_path) == []
-    (page,) = site._write_latency_questions(papers, trio(), tmp_path)
+    papers, results, reports = catalog.load_all()[0], tmp_path / "results", tmp_path / "reports"
+    results.mkdir()
+    (nothing,) = site._latency_pages_of(site.Sources.of(results), reports)
+    assert nothing.write() == []
+    for record in trio():
+        store.save(record, results)
+    (told,) = site._latency_pages_of(site.Sources.of(results), reports)
+    (page,) = told.write()
+    assert page == told.path == reports / "without-a-gpu" / "index.html"
     assert "saves 10\N{NO-BREAK SPACE}% of the time" in page.read_text(encoding="utf-8")
-    assert sorted(p.stem for p in (tmp_path / "without-a-gpu" / "tables").iterdir()) == [
-        *("counts", "environments", "threads-1", "threads-2", "uncounted"),
-    ]
+    tables = {p.stem for p in (page.parent / "tables").iterdir()}
+    assert {"counts", "environments", "threads-1", "threads-2", "uncounted"} <= tables
     for records, linked in (([], False), (trio(), True)):
         text = site.render("leaderboard.html.j2", board=leaderboard.build(papers, records, site.suite()), root="")
         assert ("without-a-gpu/index.html" in text) == linked

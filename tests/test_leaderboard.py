@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import replace
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records import store
+from hpe_bench.records import frame, store
 from hpe_bench.report import site
 from hpe_bench.report.kit import pareto
 from hpe_bench.report.kit.pareto import Dot, front
@@ -54,8 +54,8 @@ def test_many_rows_are_resampled_at_once_to_the_same_intervals() -> None:
 
 
 def test_downloads_hold_every_row_in_full_precision(board: Leaderboard) -> None:
-    rows = list(csv.DictReader(io.StringIO(entries.as_csv(board.entries))))
-    objects = json.loads(entries.as_json(board.entries))
+    rows = list(csv.DictReader(io.StringIO(frame.as_csv(entries.frame_of(board.entries)))))
+    objects = json.loads(frame.as_json(entries.frame_of(board.entries)))
     assert len(rows) == len(objects) == len(board.entries) == 3 * 3 + 1
     made = [r for r in RECORDS if r.identity.protocol == DARK and r.identity.recipe == "rce"]
     (row,) = [r for r in rows if r["protocol"] == DARK and r["recipe"] == "rce"]
@@ -101,9 +101,9 @@ def test_rows_carry_what_the_page_filters_by(board: Leaderboard) -> None:
 def test_the_choice_is_among_rows_that_no_other_surely_beats(board: Leaderboard, text: str) -> None:
     ids = {attrs.get("id") for _, attrs in Page(text).elements}
     for group in board.measured:
-        lows = [e.interval[0] for e in group.entries if e.interval]
-        unbeaten = [e for e in group.entries if e.interval and e.interval[1] >= max(lows)]
+        unbeaten = [e for e in group.entries if e.rank is not None and e.rank[0] == 1]
         assert group.leaders == unbeaten
+        assert all(e.value < group.entries[0].value for e in group.entries if e not in unbeaten)
         assert group.leaders[0] == group.entries[0]
         costs = [e.cost_value("latency") for e in unbeaten]
         chosen = group.cheapest("latency")
@@ -171,7 +171,7 @@ def test_a_group_is_plotted_against_each_cost_that_three_rows_have(board: Leader
 def test_the_board_is_the_same_whatever_the_order_of_records(board: Leaderboard, tmp_path: Path) -> None:
     shuffled = random.Random(0).sample(RECORDS, len(RECORDS))
     again = leaderboard.build([LOADED], shuffled, site.suite())
-    assert entries.as_json(again.entries) == entries.as_json(board.entries)
+    assert frame.as_json(entries.frame_of(again.entries)) == frame.as_json(entries.frame_of(board.entries))
     written = site.write_leaderboard(tmp_path / "results", tmp_path)
     assert written.is_file()
     assert (tmp_path / "leaderboard.csv").is_file()

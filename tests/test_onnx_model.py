@@ -114,7 +114,7 @@ def test_broken_and_missing_files(tmp_path: Path) -> None:
 def test_without_onnxruntime_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", CHANNELS)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    refused(lambda: OnnxNetwork(path, Convention(), THREE), "pip install 'hpe-bench[onnx]'")
+    refused(lambda: OnnxNetwork(path, Convention(), THREE), "-e '.[onnx]'")
 
 
 # ---------------------------------------------------------------------------------------------------- TOML

@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 from scipy.io import savemat
 
+from hpe_bench.catalog import find_protocol
 from hpe_bench.commands import submit
 from hpe_bench.data import coco, csv_files, mat_files, own_images
 from hpe_bench.data.coco import COCO, read_own
@@ -30,7 +31,6 @@ from hpe_bench.data.skeletons import COCO_17, LSP_14
 from hpe_bench.files import require_free
 from hpe_bench.inference import overlays
 from hpe_bench.metrics import ap_pycocotools, average_precision
-from hpe_bench.protocols import named
 from hpe_bench.run import truths
 from hpe_bench.terminal import PlainConsole
 from tests.predicted import answers, persons, results, write_json
@@ -141,7 +141,7 @@ def test_an_exif_orientation_is_told_and_not_applied(tmp_path: Path) -> None:
     for name, data in (("a.jpg", turned(8)), ("b.jpg", turned(1)), ("c.jpg", turned(3))):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "b.csv").write_text("image,x,y,width,height\na.jpg,1,2,3,4\nb.jpg,1,2,3,4\nc.jpg,1,2,3,4\n")
-    task = submit.predicting.task_of_images(named("coco-val2017-gtbox"), tmp_path, tmp_path / "b.csv")
+    task = submit.predicting.task_of_images(find_protocol("coco-val2017-gtbox"), tmp_path, tmp_path / "b.csv")
     told = io.StringIO()
     submit.warn_of_turned(task, Console(file=told, width=200))
     assert "warning: a.jpg has an EXIF orientation (8), and 1 more images have one" in told.getvalue()
@@ -312,6 +312,10 @@ ODD_TRUTHS: dict[str, Any] = {
     "counted without a joint": lambda d: d["annotations"][2].update(
         num_keypoints=3, keypoints=[0] * 51, bbox=[10, 10, 90, 90]
     ),
+    "no categories of persons on an unlisted image": lambda d: (
+        without("category_id")(d),
+        d["annotations"].append({**d["annotations"][0], "id": 99, "image_id": 7}),
+    ),
     "flags of 3": lambda d: d["annotations"][1]["keypoints"].__setitem__(2, 3),
     "fields of other tools": set_all("attributes", {"occluded": False}),
 }
@@ -323,12 +327,12 @@ def test_ones_own_truth_is_scored_as_pycocotools_scores_it(odd: str, tmp_path: P
     document = own_truth()
     ODD_TRUTHS[odd](document)
     (tmp_path / "gt.json").write_text(json.dumps(document))
-    truth = truths.of_file(named("coco-val2017-gtbox"), tmp_path / "gt.json", None)
+    truth = truths.of_file(find_protocol("coco-val2017-gtbox"), tmp_path / "gt.json", None)
     file = read(write_json(tmp_path / "dt.json", answered()), truth.persons)
     ours = average_precision.evaluate(truth.persons, file.predictions).figures()
     whole = json.loads((tmp_path / "gt.json").read_text())
     category = whole["categories"][0]["id"]
-    whole["annotations"] = [a for a in whole["annotations"] if a["category_id"] == category]
+    whole["annotations"] = [a for a in whole["annotations"] if a.setdefault("category_id", category) == category]
     whole["categories"] = whole["categories"][:1]
     for annotation in whole["annotations"]:
         annotation["bbox"] = annotation.get("bbox") or [0, 0, 0, 0]  # without one, pycocotools fails

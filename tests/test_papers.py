@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.commands import new
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Arm, Batch, Variant, canonical, fingerprint, replace
 from hpe_bench.inference.predictor import merged_maps
@@ -63,6 +64,10 @@ def test_the_folder_says_what_it_is_and_how_to_run_it(loaded: LoadedPaper) -> No
     assert command in (sys.modules[f"hpe_bench.papers.{loaded.paper.slug}.paper"].__doc__ or "")
     for field in ("title", "authors", "venue", "url", "bibtex", "summary", "reading"):
         assert getattr(loaded.paper, field), f"{field} is empty"
+
+
+def test_nothing_is_left_of_what_new_wrote_to_be_replaced(loaded: LoadedPaper) -> None:
+    assert new.unfilled(loaded.folder) == []
 
 
 def test_variants_differ_in_more_than_the_name(loaded: LoadedPaper) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from hpe_bench import catalog
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.commands import submit
 from hpe_bench.data.boxes import Boxes, every_person
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.data.persons import PersonSet
@@ -26,6 +30,7 @@ from hpe_bench.inference.onnx_model import Convention
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.protocols import COCO_GTBOX, DetectionProtocol
 from hpe_bench.run import prediction
+from hpe_bench.run.pool import Settings
 from hpe_bench.run.prediction import Task
 from hpe_bench.training.checkpoints import save_weights
 from tests import onnx_files, small, test_records
@@ -219,3 +224,44 @@ def test_the_embedded_data_go_through(light_finder: Network) -> None:
     found = prediction.answer(task, light_finder)
     assert found.person is not None
     assert sorted(found.person.tolist()) == list(range(6))
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+
+def test_predictions_as_coco_results_and_targets_that_would_be_lost(tmp_path: Path, light_finder: Network) -> None:
+    """What is read back is what was predicted; photographs, tables and files that are there stay as they are."""
+    table = write_own_images(tmp_path, [["b.png", 60, 40, 80, 90, 0.5], ["a.png", 0, 0, 50, 50, ""]])
+    task = prediction.task_of_images(PLAIN, tmp_path, table)
+    found = prediction.answer(task, light_finder)
+    listed = json.loads(prediction.WRITERS[".json"](task, found, light_finder))
+    assert [(d["image_id"], d["file_name"], d["category_id"]) for d in listed] == [(0, "b.png", 1), (1, "a.png", 1)]
+    for d, record in enumerate(listed):
+        points = np.array(record["keypoints"]).reshape(17, 3)
+        np.testing.assert_array_equal(points[:, :2].astype(np.float32), found.joints[d])
+        np.testing.assert_array_equal(points[:, 2].astype(np.float32), found.joint_scores[d])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    quiet, where = Console(quiet=True), Settings(results=tmp_path / "r", runs=tmp_path / "u")
+    model = submit.Model(onnx=Path(light_finder_file(light_finder)))
+
+    def run(to: str, draw: Path | None = None, force: bool = False) -> None:
+        submit.predict(model, "coco-val2017-gtbox", (tmp_path, table), tmp_path / to, draw, where, quiet, force)
+
+    run("p.json", tmp_path / "drawn")
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a.jpg", "b.jpg"]
+    for to, draw, force, words in (
+        ("p.json", None, False, "exists already"),
+        ("boxes.csv", None, True, "written as .npz"),
+        ("q.npz", tmp_path / "drawn", False, "exists already"),
+        ("p.txt", None, False, "written as .npz"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(to, draw, force)
+    assert not (tmp_path / "q.npz").exists()
+    run("p.json", tmp_path / "drawn", force=True)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def light_finder_file(network: Network) -> str:
+    module: Any = network.module
+    return str(module.path)

@@ -17,6 +17,7 @@ from hpe_bench.records.schema import (
     LONG_PARTS,
     CurvePoint,
     Identity,
+    Matches,
     Measurement,
     Provenance,
     RunRecord,
@@ -374,3 +375,20 @@ def test_weights_belong_to_the_training_that_made_them() -> None:
     assert query.of([profiled, trained]).trained("w" * 64) is trained
     assert query.of([profiled]).trained("w" * 64) is None
     assert query.of([make()]).trained("") is None
+
+
+def test_records_older_than_tables_of_matches_are_still_read_lazily(tmp_path: Path) -> None:
+    path = store.save(make(), tmp_path)
+    _edited(path, lambda values: values.pop("matches"))
+    path.write_text(store.compact(path.read_text(encoding="utf-8")) + "\n", encoding="utf-8")
+    record = store.load_lazily(path)
+    assert isinstance(record, store.StoredRecord)
+    assert record.matches == ()
+    assert record == store.load(path)
+
+
+def test_a_table_of_matches_survives_the_round_trip(tmp_path: Path) -> None:
+    made = make(matches=(Matches(key="ap", packed="abc="),))
+    record = store.load_lazily(store.save(made, tmp_path))
+    assert "matches" not in record.__dict__  # it waits in its file
+    assert record.matches == made.matches

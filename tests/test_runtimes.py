@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -25,20 +24,20 @@ from hpe_bench.commands.profile import Asked
 from hpe_bench.commands.reproduce import costs_of
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.memory import activations_peak
-from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import fingerprint
+from hpe_bench.inference.exporting import to_onnx
 from hpe_bench.records import schema, store
 from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
 from hpe_bench.report.kit.tables import latency_cell
 from hpe_bench.run import costs, latency, pool
-from hpe_bench.run.exporting import to_onnx
 from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
+from hpe_bench.timing.onnx_input import input_sizes
 from hpe_bench.timing.rows import NetworkTimes, rows
 from hpe_bench.timing.runtimes import ON_CPU, ON_CUDA, Runtime, Workload
 from hpe_bench.timing.runtimes.eager import ChannelsLast, Eager
@@ -208,8 +207,8 @@ def test_absent_packages_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("onnxruntime", "openvino"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pip install 'hpe-bench[onnx]'" in OnnxRuntime().missing()
-    assert "pip install 'hpe-bench[openvino]'" in OpenVino().missing()
+    assert "-e '.[onnx]'" in OnnxRuntime().missing()
+    assert "-e '.[openvino]'" in OpenVino().missing()
 
 
 # ---------------------------------------------------------------------------------------- scopes
@@ -310,15 +309,12 @@ def test_a_share_of_the_time_binds_and_what_it_left_unsettled_says_so(tmp_path: 
     slow = Scripted("s", tmp_path / "log", times_ms=(60.0, 90.0), sleeps=True)
     quick = Scripted("q", tmp_path / "log", times_ms=(1.0,), sleeps=True)
     told: list[tuple[float, float]] = []
-    began = time.monotonic()
     plan = Plan(seconds=1.0, attempts=5, share_s=0.15, builders=2)
     one, two = (p.parts["work"] for p in interleave([slow, quick], plan, lambda *at: told.append(at)))
-    took = time.monotonic() - began
     assert isinstance(one, Times)
     assert isinstance(two, Times)
     assert len(one.rounds_ms) == len(two.rounds_ms) == FEWEST_ROUNDS
     assert (one.settled, one.attempts) == (False, 1)
-    assert took < 30  # mostly for starting the processes; the five attempts would be 50 rounds of 0.1 s and more
     calls = sum(times.warmup_calls + sum(map(len, times.rounds_ms)) for times in (one, two))
     assert calls < 40
 
@@ -593,7 +589,8 @@ def test_all_measures_what_is_not_finished_here(
     record = store.load(file)
     cores = latency.default_threads()
     assert {t.turns for t in record.timings if t.status == "done"} != {""}
-    assert {t.threads for t in record.timings if t.runtime == "channels_last"} == set(cores)
+    assert {t.threads for t in record.timings if t.runtime == "channels_last"} == {cores[0]}  # it is timed alone
+    assert {t.threads for t in record.timings if t.runtime == "eager"} == set(cores)
     file.unlink()
     monkeypatch.setattr(latency, "measure", lambda *_: pytest.fail("it was finished"))
     assert profile.profile_all(60.0, settings, Console(quiet=True))
@@ -608,7 +605,7 @@ def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.
     groups = profile.in_turns([p for p in papers if p.paper.timed])
     together = {p.paper.slug for p in groups[0]}
     assert together == {"simple_baseline", "hrnet", "fasterpose"}
-    assert [len(group) for group in groups[1:]] == [1] * 5
+    assert {len(group) for group in groups[1:]} == {1}
     rows = {p.paper.slug: profile._all_runs(p, len(g) > 1)[0].conditions for g in groups for p in g}
     for slug, conditions in rows.items():
         at_one, at_most = ({c.runtime for c in conditions if c.threads == n} for n in (1, 2))

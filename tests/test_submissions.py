@@ -24,7 +24,6 @@ from hpe_bench.declare import Protocol, Score, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP, evaluate_coco
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.records import schema, store
-from hpe_bench.records.store import RecordError
 from hpe_bench.report import site
 from hpe_bench.report.pages import score_page
 from hpe_bench.report.pages.score_page import Rival
@@ -168,12 +167,11 @@ def test_committed_records_still_load() -> None:
     assert len(store.load_all(Path(__file__).parents[1] / "results")) > 100
 
 
-def test_the_same_predictions_under_another_name_are_refused() -> None:
+def test_the_same_predictions_under_another_name_are_noticed() -> None:
     first, second = record_of("first", GOOD), record_of("second", GOOD)
-    submission.refuse_other_names(first, [first])
-    with pytest.raises(RecordError, match="F26"):
-        submission.refuse_other_names(second, [first])
-    submission.refuse_other_names(record_of("second", BAD), [first])
+    assert submission.under_another_name(first, [first]) is None
+    assert submission.under_another_name(second, [first]) == first
+    assert submission.under_another_name(record_of("second", BAD), [first]) is None
 
 
 def test_predictions_of_a_run_of_ours_are_recognised(tmp_path: Path) -> None:
@@ -280,8 +278,9 @@ def test_score_in_one_command(
     assert [r.identity.variant for r in made] == ["fake"]
     assert Path(f"runs/predictions/{made[0].predictions_sha256}.npz").exists()
     assert len(list(Path("reports/scores").glob("fake--*.html"))) == 1
-    with pytest.raises(RecordError, match=r"submitted/fake.*submitted/another.*F26"):
+    with pytest.raises(ValueError, match=r"scored before as 'fake'.*F26.*--name fake, or remove results/submitted/"):
         hpe_bench("score", "fake.json", *arguments, "--name", "another")
+    assert re.search(r"^AP +37\.22 +\[", capsys.readouterr().out, re.MULTILINE)  # the score all the same
     assert len(store.load_all(Path("results"))) == 1
     assert not list(Path("reports/scores").glob("another*"))
 
@@ -293,7 +292,7 @@ def test_score_in_one_command(
         ("score none.npz --protocol coco-val2017-gtbox", ["--root"]),
         ("score B.npz --protocol lsp-pc", ["--name"]),
         ("predict --protocol lsp-pc --to x.npz", ["--onnx", "--weights"]),
-        ("predict --protocol lsp-pc --to x.json --onnx n.onnx", [".npz"]),
+        ("predict --protocol lsp-pc --to x.txt --onnx n.onnx", [".npz", ".json"]),
         ("predict --protocol lsp-pc --to x.npz --onnx n.onnx", ["n.onnx", "no such file"]),
         ("predict --protocol lsp-pc --to x.npz --onnx n.onnx --images .", ["--boxes"]),
         ("evaluate --protocol lsp-pc --weights w.pth --paper hrnet", ["--variant"]),
@@ -315,7 +314,7 @@ def test_evaluate_predicts_and_scores(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny = Protocol("tiny", Mannequins(train_persons=4, test_persons=12), small.CODEC, (PCKh(0.5), OksAP()))
-    monkeypatch.setattr(submit, "named", {"tiny": tiny}.__getitem__)
+    monkeypatch.setattr(submit, "find_protocol", {"tiny": tiny}.__getitem__)
     onnx_files.write(Path("light.onnx"), onnx_files.brightness(17))
     hpe_bench("evaluate", "--protocol", "tiny", "--onnx", "light.onnx", "--name", "light")
     hpe_bench("predict", "--protocol", "tiny", "--onnx", "light.onnx", "--to", "p.npz", "--draw", "drawn")
@@ -323,7 +322,7 @@ def test_evaluate_predicts_and_scores(
     assert "not told apart" in " ".join(capsys.readouterr().out.split())
     (made,) = store.load_all(Path("results"))  # evaluate and predict + score leave the same record
     assert made.weights_sha256 == ""  # of a file of predictions nobody knows the weights
-    assert list(Path("drawn").glob("*.jpg"))
+    assert list(Path("drawn").rglob("*.jpg"))
 
 
 def header_of(truth: Truth) -> Header:

@@ -11,7 +11,7 @@ import pytest
 from hpe_bench import catalog
 from hpe_bench.commands import new as scaffold
 from hpe_bench.declare import Paper
-from hpe_bench.records import store
+from hpe_bench.records import frame, store
 from hpe_bench.records.schema import RunRecord, Submission
 from hpe_bench.report import site
 from hpe_bench.report.pages import entries, leaderboard, submitted
@@ -74,7 +74,7 @@ def test_a_score_page_is_linked_if_it_is_there() -> None:
 
 def test_downloads_say_that_a_row_was_submitted() -> None:
     board = leaderboard.build([], [BOB], site.suite())
-    (row,) = csv.DictReader(io.StringIO(entries.as_csv(board.entries)))
+    (row,) = csv.DictReader(io.StringIO(frame.as_csv(entries.frame_of(board.entries))))
     assert (row["measured_by"], row["variant"], row["training_samples"]) == ("submitted", "bob", "")
     assert float(row["value_percent"]) == BOB.measurements[0].value
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hpe_bench import catalog
+from hpe_bench.catalog import LoadedPaper
 from hpe_bench.codecs.disc import SMALLEST_RADIUS_PX, Disc
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.codecs.integral import Integral, SpreadIntegral
@@ -24,7 +25,6 @@ SIGMA_PX = (2.0, 1.0, 1.0, 1.0)  # by heatmap size
 BLUR_PX = (11, 3, 3, 3)
 DISC_RADIUS_IN = 10.0  # input pixels, as in the paper on maps of the input's size
 CPN_KERNEL_PX = 7  # of RefineNet's targets at 64x48
-PAPERS_CODECS = (("hourglass", "Newell, Torch"), ("cpn", "CPN, blurred cell"))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def contenders() -> tuple[Contender, ...]:
         _gaussian("gaussian-exact-quarter", "Gaussian, quarter step", centre="exact", decoder="quarter"),
         _gaussian(DARK, "Gaussian, DARK", centre="exact", decoder="dark"),
         Contender(UNBIASED, udp, "UDP"),
-        *(_of_paper(slug, label) for slug, label in PAPERS_CODECS),
+        *(_of_paper(p) for p in catalog.load_all()[0] if p.paper.codec_called),
         _same("princeton", Princeton(), "Princeton, PyTorch"),
         Contender("disc", discs, "Disc, centroid"),
         _same("integral", Integral(), "Integral, ideal", role="expectation"),
@@ -84,6 +84,7 @@ def _same(name: str, codec: Codec, label: str, role: Literal["peak", "expectatio
     return Contender(name, (codec,) * len(HEATMAP_HW), label, role)
 
 
-def _of_paper(slug: str, label: str) -> Contender:
+def _of_paper(loaded: LoadedPaper) -> Contender:
     """The codec that a paper brings, as its first recipe has it."""
-    return _same(slug, catalog.load(slug).paper.recipes[0].codec, label)
+    paper = loaded.paper
+    return _same(paper.slug, paper.recipes[0].codec, paper.codec_called)

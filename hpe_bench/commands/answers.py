@@ -66,6 +66,7 @@ class Scored(Shown):
     truth: Truth
     file: PredictionFile
     rival: Rival | None = None
+    known_as: RunRecord | None = None  # the record of the same predictions under another name
 
     @property
     def caption(self) -> str:
@@ -100,7 +101,16 @@ class Scored(Shown):
         return frame.from_flat(rows)
 
     def save(self, results: Path, runs: Path, reports: Path) -> tuple[Path, Path]:
-        """Write predictions, record and page, with the persons as CSV beside it; returns record and page."""
+        """Write predictions, record and page, with the persons as CSV beside it; returns record and page.
+
+        ValueError, and nothing is written, where these very predictions stand there under another name (F26).
+        """
+        if self.known_as is not None:
+            name = self.known_as.identity.variant
+            raise ValueError(
+                f"not recorded: these predictions were scored before as {name!r}, and one set has one name (F26); give "
+                f"--name {name}, or remove {results / self.known_as.identity.paper / self.known_as.filename}"
+            )
         from hpe_bench.report import site
 
         stored = submission.stored(self.truth, self.file)

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def packages() -> Iterator[Finding]:
     """Every requirement of hpe-bench against what is installed (F21 for OpenCV's major version)."""
     from packaging.requirements import Requirement
 
-    for line in importlib.metadata.requires("hpe-bench") or []:
+    for line in requirements():
         requirement = Requirement(line)
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -51,6 +52,18 @@ def packages() -> Iterator[Finding]:
             continue
         fit = requirement.specifier.contains(found, prereleases=True)
         yield Finding(requirement.name, found, fit, f"pip install -c constraints.txt '{requirement}'")
+
+
+def requirements() -> list[str]:
+    """What hpe-bench needs: as installed, or, from a clone that is not, as its pyproject.toml says."""
+    try:
+        return importlib.metadata.requires("hpe-bench") or []
+    except importlib.metadata.PackageNotFoundError:
+        declared = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        if not declared.is_file():
+            return []
+        found: list[str] = tomllib.loads(declared.read_text(encoding="utf-8"))["project"]["dependencies"]
+        return found
 
 
 def machine() -> Iterator[Finding]:

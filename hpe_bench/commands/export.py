@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.declare import Variant
 from hpe_bench.files import require_free, write_atomically
-from hpe_bench.inference import networks, weights
+from hpe_bench.inference import exporting, networks, weights
 from hpe_bench.inference.onnx_model import ORDERS, Convention
-from hpe_bench.run import exporting
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from rich.console import Console
 from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.folders import file_sha256
-from hpe_bench.declare import Paper, Recipe, Variant, replace
+from hpe_bench.declare import Curriculum, Paper, Recipe, Variant, replace
 from hpe_bench.plan import Start, TrainingRun
 from hpe_bench.training import imagenet
 from hpe_bench.training.execution import PLAIN, Execution
@@ -144,7 +144,11 @@ def shortened(recipe: Recipe, budget: int | None) -> Recipe:
     if budget > recipe.samples:
         raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
     note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
-    return replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+    short = replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+    if isinstance(short, Curriculum) and short.teacher is not None:
+        taught = replace(short.teacher, recipe=shortened(short.teacher.recipe, budget))
+        return replace(short, teacher=taught)
+    return short
 
 
 def begun(recipe: Recipe, asked: Asked) -> Recipe:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import hpe_bench.papers
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.errors import RecordWarning
-from hpe_bench.files import write_atomically
+from hpe_bench.files import discard, state, write_with_digest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 CODE = Path(hpe_bench.__file__).parent
 KEPT = 8  # answers in the cache, the newest
+COLUMNS = 100  # of characters that the table of papers takes
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,14 @@ def print_list(console: Console, results: Path) -> bool:
     from hpe_bench.terminal import plain_table
 
     found = listing(results)
-    table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in found.statuses))
-    for row in found.rows:
-        table.add_row(*map(str, row))
-    console.print(table)
+    if console.width < COLUMNS:
+        for line in narrow(found):
+            console.print(line, highlight=False, markup=False)
+    else:
+        table = plain_table("paper", "year", " variants", " claims", *(f" {s}" for s in found.statuses))
+        for row in found.rows:
+            table.add_row(*map(str, row))
+        console.print(table)
     console.print("A claim has a verdict for every convention and scale it can be tested under.", highlight=False)
     for slug, message in found.broken:
         console.print(f"[bold]{slug}[/bold] does not load: ", end="", highlight=False)
@@ -55,21 +60,24 @@ def print_list(console: Console, results: Path) -> bool:
     return bool(found.broken)
 
 
+def narrow(found: Listing) -> Iterator[str]:
+    """The papers in lines for a terminal that the table does not fit."""
+    for slug, year, _, claims, *counts in found.rows:
+        yield f"{slug} ({year}): {claims} claims"
+        yield "  " + ", ".join(f"{n} {status}" for n, status in zip(counts, found.statuses, strict=True) if n)
+
+
 def listing(results: Path) -> Listing:
     """The papers and their verdicts, as they were judged when the same files were there."""
     place = cache_folder("listings") / f"{digest(results)}.json"
-    if place.is_file():
-        try:
-            known = Listing(**json.loads(place.read_bytes()))
-        except (ValueError, TypeError):
-            place.unlink(missing_ok=True)  # damaged: it is made again
-        else:
-            for text in known.passed_over:
-                warnings.warn(f"passed over: {text}", RecordWarning, stacklevel=2)
-            return known
+    if state(place) == "sound":
+        known = Listing(**json.loads(place.read_bytes()))
+        for text in known.passed_over:
+            warnings.warn(f"passed over: {text}", RecordWarning, stacklevel=2)
+        return known
     made = judged(results)
     if not made.broken:
-        write_atomically(place, json.dumps(asdict(made)).encode())
+        write_with_digest(place, json.dumps(asdict(made)).encode())
         _tidy(place.parent)
     return made
 
@@ -114,4 +122,4 @@ def _tidy(folder: Path) -> None:
     """Only the newest answers are kept."""
     there = sorted(folder.glob("*.json"), key=lambda p: p.stat().st_mtime_ns)
     for old in there[:-KEPT]:
-        old.unlink(missing_ok=True)
+        discard(old)

@@ -12,6 +12,12 @@ from hpe_bench import catalog
 from hpe_bench.files import whole_folder
 
 FILES = Path(__file__).parent / "new_paper"
+# What the written files say where a person has to say something else; a paper that still says so is not described.
+PLACEHOLDERS = (
+    *("AUTHORS", "VENUE", "https://example.org", "a placeholder"),
+    *("Say in two sentences what the paper does", "Say which parts are published"),
+    *("say in a sentence what the paper claims", "say what the study below asks"),
+)
 SLUG = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -32,6 +38,12 @@ def new_paper(slug: str, parent: Path) -> Path:
         for source in sorted(FILES.glob("*.txt")):
             (draft / source.stem).write_text(filled(source, slug), encoding="utf-8")
     return folder
+
+
+def unfilled(folder: Path) -> list[str]:
+    """The placeholders that a paper's folder still holds, as `file: placeholder`."""
+    texts = {source.stem: (folder / source.stem).read_text(encoding="utf-8") for source in sorted(FILES.glob("*.txt"))}
+    return [f"{name}: {p}" for name, text in texts.items() for p in PLACEHOLDERS if p in text]
 
 
 def filled(source: Path, slug: str) -> str:

@@ -20,7 +20,6 @@ from hpe_bench.catalog import find_protocol as protocol_named
 from hpe_bench.codehash import code_digest
 from hpe_bench.commands.submit import run_records
 from hpe_bench.cost.model_cost import Cost
-from hpe_bench.cost.onnx_input import input_sizes
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
@@ -34,6 +33,7 @@ from hpe_bench.run.latency import OWN, Conditions, Kept, LatencyRun, TimedNetwor
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
 from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
+from hpe_bench.timing.onnx_input import input_sizes
 from hpe_bench.timing.rows import OVER_PEAK, Row, eager_of, rows, time_of_row
 from hpe_bench.timing.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.timing.runtimes.eager import Compiled, Eager

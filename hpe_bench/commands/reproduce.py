@@ -17,6 +17,7 @@ from hpe_bench.ceilings.measure import GRID, data_protocols, data_records, grid_
 from hpe_bench.commands import full, together
 from hpe_bench.commands import weights as releases
 from hpe_bench.commands.show import print_ceilings, print_verdicts
+from hpe_bench.commands.until import train_until
 from hpe_bench.cost.count_cache import count_variant
 from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.declare import Ablation, Paper, Protocol
@@ -36,6 +37,7 @@ def reproduce(
     scales: list[str],
     asked: full.Asked,
     seeds: int | None,
+    until: float | None,
     settings: Settings,
     reports: Path,
     console: Console,
@@ -46,7 +48,8 @@ def reproduce(
         raise ValueError("several processes share full-size trainings alone: add --scale full, or start one process")
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
-    runs = plan.study_runs([loaded.paper.headline], pocket, seeds) if pocket else []
+    study = with_budget(loaded.paper.headline, asked.budget) if pocket else loaded.paper.headline
+    runs = plan.study_runs([study], pocket, seeds) if pocket else []
     if asked.weights and "full" not in scales:
         raise ValueError("--weights are full-size networks' own: add --scale full")
     large = full.planned(slug, asked) if "full" in scales and not asked.weights else []
@@ -62,7 +65,7 @@ def reproduce(
         outcome.made += releases.evaluate(loaded, asked.weights, asked.data, asked.colours, settings, console)
     if "cost" in scales:
         outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
-    outcome = outcome.merge(train(runs, settings, console))
+    outcome = outcome.merge(pocket_trainings([loaded.paper.headline], pocket, seeds, until, settings, console))
     if several:
         if outcome.made or outcome.kept or outcome.failed:
             conclude(loaded, outcome, settings, reports, console)
@@ -97,15 +100,23 @@ def full_alone(arguments: list[str]) -> list[str]:
 
 
 def ablate(
-    slug: str, study: str | None, data: str, seeds: int | None, settings: Settings, reports: Path, console: Console
+    slug: str,
+    study: str | None,
+    data: str,
+    seeds: int | None,
+    until: float | None,
+    settings: Settings,
+    reports: Path,
+    console: Console,
 ) -> bool:
     """Some or all studies of a paper, then its page. False if a run failed."""
     loaded = catalog.load(slug)
-    studies = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
+    chosen = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
+    studies = [plan.as_evidence(loaded.paper, s) for s in chosen]
     announce(loaded, studies, data, ["pocket"], console)
     runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
     prepare(runs, settings, console)
-    outcome = train(runs, settings, console)
+    outcome = pocket_trainings(studies, protocols.POCKET[data], seeds, until, settings, console)
     return conclude(loaded, outcome, settings, reports, console)
 
 
@@ -158,6 +169,13 @@ def ceilings(data: str, root: str | None, results: Path, reports: Path, console:
 # ---------------------------------------------------------------------------------------------------- steps
 
 
+def with_budget(study: Ablation, samples: int | None) -> Ablation:
+    """A study whose arms see fewer samples: other recipes, and so records of their own, which decide no claim."""
+    if samples is None:
+        return study
+    return replace(study, arms=tuple(replace(a, recipe=full.shortened(a.recipe, samples)) for a in study.arms))
+
+
 def find_study(paper: Paper, name: str) -> Ablation:
     """A study by name; ValueError naming those there are."""
     for study in paper.studies:
@@ -194,6 +212,22 @@ def pocket_protocols(data: str) -> tuple[Protocol, ...]:
     if data not in protocols.POCKET:
         raise ValueError(f"miniatures are trained on {' or '.join(protocols.POCKET)}, not on {data}; add --scale full")
     return protocols.POCKET[data]
+
+
+def pocket_trainings(
+    studies: list[Ablation],
+    pocket: tuple[Protocol, ...],
+    seeds: int | None,
+    until: float | None,
+    settings: Settings,
+    console: Console,
+) -> Outcome:
+    """Train the arms of some studies with a number of seeds, or until their differences are known well enough."""
+    if until is None or not pocket:
+        return train(plan.study_runs(studies, pocket, seeds) if pocket else [], settings, console)
+    return train_until(
+        studies, pocket, until, seeds, settings.results, lambda runs: train(runs, settings, console), console
+    )
 
 
 def train(runs: list[TrainingRun], settings: Settings, console: Console) -> Outcome:

@@ -223,18 +223,23 @@ def scored(
     started: datetime,
     weights_sha256: str = "",
 ) -> Scored:
-    """Predictions, scored and held against others; ValueError if the same ones stand under another name (F26)."""
+    """Predictions, scored and held against others."""
     found = scoring.scores(truth.protocol, truth.persons, file.predictions, f"{path} ({file.layout})")
     record = submission.record(name, path, truth, file, found, started, weights_sha256)
     there = store.load_all(settings.results)
-    submission.refuse_other_names(record, there)
     other = None if rival is None else held_against(truth, path, file, *rival)
     same = submission.same_run(truth, file, there)
-    return Scored(record, score_page.build(record, truth, file.predictions, other, same), truth, file, other)
+    page = score_page.build(record, truth, file.predictions, other, same)
+    return Scored(record, page, truth, file, other, submission.under_another_name(record, there))
 
 
 def conclude(found: Scored, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
-    """Write everything (`persons`: a file for their scores one by one), then print the table and where things lie."""
+    """Write everything (`persons`: a file for their scores one by one), then print the table and where things lie.
+
+    Of predictions that stand there under another name the scores are printed, and nothing is written (ValueError).
+    """
+    if found.known_as is not None:
+        print_score(found.record, found.rival, console)  # which is as true as under the other name
     record, page = found.save(settings.results, settings.runs, reports)
     if persons is not None:
         write_atomically(persons, frame.as_csv(found.persons).encode())

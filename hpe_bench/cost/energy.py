@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpe_bench.errors import not_installed
+
 RAPL = Path("/sys/class/powercap")
 
 
@@ -80,7 +82,7 @@ class NvmlMeter(Meter):
         try:
             import pynvml
         except ImportError:
-            return "nvidia-ml-py is not installed; `pip install 'hpe-bench[cuda]'` adds it"
+            return not_installed("nvidia-ml-py", "cuda")
         try:
             pynvml.nvmlInit()
             handle = pynvml.nvmlDeviceGetHandleByIndex(0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hpe_bench.run.exporting import package
+from hpe_bench.inference.exporting import package
 
 Shape = tuple[int, ...]
 

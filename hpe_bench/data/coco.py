@@ -428,7 +428,8 @@ def _passed_over(
     if category is not None and number != category:
         said = f"'category_id' is {shown(record.get('category_id'))}, expected {category}, the person's"
         remarks.add("category_id", f"{where}: {said}" if "category_id" in record else f"{where} has no 'category_id'")
-        return number is not None
+        if number is not None:
+            return True
     image_id = _required(record["image_id"], "image_id", where)
     if image_id not in position:
         remarks.add("image_id", f"{where}: 'image_id' {image_id} is none of the annotated images")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16, Skeleton
 from hpe_bench.declare import STRICT
+from hpe_bench.errors import not_installed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -141,7 +142,7 @@ def _session(path: Path) -> InferenceSession:
     try:
         import onnxruntime
     except ImportError:
-        raise ValueError("onnxruntime is not installed; `pip install 'hpe-bench[onnx]'` adds it") from None
+        raise ValueError(not_installed("onnxruntime", "onnx")) from None
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give an ONNX file")
     options = onnxruntime.SessionOptions()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
+from hpe_bench.data.images import FileImages
 from hpe_bench.data.persons import Images
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
@@ -26,6 +27,8 @@ def targets(images: Images, folder: Path) -> list[Path]:
     No two share a drawing: where `x.jpg` and `x.png` are both there, the second becomes `x.png.jpg`.
     """
     names = [images.name(i) for i in range(len(images))]
+    if not isinstance(images, FileImages):  # generated: their names are no paths
+        names = [name.replace("/", "_") for name in names]
     chosen: dict[str, str] = {}
     taken: set[str] = set()  # case-folded, as some file systems do not tell cases apart
     for name in sorted(set(names), key=lambda name: (not name.lower().endswith(JPEG_SUFFIXES), name)):

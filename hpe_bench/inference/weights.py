@@ -45,7 +45,7 @@ def fitting(found: Mapping[Any, Any], model: nn.Module, where: str) -> dict[str,
     """The one set of weights in a checkpoint that fits a model, under our names; ValueError if none or several do."""
     tables = dict(state_dicts(found))
     if not tables:
-        entries = ", ".join(str(key)[:40] for key in list(found)[:SHOWN]) or "nothing"
+        entries = ", ".join(" ".join(str(key).split())[:40] for key in list(found)[:SHOWN]) or "nothing"
         raise ValueError(f"{where}: holds no weights, which are tensors by name; it has {entries}")
     fits: dict[str, dict[str, Any]] = {}
     problems: dict[str, tuple[int, str]] = {}
@@ -190,7 +190,8 @@ def misfit(weights: Mapping[str, Any], model: nn.Module) -> str:
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    shown = (" ".join(name.split())[:120] for name in names[:SHOWN])  # a damaged name may hold a line's end
+    return ", ".join(shown) + (", ..." if len(names) > SHOWN else "")
 
 
 def _plain(value: object) -> bool:

@@ -5,27 +5,30 @@ Equal to pycocotools' (tests hold the two together), many times faster. R replic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.metrics.bootstrap import (
     LEVEL,
-    SMALLEST_P,
     Difference,
     Interval,
+    Resampled,
+    Spreads,
     image_weights,
-    percentile_interval,
+    logit_interval,
+    parts_of_mean,
 )
 from hpe_bench.metrics.matching import AREAS_PX2, Area, match, to_find
 from hpe_bench.metrics.precision_recall import Curves, curves
+from hpe_bench.metrics.seed_variance import Spread
 
 REPLICATES = 500
+CELLS = 500_000  # weights x detections that are accumulated at a time
 
 
 class Figure(NamedTuple):
@@ -70,6 +73,16 @@ class Evaluation:
     def within(self, images_I: np.ndarray) -> Evaluation:
         """The same matches on the images [I] that are marked, as if there were no others."""
         return replace(self, concerned_I=self.concerned_I & images_I)
+
+    @property
+    def detections(self) -> int:
+        """Of the area range that counts most."""
+        return max(len(part.image_D) for part in self.curves.values())
+
+    def weighted_many(self, weights_WI: np.ndarray) -> np.ndarray:
+        """`weighted` under many sets of whole weights at once, [W,F]."""
+        tables = {area: part.means(weights_WI) for area, part in self.curves.items()}
+        return np.stack([100 * tables[f.area][f.table][:, f.at].mean(axis=1) for f in FIGURES], axis=1)
 
     def weighted(self, weights_I: np.ndarray) -> np.ndarray:
         """The ten figures [F] in percent with weighted images, NaN where no person is in the range."""
@@ -131,15 +144,32 @@ def _refuse(bad: np.ndarray, sentence: str) -> None:
 
 
 def intervals(evaluation: Evaluation, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Interval]:
-    """Percentile bootstrap intervals over images of the figures that have a value; none for a single image.
+    """95 % intervals over images of the figures that have a value; none for a single image.
 
-    Drawn from the images with persons or detections: the others cannot change a figure.
+    `pooled_intervals` of one training: nothing is said about another.
     """
-    if evaluation.concerned_I.sum() < 2:
-        return {}
-    drawn_RF = np.stack([evaluation.weighted(w) for w in _draws(evaluation.concerned_I, replicates, seed)])
-    keys = evaluation.figures()
-    return {f.key: percentile_interval(drawn_RF[:, i]) for i, f in enumerate(FIGURES) if f.key in keys}
+    return pooled_intervals([evaluation], {}, replicates, seed) if evaluation.concerned_I.sum() > 1 else {}
+
+
+def pooled_intervals(
+    trainings: Sequence[Evaluation], spreads: Mapping[str, Spread], replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, Interval]:
+    """Intervals of the mean over trainings of every figure that all of them have, over images and seeds.
+
+    Every training is accumulated again under each draw of the images. The variance is put together as in
+    `bootstrap.pooled_interval`, from `spreads` where a figure has one; `logit_interval` makes the interval, as the
+    percentile interval misses the truth too often where images are few (docs/statistics.md).
+    """
+    drawn = resample([trainings], replicates, seed)
+    return {key: figure_interval(found, 0, spreads.get(key)) for key, found in drawn.items()}
+
+
+def figure_interval(found: Resampled, model: int, spread: Spread | None) -> Interval:
+    """The interval of one model's mean figure."""
+    values_S, drawn_RS = found.values[model], found.drawn[model]
+    half = parts_of_mean(values_S, drawn_RS, found.images, spread).half_width(1 - LEVEL)
+    # A resample of I images varies by (I - 1) / I of what I new images would.
+    return logit_interval(float(values_S.mean()), half * float(np.sqrt(found.images / (found.images - 1))))
 
 
 def paired_difference(
@@ -147,38 +177,68 @@ def paired_difference(
 ) -> dict[str, Difference]:
     """figure(a) - figure(b) in points on the same images, by figure: interval and two-sided p value.
 
-    Images are resampled jointly (F25). The interval is value +- t(I-1) * standard deviation of the replicates'
-    differences and the p value the level at which it just touches 0, as `bootstrap.paired_difference` has them for one
-    seed: it covers other images, not models trained again.
+    `seed_difference` of one training each: it covers other images, not models trained again.
     """
-    found = [evaluate(truth, predictions) for predictions in (a, b)]
-    concerned_I = found[0].concerned_I | found[1].concerned_I
-    if concerned_I.sum() < 2:
-        raise ValueError("paired difference: persons and detections lie on one image; compare on at least two")
-    drawn_RF = np.stack([found[0].weighted(w) - found[1].weighted(w) for w in _draws(concerned_I, replicates, seed)])
-    first, second = (evaluation.figures() for evaluation in found)
-    freedom = int(concerned_I.sum()) - 1
+    return seed_difference([evaluate(truth, a)], [evaluate(truth, b)], {}, replicates, seed)
+
+
+def seed_difference(
+    a: Sequence[Evaluation],
+    b: Sequence[Evaluation],
+    spreads: Mapping[str, Spreads],
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Mean figure of a's trainings less that of b's, in points on the same images, over images and seeds.
+
+    Images are resampled jointly (F25) and all trainings accumulated again under each draw; interval and p value as
+    `bootstrap.paired_difference` has them, by pairs of seeds for figures without `spreads`; where the numbers of
+    trainings differ, such figures are left out, and ValueError says so if none remains.
+    """
+    drawn = resample([a, b], replicates, seed)
+    found = {key: table for key, table in drawn.items() if key in spreads or len(a) == len(b)}
+    if not found:
+        raise ValueError(f"paired difference: {len(a)} seeds against {len(b)}; give the same seeds for both arms")
+    return {key: table.difference(0, 1, spreads.get(key)) for key, table in found.items()}
+
+
+def resample(
+    models: Sequence[Sequence[Evaluation]], replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, Resampled]:
+    """Every figure that all trainings of all models have, under common draws of the images.
+
+    Drawn from the images that hold a person, or a detection of any training: the others cannot change a figure.
+    ValueError for trainings on different images, and where all lies on one image.
+    """
+    trainings = [evaluation for model in models for evaluation in model]
+    if len({len(e.concerned_I) for e in trainings}) > 1:
+        raise ValueError("interval: the trainings were scored on different images; compare on the same ones")
+    concerned_I = np.any([e.concerned_I for e in trainings], axis=0)
+    images = int(concerned_I.sum())
+    if images < 2:
+        raise ValueError("interval: all persons and detections lie on one image; it needs at least two")
+    drawn_TRF = _accumulated(trainings, concerned_I, replicates, seed)
+    figures = [evaluation.figures() for evaluation in trainings]
+    ends = np.cumsum([len(model) for model in models])[:-1]
     return {
-        f.key: _difference(first[f.key] - second[f.key], drawn_RF[:, i], freedom)
+        f.key: Resampled(
+            tuple(np.split(np.array([values[f.key] for values in figures]), ends)),
+            tuple(np.split(drawn_TRF[:, :, i].T, ends, axis=1)),
+            images,
+        )
         for i, f in enumerate(FIGURES)
-        if f.key in first
+        if all(f.key in values for values in figures)
     }
 
 
-def _draws(concerned_I: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Whole weights [I] of all images, one array per replicate; images that are not concerned weigh nothing."""
-    for chunk in image_weights(int(concerned_I.sum()), replicates, seed):
-        for drawn in chunk.astype(int):
-            weights_I = np.zeros(len(concerned_I), dtype=int)
-            weights_I[concerned_I] = drawn
-            yield weights_I
-
-
-def _difference(value: float, drawn_R: np.ndarray, freedom: int) -> Difference:
-    """Student's t with the spread of the replicates that have a value."""
-    spread = float(drawn_R[np.isfinite(drawn_R)].std(ddof=1))
-    if spread == 0:
-        return Difference(value, value, value, 1.0 if value == 0 else SMALLEST_P)
-    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * spread
-    p_value = 2 * float(special.stdtr(freedom, -abs(value) / spread))
-    return Difference(value, value - half, value + half, max(p_value, SMALLEST_P))
+def _accumulated(trainings: Sequence[Evaluation], concerned_I: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """The ten figures [T,R,F] of every training under common draws of the concerned images; NaN without persons."""
+    position_I = np.flatnonzero(concerned_I)
+    rows = max(1, CELLS // max(len(concerned_I), *(e.detections for e in trainings)))
+    chunks = []
+    for drawn in image_weights(len(position_I), replicates, seed):
+        for start in range(0, len(drawn), rows):
+            weights_WI = np.zeros((len(drawn[start : start + rows]), len(concerned_I)), dtype=np.int64)
+            weights_WI[:, position_I] = drawn[start : start + rows]
+            chunks.append(np.stack([e.weighted_many(weights_WI) for e in trainings]))
+    return np.concatenate(chunks, axis=1)

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from hpe_bench.metrics.seed_variance import Spread
+
 REPLICATES = 2000
 LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
-MODELS_AT_A_TIME = 100  # that are resampled together
+TALLIES_AT_A_TIME = 400  # that are resampled together
+MANY_SEEDS = 50  # from which on the variances are summed without the matrix of covariances
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -68,42 +72,43 @@ def percentile_interval(values: np.ndarray) -> Interval:
     return float(low), float(high)
 
 
-def pooled_interval(tallies: Sequence[Tally], replicates: int = REPLICATES, seed: int = 0) -> Interval:
+def pooled_interval(
+    tallies: Sequence[Tally], replicates: int = REPLICATES, seed: int = 0, spread: Spread | None = None
+) -> Interval:
     """Interval of the mean rate of several seeds, in points: covers other test images and other seeds.
 
     The seeds share their test images, so the two sources are crossed. Drawing three seeds with replacement would
     understate their spread (variance times 1 - 1/S, no Student's t), so the parts are added instead:
 
-        half width^2 = t(I-1)^2 * V_images + t(S-1)^2 * V_seeds
+        half width^2 = t(I-1)^2 * V_images + t(f)^2 * V_seeds
 
-    V_seeds = variance between the seeds' rates / S, which holds what seeds do and what seed and image do jointly;
+    V_seeds = variance between seeds / S, which holds what seeds do and what seed and image do jointly: that of
+    `spread` with its f degrees of freedom, else that between these S rates with f = S-1;
     V_images = mean covariance between two seeds' rates under common resampled images, which holds what images do to
     every seed alike, so nothing is counted twice. The sum of squared half widths (Howe, JASA 69, 1974, approximately)
-    is exact where one part dominates; one t with Satterthwaite's degrees of freedom covered only 89-95 % in our
-    simulations with two or three seeds, this rule 95-99 %. Never narrower than the image interval with the seeds
-    kept. A single seed gives `rate_interval`: then nothing is said about other seeds.
+    is exact where one part dominates. Never narrower than the image interval with the seeds kept. A single seed
+    without a `spread` gives `rate_interval`: then nothing is said about other seeds. docs/statistics.md has what the
+    rule covers in simulations.
     """
-    return pooled_intervals([tallies], replicates, seed)[0]
+    return pooled_intervals([tallies], replicates, seed, [spread])[0]
 
 
-def pooled_intervals(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
+def pooled_intervals(
+    models: Sequence[Sequence[Tally]],
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    spreads: Sequence[Spread | None] | None = None,
+) -> list[Interval]:
     """`pooled_interval` of several models scored on the same images, resampled once for many of them."""
-    found = []
-    for start in range(0, len(models), MODELS_AT_A_TIME):
-        some = models[start : start + MODELS_AT_A_TIME]
-        rates_RT = _resampled_rates([tally for tallies in some for tally in tallies], replicates, seed)
-        ends = np.cumsum([len(tallies) for tallies in some])[:-1]
-        found += [_pooled(tallies, rates) for tallies, rates in zip(some, np.split(rates_RT, ends, 1), strict=True)]
+    known = [None] * len(models) if spreads is None else list(spreads)
+    found: list[Interval] = []
+    first = 0
+    for end in range(1, len(models) + 1):
+        if end == len(models) or sum(map(len, models[first:end])) >= TALLIES_AT_A_TIME:
+            some = Resampled.of(models[first:end], replicates, seed)
+            found += [some.interval(i, spread) for i, spread in enumerate(known[first:end])]
+            first = end
     return found
-
-
-def _pooled(tallies: Sequence[Tally], resampled_RS: np.ndarray) -> Interval:
-    if len(tallies) == 1:
-        return percentile_interval(resampled_RS[:, 0])
-    _same_images(tallies)
-    rates = np.array([rate(*tally) for tally in tallies])
-    mean, width = float(rates.mean()), _half_width(rates, resampled_RS, len(np.asarray(tallies[0][0])))(1 - LEVEL)
-    return max(mean - width, 0.0), min(mean + width, 100.0)
 
 
 @dataclass(frozen=True)
@@ -121,24 +126,95 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def paired_difference(
-    a: Sequence[Tally], b: Sequence[Tally], replicates: int = REPLICATES, seed: int = 0
-) -> Difference:
-    """Mean over seeds of rate(a) - rate(b), in points; one tally per seed and arm, on the same images.
+Spreads = tuple[Spread, Spread]
 
-    Images are resampled jointly (both arms and all seeds get the same weights) and seeds in pairs: position s of both
-    lists is one pair. With several seeds the interval covers other images and other seeds, built as in
+
+def paired_difference(
+    a: Sequence[Tally],
+    b: Sequence[Tally],
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    spreads: Spreads | None = None,
+) -> Difference:
+    """Mean over seeds of rate(a) less that of rate(b), in points; one tally per training, on the same images.
+
+    Images are resampled jointly: all trainings get the same weights. The p value is the level at which the interval
+    just touches 0.
+
+    Without `spreads` seeds are paired: position s of both lists is one pair, and the interval is built as in
     `pooled_interval` from the differences per seed; three seeds mean t = 4.3, the price of knowing their spread badly.
-    With one seed it covers other images only. The p value is the level at which the interval just touches 0.
+    With one seed it covers other images only. With the `spreads` of both arms their trainings are independent (a seed
+    gives two models nothing in common), may be of any number, and V_seeds is the sum of both arms' parts.
     """
-    if len(a) != len(b):
-        raise ValueError(f"paired difference: {len(a)} seeds against {len(b)}; give the same seeds for both arms")
     _same_images([*a, *b])
-    rates = _resampled_rates([*a, *b], replicates, seed)
-    values = np.array([rate(*x) - rate(*y) for x, y in zip(a, b, strict=True)])
-    half = _half_width(values, rates[:, : len(a)] - rates[:, len(a) :], len(np.asarray(a[0][0])))
-    mean, width = float(values.mean()), half(1 - LEVEL)
-    return Difference(mean, mean - width, mean + width, _touching(half, abs(mean)))
+    return Resampled.of([a, b], replicates, seed).difference(0, 1, spreads)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Models of one or more trainings each, scored on the same images, under common resampled images.
+
+    `values` holds every model's figures [S] in percent, `drawn` the same under R draws of the images [R,S].
+    """
+
+    values: tuple[np.ndarray, ...]
+    drawn: tuple[np.ndarray, ...]
+    images: int
+
+    @staticmethod
+    def of(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> Resampled:
+        """Rates of tallies; ValueError where a model's trainings count different joints."""
+        for trainings in models:
+            _same_images(trainings)
+        tallies = [tally for trainings in models for tally in trainings]
+        rates_RT = _resampled_rates(tallies, replicates, seed)
+        values_T = np.array([rate(*tally) for tally in tallies])
+        ends = np.cumsum([len(trainings) for trainings in models])[:-1]
+        images = len(np.asarray(tallies[0][0]))
+        return Resampled(tuple(np.split(values_T, ends)), tuple(np.split(rates_RT, ends, axis=1)), images)
+
+    def interval(self, i: int, spread: Spread | None = None) -> Interval:
+        """As `pooled_interval`."""
+        values_S, drawn_RS = self.values[i], self.drawn[i]
+        if len(values_S) == 1 and spread is None:
+            return percentile_interval(drawn_RS[:, 0])
+        mean = float(values_S.mean())
+        width = parts_of_mean(values_S, drawn_RS, self.images, spread).half_width(1 - LEVEL)
+        return max(mean - width, 0.0), min(mean + width, 100.0)
+
+    def difference(self, i: int, j: int, spreads: Spreads | None = None) -> Difference:
+        """Model i less model j, as `paired_difference`."""
+        return difference_of(self.values[i], self.values[j], self.drawn[i], self.drawn[j], self.images, spreads)
+
+    def every_difference(self, spreads: Sequence[Spread | None]) -> dict[tuple[int, int], Difference]:
+        """Of every two models i < j. A pair of which one model has no spread is paired by seed."""
+        pairs = combinations(range(len(self.values)), 2)
+        return {(i, j): self.difference(i, j, both(spreads[i], spreads[j])) for i, j in pairs}
+
+
+def both(ours: Spread | None, theirs: Spread | None) -> Spreads | None:
+    """The spreads of two arms, if both are known."""
+    return None if ours is None or theirs is None else (ours, theirs)
+
+
+def difference_of(
+    a_S: np.ndarray,
+    b_S: np.ndarray,
+    a_RS: np.ndarray,
+    b_RS: np.ndarray,
+    images: int,
+    spreads: Spreads | None = None,
+) -> Difference:
+    """`paired_difference` of figures by training and of the same figures under common resampled images [R,S]."""
+    if spreads is None:
+        if len(a_S) != len(b_S):
+            raise ValueError(f"paired difference: {len(a_S)} seeds against {len(b_S)}; give the same seeds for both")
+        parts = parts_of_mean(a_S - b_S, a_RS - b_RS, images)
+    else:
+        parts = _parts_of_difference(a_RS, b_RS, images, spreads)
+    value = float(a_S.mean() - b_S.mean())
+    width = parts.half_width(1 - LEVEL)
+    return Difference(value, value - width, value + width, _touching(parts.half_width, abs(value)))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -149,11 +225,44 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def next_value_interval(values: Sequence[float]) -> Interval:
-    """Where a further value would lie with a probability of 95 %, by Student's t; needs two."""
-    low, high = mean_interval(values)
-    half = (high - low) / 2 * np.sqrt(len(values) + 1)  # s * sqrt(1 + 1/n) in place of s / sqrt(n)
-    return float(np.mean(values) - half), float(np.mean(values) + half)
+def mean_p_value(values: Sequence[float]) -> float:
+    """The two-sided p value of Student's t test that the mean of a few independent values is 0; needs two."""
+    if len(values) < 2:
+        raise ValueError(f"p value of a mean: {len(values)} value(s); give at least two")
+    spread = float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    if spread == 0:
+        return 1.0 if np.mean(values) == 0 else SMALLEST_P
+    p = 2 * float(special.stdtr(len(values) - 1, -abs(float(np.mean(values))) / spread))
+    return max(p, SMALLEST_P)
+
+
+def next_value_interval(values: Sequence[float], spread: Spread | None = None) -> Interval:
+    """95 % interval for one more training's figure, after those of a few: mean +- t * sd * sqrt(1 + 1/S).
+
+    The variance is that of `spread`, else that of the values, of which there must be two then. What a paper prints of
+    one training is such a figure where its test images are ours.
+    """
+    if spread is None:
+        if len(values) < 2:
+            raise ValueError(f"interval for one more training: {len(values)} value(s); give at least two")
+        spread = Spread(float(np.var(values, ddof=1)), len(values) - 1)
+    quantile = special.stdtrit(spread.freedom, (1 + LEVEL) / 2)
+    half = float(quantile * np.sqrt(spread.variance * (1 + 1 / len(values))))
+    return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def logit_interval(value: float, half: float) -> Interval:
+    """value +- half in percent, built on the scale of log(value / (100 - value)) so that it stays within 0 and 100.
+
+    To first order the half width on that scale is half / (value * (1 - value / 100)). A figure at either end has no
+    such scale; there the ends are cut off.
+    """
+    share = value / 100
+    if not 0 < share < 1:
+        return max(value - half, 0.0), min(value + half, 100.0)
+    middle, width = special.logit(share), half / 100 / (share * (1 - share))
+    low, high = 100 * special.expit([middle - width, middle + width])
+    return float(low), float(high)
 
 
 def rate(hits: ArrayLike, counts: ArrayLike) -> float:
@@ -182,21 +291,67 @@ def _resampled_rates(tallies: Sequence[Tally], replicates: int, seed: int) -> np
         return 100.0 * sums[:, : len(tallies)] / sums[:, len(tallies) :]
 
 
-def _half_width(values_S: np.ndarray, resampled_RS: np.ndarray, images: int) -> Callable[[float], float]:
-    """Half width of the interval of the mean of `values_S` under resampled images and other seeds, by its level p."""
+@dataclass(frozen=True)
+class Parts:
+    """The variance of a figure by source, in points^2, and what each is known with."""
+
+    kept: float  # of other images, with these very trainings
+    common: float  # of other images: what they do to every training alike
+    between: float  # of other seeds
+    images: int
+    freedom: float  # of `between`
+
+    def half_width(self, p: float) -> float:
+        """Half width in points of the interval that leaves out p in both tails together."""
+        t_images, t_seeds = -special.stdtrit([self.images - 1, self.freedom], p / 2)  # two-sided quantiles of t
+        both = t_images**2 * max(self.common, 0.0) + t_seeds**2 * self.between
+        return float(np.sqrt(max(both, t_images**2 * self.kept)))
+
+
+def parts_of_mean(values_S: np.ndarray, resampled_RS: np.ndarray, images: int, spread: Spread | None = None) -> Parts:
+    """The parts of the mean of `values_S`, with the same values under resampled images."""
     seeds = len(values_S)
+    between = Spread(float(values_S.var(ddof=1)) if seeds > 1 else 0.0, max(seeds - 1, 1)) if spread is None else spread
+    if seeds < MANY_SEEDS:
+        covariance_SS = _covariance(resampled_RS)
+        kept, common = float(covariance_SS.mean()), _off_diagonal(covariance_SS)
+    else:  # the same two means without the matrix
+        drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
+        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
+        kept, common = total / seeds**2, (total - own) / (seeds * (seeds - 1))
+    return Parts(kept, common, between.variance / seeds, images, between.freedom)
+
+
+def _parts_of_difference(a_RS: np.ndarray, b_RS: np.ndarray, images: int, spreads: Spreads) -> Parts:
+    """The parts of mean(a) - mean(b) where every training stands alone and the spreads of both arms are known.
+
+    Degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946), yet no more than the better known arm has:
+    both spreads may lean on one and the same estimate.
+    """
+    a, b = a_RS.shape[1], b_RS.shape[1]
+    covariance = _covariance(np.concatenate((a_RS, b_RS), axis=1))
+    ours, theirs, crossed = covariance[:a, :a], covariance[a:, a:], covariance[:a, a:]
+    kept = float(ours.mean() + theirs.mean() - 2 * crossed.mean())
+    common = _off_diagonal(ours) + _off_diagonal(theirs) - 2 * float(crossed.mean())
+    terms = [spread.variance / seeds for spread, seeds in zip(spreads, (a, b), strict=True)]
+    known = [spread.freedom for spread in spreads]
+    weights = sum(term**2 / freedom for term, freedom in zip(terms, known, strict=True))
+    freedom = min(sum(terms) ** 2 / weights, max(known)) if weights > 0 else max(known)
+    return Parts(kept, common, sum(terms), images, freedom)
+
+
+def _covariance(resampled_RS: np.ndarray) -> np.ndarray:
+    """Covariance [S,S] over the replicates that have a value everywhere."""
     drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
-    covariance_SS = np.atleast_2d(np.cov(drawn_RS, rowvar=False))
-    kept = float(covariance_SS.mean())  # variance of the mean over seeds when these very seeds are kept
-    common = float((covariance_SS.sum() - covariance_SS.trace()) / (seeds * (seeds - 1))) if seeds > 1 else kept
-    between = float(values_S.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    return np.atleast_2d(np.cov(drawn_RS, rowvar=False))
 
-    def half(p: float) -> float:
-        t_images, t_seeds = -special.stdtrit([images - 1, max(seeds - 1, 1)], p / 2)  # two-sided quantiles of t
-        both = t_images**2 * max(common, 0.0) + t_seeds**2 * between
-        return float(np.sqrt(max(both, t_images**2 * kept)))
 
-    return half
+def _off_diagonal(covariance_SS: np.ndarray) -> float:
+    """Mean covariance of two different trainings; of a single one its variance."""
+    seeds = len(covariance_SS)
+    if seeds == 1:
+        return float(covariance_SS[0, 0])
+    return float((covariance_SS.sum() - covariance_SS.trace()) / (seeds * (seeds - 1)))
 
 
 def _touching(half: Callable[[float], float], distance: float) -> float:

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import STRICT, Metric, Score
+from hpe_bench.metrics import match_tables
 from hpe_bench.metrics.average_precision import FIGURES, evaluate, intervals
 from hpe_bench.metrics.rates import check_predictions
 
@@ -52,7 +53,12 @@ class OksAP(Metric):
         """The figures of `keys`. `n` is the number of persons to find; an area range without persons has no figure."""
         evaluation = evaluate(truth, predictions)
         figures, persons, around = evaluation.figures(), evaluation.persons(), intervals(evaluation)
-        return [Score(key, figures[key], persons[key], around.get(key)) for key in self.keys if key in figures]
+        matches = {self.key: match_tables.pack(evaluation)}  # said once: the other figures follow from the same table
+        return [
+            Score(key, figures[key], persons[key], around.get(key), matches=matches.get(key, ""))
+            for key in self.keys
+            if key in figures
+        ]
 
 
 def evaluate_coco(truth: Mapping[str, Any] | Path, detections: Sequence[Mapping[str, Any]] | Path) -> dict[str, float]:

@@ -3,7 +3,7 @@
 AP is no mean over images (F25): per replicate of a bootstrap, the table of matches is accumulated again. Curves rise at
 right detections only, so that nothing is computed at the others.
 
-D detections by falling score, I images, T OKS thresholds, R = 101 recall levels.
+D detections by falling score, I images, T OKS thresholds, R = 101 recall levels, W sets of weights.
 """
 
 from __future__ import annotations
@@ -59,6 +59,56 @@ class Curves:
             precision_TR[t, : len(reached)] = np.maximum.accumulate(best_R[::-1])[::-1]
             recall_T[t] = recall_K[-1]
         return {"precision": precision_TR, "recall": recall_T}
+
+    def means(self, weights_WI: np.ndarray) -> dict[str, np.ndarray]:
+        """What `accumulate` gives under many sets of whole weights, precision averaged over recall: both [W,T].
+
+        NaN where a set holds no person. Sums of whole numbers are exact in either order, so the two agree.
+        """
+        persons_W = weights_WI @ self.persons_I
+        if not persons_W.any():
+            nothing_WT = np.full((len(weights_WI), len(self.thresholds)), np.nan)
+            return {"precision": nothing_WT, "recall": nothing_WT}
+        weights_WD = weights_WI[:, self.image_D]
+        so_far_WD = weights_WD.cumsum(axis=1)
+        precision_WT, recall_WT = np.zeros((2, len(weights_WI), len(self.thresholds)))
+        wanted_WR = _needed(persons_W)
+        for t, at in enumerate(self.thresholds):
+            if not len(at.right_K):
+                continue
+            right_WK, counted_WK = weights_WD[:, at.right_K].cumsum(axis=1), so_far_WD[:, at.right_K]
+            if len(at.ignored_G):
+                ignored_WG = weights_WD[:, at.ignored_G].cumsum(axis=1)
+                counted_WK = counted_WK - np.pad(ignored_WG, ((0, 0), (1, 0)))[:, at.ignored_before_K]
+            precision_WK = right_WK / (counted_WK + np.spacing(1))
+            best_WK = np.maximum.accumulate(precision_WK[:, ::-1], axis=1)[:, ::-1]
+            reached_WR = _first_at_least(right_WK, wanted_WR)
+            ended_WK = np.pad(best_WK, ((0, 0), (0, 1)))  # precision is 0 at recalls that are never reached
+            precision_WT[:, t] = np.take_along_axis(ended_WK, reached_WR, axis=1).mean(axis=1)
+            with np.errstate(invalid="ignore"):
+                recall_WT[:, t] = right_WK[:, -1] / persons_W
+        nobody_W1 = (persons_W == 0)[:, None]
+        return {
+            name: np.where(nobody_W1, np.nan, v) for name, v in (("precision", precision_WT), ("recall", recall_WT))
+        }
+
+
+def _needed(persons_W: np.ndarray) -> np.ndarray:
+    """The least numbers of right detections [W,R] whose share of the persons reaches each recall level, as divided."""
+    persons_W1 = np.maximum(persons_W, 1)[:, None]
+    least_WR = np.ceil(RECALLS * persons_W1).astype(np.int64)
+    least_WR -= (least_WR > 0) & ((least_WR - 1) / persons_W1 >= RECALLS)
+    least_WR += least_WR / persons_W1 < RECALLS
+    return least_WR
+
+
+def _first_at_least(rising_WK: np.ndarray, wanted_WR: np.ndarray) -> np.ndarray:
+    """Per row the first position [W,R] whose whole number is at least the wanted one; K where none is."""
+    rows, length = rising_WK.shape
+    step = int(max(rising_WK.max(), wanted_WR.max())) + 1
+    lift_W1 = step * np.arange(rows)[:, None]
+    found = np.searchsorted((rising_WK + lift_W1).ravel(), (wanted_WR + lift_W1).ravel()).reshape(wanted_WR.shape)
+    return np.minimum(found - length * np.arange(rows)[:, None], length)
 
 
 def curves(matched_DT: np.ndarray, ignored_DT: np.ndarray, image_D: np.ndarray, persons_I: np.ndarray) -> Curves:

@@ -332,8 +332,10 @@ class Measurement:
             name = name_of(known["key"], known["unit"] in RATES)
             conditions = conditions_of(known.get("scope", ""))
         else:
-            parts = {f: known.get(f, "") for f in Name._fields[1:]}
-            name = _name(tuple(parts.values()))
+            get = known.get
+            name = _name(
+                known["metric"], get("part", ""), get("joint", ""), get("group", ""), get("bin", ""), get("against", "")
+            )
             given = known.get("conditions")
             conditions = ALWAYS if given is None else _conditions(tuple(given.items()))
         made = object.__new__(cls)
@@ -385,7 +387,7 @@ class Measurement:
 
 
 @lru_cache(maxsize=65536)
-def _name(parts: tuple[str, ...]) -> Name:
+def _name(*parts: str) -> Name:
     return Name(key_of(*parts), *parts)
 
 
@@ -398,6 +400,8 @@ def _check_interval(key: str, value: float, interval: tuple[float, float]) -> No
     A bootstrap's percentiles may just miss a value; an interval elsewhere belongs to another number.
     """
     low, high = interval
+    if low <= value <= high:
+        return
     if low > high:
         raise ValueError(f"{key}: interval {interval} is the wrong way round")
     reach = (high - low) + EPSILON * max(1.0, math.fabs(value))

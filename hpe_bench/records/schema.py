@@ -31,7 +31,7 @@ __all__ = ["Conditions", "Measurement", "Name"]  # with what this module defines
 
 VERSION = 2
 LONGEST_NAME = 120  # characters of a paper, variant, recipe or protocol: they become parts of file names
-LONG_PARTS = ("tallies", "curve", "samples")  # of a record: most of its bytes, and of use to few
+LONG_PARTS = ("tallies", "curve", "samples", "matches")  # of a record: most of its bytes, and of use to few
 
 
 class Strict(BaseModel):
@@ -61,6 +61,13 @@ class Tally(Strict):
     def rate(self) -> float:
         """In percent."""
         return 100.0 * sum(self.hits) / sum(self.counts)
+
+
+class Matches(Strict):
+    """What became of every detection under AP, so that it can be accumulated again (metrics/match_tables.py)."""
+
+    key: str
+    packed: str = Field(min_length=1)
 
 
 class CurvePoint(Strict):
@@ -288,6 +295,7 @@ class RunRecord(Strict):
     tallies: tuple[Tally, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     samples: tuple[Sample, ...] = ()
+    matches: tuple[Matches, ...] = ()  # none in records older than it
     predictions_sha256: str = ""
     weights_sha256: str = ""
     submission: Submission | None = None

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.report.shown import RecordFiles, stated
 from hpe_bench.timing import rows as latency_rows
-from hpe_bench.verdicts import STATUSES, Verdict, judge_all
+from hpe_bench.verdicts import STATUSES, Verdict, judge_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,16 @@ class Sources:
     def digest(self, slugs: Collection[str] | None) -> str:
         """What a page about some papers carries."""
         return self.files.digest(self.about(slugs))
+
+    @cached_property
+    def judged(self) -> Mapping[str, Sequence[Verdict]]:
+        """All verdicts by paper, each among the others."""
+        return judge_suite([(p.paper, p.claims) for p in self.papers], self.records)
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """Papers with trainings: each has a part in how far seeds lie apart, and in how many tests there are."""
+        return frozenset(r.identity.paper for r in self.records if r.identity.kind == "accuracy")
 
     def loaded(self, slug: str) -> LoadedPaper | None:
         """A paper that loads, by its slug."""
@@ -158,8 +168,10 @@ def write_paper(slug: str, results: Path, reports: Path) -> Path:
 
 
 def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
-    """The page of a paper; it shows its own records, and those of whatever its claims and studies speak about."""
-    slugs = frozenset(_spoken_about(loaded))
+    """The page of a paper; it shows its own records, and those of whatever its claims and studies speak about. All
+    trainings have a part in its intervals and verdicts.
+    """
+    slugs = frozenset(_spoken_about(loaded)) | sources.trained
     path = reports / loaded.paper.slug / "index.html"
     return Page(path, slugs, partial(_write_paper, loaded, slugs, sources, reports))
 
@@ -177,11 +189,11 @@ def _spoken_about(loaded: LoadedPaper) -> Iterator[str]:
 def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, reports: Path) -> list[Path]:
     slug, found = loaded.paper.slug, sources.about(slugs)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn)
+    verdicts = sources.judged[slug]
+    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts)
     if pair := comparison.with_yardstick(loaded, sources.papers):
         page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
-    verdicts = judge_all(loaded.claims, loaded.paper, found)
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
     _write(folder / "records.json", records_json(own))
@@ -284,7 +296,8 @@ def _compared(slugs: Sequence[str], sources: Sources) -> Comparison:
 
 def _shown_beside(slugs: Sequence[str], sources: Sources) -> frozenset[str]:
     """Whose records a comparison shows."""
-    return frozenset(s for slug in slugs if (p := sources.loaded(slug)) is not None for s in _spoken_about(p))
+    spoken = frozenset(s for slug in slugs if (p := sources.loaded(slug)) is not None for s in _spoken_about(p))
+    return spoken | sources.trained  # all trainings have a part in the intervals
 
 
 def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
@@ -378,6 +391,7 @@ def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
         row = asdict(v)
         row["interval"] = "" if v.interval is None else f"{v.interval[0]!r} {v.interval[1]!r}"
         row["records"] = " ".join(v.records)
+        row["recount"] = "" if v.recount is None else v.recount.reason
         rows.append([row[name] for name in names])
     return csv_files.text(rows)
 

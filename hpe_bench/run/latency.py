@@ -33,13 +33,13 @@ from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
+from hpe_bench.inference.exporting import to_onnx
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.paired import paired_rates
 from hpe_bench.records import provenance, store
 from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.run import prediction as predicting
 from hpe_bench.run.counting import cost_absences, cost_measurements, count_of
-from hpe_bench.run.exporting import to_onnx
 from hpe_bench.timing.check import InBatches, Reference
 from hpe_bench.timing.interleave import PREPARE_SECONDS, Measured, Plan, Subject, Tick, Times, interleave
 from hpe_bench.timing.runtimes import Call, Runtime, Workload, named

@@ -172,6 +172,7 @@ def evaluate(
         provenance=provenance.collect(started, device, torch.get_num_threads()),
         measurements=measurements,
         tallies=tallies,
+        matches=scoring.matches_of(scores),
         predictions_sha256=file.sha256,
         weights_sha256=network.weights_sha256,
         release=weights.release,

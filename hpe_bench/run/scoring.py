@@ -28,7 +28,7 @@ from hpe_bench.metrics.diagnosis import KINDS, Diagnosis, crowds, diagnose
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pcp import PCP
 from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
-from hpe_bench.records.schema import Heatmap, Measurement, Sample, Tally
+from hpe_bench.records.schema import Heatmap, Matches, Measurement, Sample, Tally
 
 DRAWN = 8  # persons drawn from every run, the same ones for all
 WORST = 4  # and the persons with the largest mean error
@@ -202,6 +202,11 @@ def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement,
         Measurement(key=s.key, value=s.value, unit="percent", scope=scope, n=s.n, interval=s.interval) for s in scores
     )
     return measurements, tuple(_tally(s) for s in scores if s.hits_per_image)
+
+
+def matches_of(scores: Sequence[Score]) -> tuple[Matches, ...]:
+    """What AP can be accumulated from again, as a record keeps it."""
+    return tuple(Matches(key=s.key, packed=s.matches) for s in scores if s.matches)
 
 
 def _tally(score: Score) -> Tally:

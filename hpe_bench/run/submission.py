@@ -19,9 +19,8 @@ from hpe_bench.metrics import average_precision
 from hpe_bench.metrics.bootstrap import Difference
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.paired import paired_rates
-from hpe_bench.records import provenance, query
+from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, RunRecord, Submission
-from hpe_bench.records.store import refuse_shared_predictions
 from hpe_bench.run import scoring
 from hpe_bench.run.truths import Truth
 
@@ -76,6 +75,7 @@ def record(
         provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
         measurements=measurements,
         tallies=tallies,
+        matches=scoring.matches_of(found),
         predictions_sha256=file.sha256,
         weights_sha256=weights_sha256,
         submission=Submission(
@@ -84,9 +84,10 @@ def record(
     )
 
 
-def refuse_other_names(made: RunRecord, there: Iterable[RunRecord]) -> None:
-    """RecordError if the same predictions were submitted under another name (F26)."""
-    refuse_shared_predictions([*query.of(there).finished("submission"), made])
+def under_another_name(made: RunRecord, there: Iterable[RunRecord]) -> RunRecord | None:
+    """The record of the same predictions under another name, if there is one (F26)."""
+    same = (r for r in there if r.identity.kind == "submission" and r.predictions_sha256 == made.predictions_sha256)
+    return next((r for r in same if r.identity.training != made.identity.training), None)
 
 
 def same_run(truth: Truth, file: PredictionFile, there: Iterable[RunRecord]) -> RunRecord | None:

@@ -241,6 +241,7 @@ def _score(
         ),
         measurements=(*measurements, seconds),
         tallies=tallies,
+        matches=scoring.matches_of(found),
         curve=tuple(curve),
         samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
@@ -284,6 +285,7 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
         provenance=provenance.collect(started, "cpu", torch.get_num_threads()),
         measurements=measurements,
         tallies=tallies,
+        matches=scoring.matches_of(found),
         samples=scoring.samples(data.truth, joints, scores),
         predictions_sha256=scoring.save_predictions(runs / run.id / f"{run.protocol.name}.npz", joints, scores),
     )

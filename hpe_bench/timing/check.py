@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from hpe_bench.data.augmentation import to_batch
 from hpe_bench.data.crops import build_crops
 from hpe_bench.data.mannequins import Mannequins
-from hpe_bench.run.exporting import deviation
+from hpe_bench.inference.exporting import deviation
 from hpe_bench.timing.runtimes.runtime import Call
 
 PERSONS = Mannequins(train_persons=4, test_persons=4)  # rendered once, in a second

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpe_bench.declare import Variant
 from hpe_bench.errors import sentence
-from hpe_bench.run.exporting import stacks
+from hpe_bench.inference.exporting import stacks
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 2, 2
 SHIFT = 1.0  # of a calibrated batch norm's output, in standard deviations

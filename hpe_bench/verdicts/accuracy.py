@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from hpe_bench.declare import Claim, Paper
+from hpe_bench.declare import Claim, Paper, fingerprint
+from hpe_bench.metrics.bootstrap import next_value_interval
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pairs import pocket_pair
-from hpe_bench.verdicts.printed import figure
+from hpe_bench.verdicts.pools import SeedPools
+from hpe_bench.verdicts.printed import decimals, figure
 from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.scores import not_attempted
 from hpe_bench.verdicts.verdict import Status, Verdict
@@ -19,13 +22,13 @@ from hpe_bench.verdicts.verdict import Status, Verdict
 # ---------------------------------------------------------------------------------------------------- relations
 
 
-def judge_relation(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+def judge_relation(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
     """A claimed difference or direction, under every condition in which both sides were run."""
-    verdicts = _miniature(claim, paper, records) + _full_size(claim, paper, records)
+    verdicts = _miniature(claim, paper, records, pools) + _full_size(claim, paper, records, pools)
     return verdicts or [_relation_not_attempted(claim, paper)]
 
 
-def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
     pair = pocket_pair(claim, paper)
     if pair is None:
         return []
@@ -34,12 +37,12 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
-            verdict = hedged(_relation(claim, where, subject, control, label), pair.subject.variant)
+            verdict = hedged(_relation(claim, where, subject, control, label, pools), pair.subject.variant)
             verdicts.append(replace(verdict, command=commands.pair(paper, pair, where.protocol)))
     return verdicts
 
 
-def _full_size(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+def _full_size(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
     slug, _, name = claim.baseline.partition("/")
     asked = query.of(records)
     ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
@@ -49,7 +52,7 @@ def _full_size(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     for where in query.of(ours).conditions():
         subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
         if subject and control:
-            verdicts.append(hedged(_relation(claim, where, subject, control, label), variant))
+            verdicts.append(hedged(_relation(claim, where, subject, control, label, pools), variant))
     return verdicts
 
 
@@ -59,6 +62,7 @@ def _relation(
     subject: dict[int, RunRecord],
     control: dict[int, RunRecord],
     label: str,
+    pools: SeedPools,
 ) -> Verdict:
     runs = [*subject.values(), *control.values()]
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
@@ -67,14 +71,11 @@ def _relation(
     key = query.headline_key(runs[0])
     if where.scale == "full" and subject[min(subject)].get(claim.metric) is not None:
         key = claim.metric
-    estimate = evidence.difference(subject, control, key)
+    estimate = evidence.difference(subject, control, key, pools)
     if estimate is None:
         return replace(base, reason="The two sides share no seed, so their difference cannot be paired.")
-    status, reason = _signed(claim, estimate, key, label, pocket=where.scale != "full")
-    return replace(
+    base = replace(
         base,
-        status=status,
-        reason=reason,
         key=key,
         value=estimate.value,
         unit="points",
@@ -82,25 +83,50 @@ def _relation(
         n=estimate.images,
         over=_over(estimate),
     )
+    if untaught := _not_learned(label, (subject, control), pools):
+        return replace(base, status="inconclusive", reason=untaught)
+    status, reason = _signed(claim, estimate, key, label, pocket=where.scale != "full")
+    if estimate.p_value is None or estimate.seeds < evidence.FEWEST_SEEDS:
+        return replace(base, status=status, reason=reason)
+    family = fingerprint(
+        (key, *(sorted(map(repr, {r.identity.training for r in s.values()})) for s in (subject, control)))
+    )
+    return replace(base, status=status, reason=reason, p_value=estimate.p_value, family=family)
+
+
+def _not_learned(label: str, sides: Iterable[dict[int, RunRecord]], pools: SeedPools) -> str:
+    """A sentence if a side stays below the mean training pose: then the difference shows nothing."""
+    for runs in sides:
+        if told := pools.below_mean_pose(list(runs.values())):
+            i = next(iter(runs.values())).identity
+            return f"{label}: {i.paper}/{i.variant} has not learned under this budget ({told}), so nothing follows."
+    return ""
 
 
 def _signed(claim: Claim, estimate: Estimate, key: str, label: str, pocket: bool) -> tuple[Status, str]:
-    """The sign always; the size only at full scale, and only where the paper printed one in points."""
+    """The sign always; the size only at full scale, and only where the paper printed one in points.
+
+    The printed size is the difference of two trainings of theirs: it must lie where that of a further pair would.
+    """
     wanted = -1 if claim.value is not None and claim.value < 0 else 1
     what = f"{label}: {estimate.value:+.2f} points of {key}"
     if estimate.interval is None:
         return "inconclusive", f"{what}, from one seed and without an interval."
-    low, high = sorted(wanted * end for end in estimate.interval)
-    span = f"{what}, 95 % interval [{estimate.interval[0]:+.2f}, {estimate.interval[1]:+.2f}]"
+    low, high = estimate.interval
+    span = f"{what}, 95 % interval [{low:+.2f}, {high:+.2f}]"
     only = " Only the sign is tested in miniature." if pocket else ""
-    if pocket and estimate.seeds < 2:
+    if estimate.seeds < evidence.FEWEST_SEEDS:
         return "inconclusive", f"{span}, from one seed: another training may differ (F24)."
-    if low <= 0 <= high:
+    if not estimate.sign:
         return "inconclusive", f"{span}, covers 0.{only}"
-    if high < 0:
+    if estimate.sign != wanted:
         return "differs", f"{span}, lies wholly on the other side of 0.{only}"
-    if not pocket and claim.kind == "difference" and claim.value is not None and not low <= abs(claim.value) <= high:
-        return "differs", f"{span}: the direction holds, but the {figure(claim)} lies outside."
+    if not pocket and claim.kind == "difference" and claim.value is not None and len(estimate.each) > 1:
+        below, above = next_value_interval(estimate.each)
+        rounding = 10.0 ** -decimals(claim)  # of two printed figures
+        if not below - rounding <= claim.value <= above + rounding:
+            further = f"[{below:+.2f}, {above:+.2f}], where 95 % of further pairs of trainings would fall"
+            return "differs", f"{span}: the direction holds, but the {figure(claim)} lies outside {further}."
     return "confirmed", f"{span}, lies wholly on the claimed side of 0.{only}"
 
 

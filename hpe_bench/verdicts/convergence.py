@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpe_bench.declare import Claim, Paper
+from hpe_bench.declare import Claim, Paper, fingerprint
 from hpe_bench.metrics import bootstrap
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
@@ -20,6 +20,7 @@ from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import commands, evidence
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.pairs import Pair, loss_pair
+from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.verdict import Status, Verdict
 
@@ -27,7 +28,7 @@ REACHED = 0.9  # of a final accuracy
 SEEDS = 3  # fewer give a t-interval that says nothing
 
 
-def judge_convergence(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
+def judge_convergence(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
     """One verdict per condition, between two arms of one model whose recipes differ in the loss alone.
 
     The training curve does not depend on how the test set is decoded, so runs that share their trainings give the
@@ -43,7 +44,11 @@ def judge_convergence(claim: Claim, paper: Paper, records: Records) -> list[Verd
         seeds = [s for s in subject if s in control and subject[s].curve and control[s].curve]
         if seeds and not evidence.unequal_budgets(subject, control):
             command = commands.pair(paper, pair, where.protocol)
-            verdict = _judged(claim, pair, where, [subject[s] for s in seeds], [control[s] for s in seeds], command)
+            ours, theirs = ([runs[s] for s in seeds] for runs in (subject, control))
+            verdict = _judged(claim, pair, where, ours, theirs, command)
+            if untaught := next((t for runs in (ours, theirs) if (t := pools.below_mean_pose(runs))), ""):
+                reason = f"{_label(pair)}: one has not learned under this budget ({untaught}), so nothing follows."
+                verdict = replace(verdict, status="inconclusive", reason=reason, p_value=None, family="")
             found.setdefault(
                 (*(p.probe for s in seeds for p in subject[s].curve),), hedged(verdict, pair.subject.variant)
             )
@@ -120,7 +125,12 @@ def _judged(
     sides = {m.side for m in marks}
     status = sides.pop() if len(sides) == 1 else "inconclusive"
     split = " The two tests do not agree." if status == "inconclusive" else ""
-    return replace(base, status=status, reason=f"{what}.{split}", interval=marks[0].interval)
+    base = replace(base, status=status, reason=f"{what}.{split}", interval=marks[0].interval)
+    p_values = [m.p_value for m in marks if m.p_value is not None]
+    if len(p_values) < len(marks):
+        return base
+    family = fingerprint(("convergence", *(sorted({repr(r.identity.training) for r in s}) for s in (ours, theirs))))
+    return replace(base, p_value=max(p_values), family=family)  # both marks must agree
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,7 @@ class Mark:
     interval: tuple[float, float] | None
     side: Status
     told: str
+    p_value: float | None = None
 
 
 def _compared(of: str, a: Curves, b: Curves, a_final_S: np.ndarray, b_final_S: np.ndarray) -> Mark:
@@ -146,7 +157,8 @@ def _compared(of: str, a: Curves, b: Curves, a_final_S: np.ndarray, b_final_S: n
         return Mark(percent, None, "inconclusive", f"{shown} ({percent:+.0f} %)")
     low, high = (100 * float(np.expm1(end)) for end in bootstrap.mean_interval(ratios.tolist()))
     side: Status = "inconclusive" if low <= 0 <= high else "confirmed" if high < 0 else "differs"
-    return Mark(percent, (low, high), side, f"{shown} ({percent:+.0f} %, 95 % t-interval [{low:+.0f}, {high:+.0f}])")
+    told = f"{shown} ({percent:+.0f} %, 95 % t-interval [{low:+.0f}, {high:+.0f}])"
+    return Mark(percent, (low, high), side, told, bootstrap.mean_p_value(ratios.tolist()))
 
 
 def _label(pair: Pair) -> str:

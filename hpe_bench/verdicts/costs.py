@@ -1,7 +1,7 @@
 """Verdicts on parameters, multiply-adds and latency.
 
 A printed cost is confirmed only if the exact count rounds or truncates to its digits, under the convention its table
-follows; it is then held against the true count as well (F19).
+follows, and differs only under that one; the true count stands beside it as a note (F19).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
 from hpe_bench.verdicts.evidence import Records, cost_record, declared_variant
 from hpe_bench.verdicts.pairs import Pair, pocket_pair
 from hpe_bench.verdicts.printed import decimals, deviation_percent, figure, matches
-from hpe_bench.verdicts.verdict import Status, Verdict
+from hpe_bench.verdicts.verdict import Recount, Status, Verdict
 
 NO_VARIANT = "a variant of this paper's that is the printed model; its own paper's page may hold the figure"
 
@@ -93,22 +93,24 @@ def _held_against(claim: Claim, paper: Paper, sides: Sides, records: Records) ->
     if claim.kind == "direction" or claim.value is None:
         return [_under(claim, paper, sides, TRUE)]
     if claim.convention == "unknown":
-        verdicts = [_unknown_convention(claim, paper, sides)]
+        verdict = _unknown_convention(claim, paper, sides)
     else:
-        verdicts = [_under(claim, paper, sides, COUNTERS[claim.convention or "true"])]
-    if verdicts[0].convention != TRUE.label:
-        verdicts.append(_ours_too(claim, _under(claim, paper, sides, TRUE), verdicts[0]))
-    return verdicts
+        verdict = _under(claim, paper, sides, COUNTERS[claim.convention or "true"])
+    if verdict.convention == TRUE.label:
+        return [verdict]
+    return [replace(verdict, recount=_recount(claim, sides, verdict))]
 
 
-def _ours_too(claim: Claim, ours: Verdict, papers: Verdict) -> Verdict:
-    """Our count after the paper's: where only theirs agrees, the printed figure is simply another count (F19)."""
-    if papers.status != "confirmed" or ours.status != "differs":
-        return ours
-    follows = "appears to follow" if claim.convention == "unknown" else "follows"
-    return replace(
-        ours, reason=f"{ours.reason} The printed figure {follows} another count, the {papers.convention} (F19)."
-    )
+def _recount(claim: Claim, sides: Sides, verdict: Verdict) -> Recount | None:
+    """Our count beside the paper's: where only theirs agrees, the printed figure is simply another count (F19)."""
+    found = _number(claim, sides, TRUE)
+    if found is None:
+        return None
+    status, reason = _digits(claim, found, TRUE)
+    if verdict.status == "confirmed" and status == "differs":
+        follows = "appears to follow" if claim.convention == "unknown" else "follows"
+        reason += f" The printed figure {follows} another count, the {verdict.convention} (F19)."
+    return Recount(TRUE.label, float(found), _unit(claim, TRUE), reason)
 
 
 def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter | None) -> Verdict:
@@ -117,23 +119,23 @@ def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter | None) ->
 
 
 def _unknown_convention(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
-    """Try every named convention and keep the nearest; one that is not within 1 % explains nothing."""
+    """Try every named convention and keep the nearest; one that does not give the printed digits explains nothing."""
     tried = [(n, c) for c in COUNTERS.values() if (n := _number(claim, sides, c)) is not None]
     if not tried:
         return _missing_count(claim, paper, sides)
-    found, counter = min(tried, key=lambda pair: abs(deviation_percent(pair[0], claim)))
+    nearest = sorted(tried, key=lambda pair: abs(deviation_percent(pair[0], claim)))
+    found, counter = next((pair for pair in nearest if matches(pair[0], claim)), nearest[0])
     off = deviation_percent(found, claim)
-    if abs(off) <= CLOSE_PERCENT:
+    if abs(off) <= CLOSE_PERCENT and matches(found, claim):
         verdict = _compared(claim, paper, sides, found, counter)
         return replace(
             verdict,
             reason=f"The paper names no counter; {counter.label} is the one that fits. {verdict.reason}",
             caveat=verdict.caveat or "convention inferred from the fit",
         )
-    reason = (
-        f"The paper names no counter and none of the known ones explains the figure to {CLOSE_PERCENT:g} %; "
-        f"the nearest, {counter.label}, is {off:+.1f} % off."
-    )
+    near = f"the nearest, {counter.label}, is {off:+.{2 if abs(off) <= CLOSE_PERCENT else 1}f} % off"
+    to = "gives its digits" if abs(off) <= CLOSE_PERCENT else f"explains the figure to {CLOSE_PERCENT:g} %"
+    reason = f"The paper names no counter and none of the known ones {to}; {near}."
     verdict = _verdict(claim, paper, "not comparable", reason, sides)
     return replace(verdict, value=float(found), unit=_unit(claim, counter), convention=f"nearest: {counter.label}")
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from typing import Literal
 
 from hpe_bench.declare import Claim
-
-NUMBER = re.compile(r"\d{1,3}(?:[ ,]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
-PREFIXES = (0, 3, 6, 9)  # a figure printed in thousands, millions or billions of the claim's unit
+from hpe_bench.metrics import digits
 
 Digits = Literal["rounds", "truncates", ""]
 
@@ -21,13 +18,8 @@ def decimals(claim: Claim) -> int:
     Falls back on the digits of `value` where `printed` does not contain it.
     """
     assert claim.value is not None
-    target = abs(Fraction(str(claim.value)))
-    for text in NUMBER.findall(claim.printed):
-        figure = text.replace(" ", "").replace(",", "")
-        places = len(figure.partition(".")[2])
-        for power in PREFIXES:
-            if Fraction(figure) * 10**power == target:
-                return places - power
+    if (places := digits.decimals(claim.printed, claim.value)) is not None:
+        return places
     whole, _, part = repr(claim.value).partition(".")
     return 0 if part in ("", "0") or "e" in whole + part else len(part)
 

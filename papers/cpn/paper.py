@@ -172,6 +172,7 @@ paper = Paper(
     "shortcuts); the paper's own cost figures fit neither. Where they differ for training we follow the author's code.",
     variants=(*FULL, *TABLES_3_TO_5, POCKET, POCKET_GLOBAL),
     recipes=(coco_256x192(), coco_384x288(), OHKM_8, L2, GLOBAL_L2, REFINE_L2, REFINE_OHKM),
+    codec_called="CPN, blurred cell",
     timed=("r50_256x192",),
     protocols=(GTBOX,),
     unreachable=UNREACHABLE,

@@ -153,6 +153,7 @@ paper = Paper(
     "(training) was not available. The stem of the common PyTorch port is declared beside Newell's.",
     variants=(*NEWELL, *EQUAL_CAPACITY, *COCO, *PORT, POCKET, POCKET_S1_B2, POCKET_S1),
     recipes=(mpii_256x256(), mpii_256x256_pytorch(), pocket_final_only()),
+    codec_called="Newell, Torch",
     timed=("s8_256x256",),
     protocols=(AS_NEWELL, SIXTEEN, PYTORCH_POSE),
     unreachable=(

@@ -26,6 +26,7 @@ from hpe_bench.declare import (
     in_stages,
     replace,
 )
+from hpe_bench.protocols import COCO_DET, MPII_VAL
 from hpe_bench.training.losses import HeatmapMSE
 
 from ..simple_baseline import paper as simple_baseline
@@ -123,6 +124,21 @@ SIMPLE = Arm(
     "simple_baseline", simple_baseline.SLUG, simple_baseline.POCKET, MSE, "SimpleBaseline, four times the MACs"
 )
 
+# ------------------------------------------------------------------------------------------------------ protocols
+
+DET56 = replace(
+    COCO_DET,
+    name="coco-val2017-det56-lpn",
+    codec=BetaSoftArgmax(),
+    note="As coco-val2017-det56, decoded as the authors' evaluation does: a soft argmax, then the quarter step.",
+)
+MPII = replace(
+    MPII_VAL,
+    name="mpii-val-lpn",
+    codec=BetaSoftArgmax(),
+    note="As mpii-val, decoded as the authors' evaluation does, but for the image pixel by which it moves its results.",
+)
+
 paper = Paper(
     slug=SLUG,
     title="Simple and Lightweight Human Pose Estimation",
@@ -147,6 +163,7 @@ paper = Paper(
         *(TWICE, FOUR_TIMES),
     ),
     timed=("lpn50_256x192",),
+    protocols=(DET56, MPII),
     headline=Ablation(
         name="headline",
         question="What do light blocks lose at a quarter of SimpleBaseline's multiply-adds, what do they gain at equal "

@@ -124,6 +124,7 @@ paper = Paper(
     "are known through secondary sources.",
     variants=(*FULL, *OTHERS, POCKET, POCKET_2DECONV, POCKET_K2, POCKET_DEEP),
     recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), mpii_384x384(), pocket_mse()),
+    baseline=True,
     timed=("r50_256x192",),
     known_as="SimpleBaseline",
     headline=Ablation(

@@ -166,8 +166,10 @@ def _chunks(source: Mannequins, split: str, workers: int) -> Iterator[Chunk]:
     if workers == 1:
         yield from map(work, itertools.count(0, CHUNK))
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet_worker)
+    others = set(multiprocessing.active_children())
+    pool = None
     try:
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet_worker)
         starts = itertools.count(0, CHUNK)
         ahead = deque(pool.submit(work, next(starts)) for _ in range(2 * workers))
         while True:
@@ -178,8 +180,11 @@ def _chunks(source: Mannequins, split: str, workers: int) -> Iterator[Chunk]:
             "a process that renders mannequins died: it ran out of memory, or the calling script lacks "
             "`if __name__ == '__main__':` around its work, which spawned processes need"
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    finally:  # whatever they render is not wanted any more, and one that was just being started would be waited for
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
 
 
 def _quiet_worker() -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from hpe_bench.report.kit import plots, svgdraw
+from hpe_bench.report.kit.studies import ArmResult, StudyResult, group_keys, sample_size
 from hpe_bench.report.kit.text import arm_label, metric, where
-from hpe_bench.report.pages.studies import ArmResult, StudyResult, group_keys, sample_size
 from hpe_bench.verdicts import evidence
 
 MEGA = 1e6
@@ -66,14 +66,16 @@ def by_joint(name: str, result: StudyResult, results: Sequence[ArmResult]) -> Fi
         return None
     rows = []
     for a in results:
-        found = [evidence.pooled(list(a.runs), k) if all(r.get(k) for r in a.runs) else None for k in keys]
+        found = [
+            evidence.pooled(list(a.runs), k, result.pools) if all(r.get(k) for r in a.runs) else None for k in keys
+        ]
         values = tuple(None if e is None else e.value for e in found)
         rows.append(
             plots.Dots(arm_label(a.arm), a.style, values, tuple(None if e is None else e.interval for e in found))
         )
     names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
     svg = plots.dots(name, names, rows, f"{metric(result.key)}, %")
-    methods = sorted({evidence.pooled(list(a.runs), keys[0]).method for a in results})
+    methods = sorted({evidence.pooled(list(a.runs), keys[0], result.pools).method for a in results})
     how = f"95 % intervals ({', '.join(methods)}); {_extent(results, result.key)}"
     caption = f"{where(result.where)}. Mean over seeds with {how}."
     return Figure(svg, caption, legend(results))

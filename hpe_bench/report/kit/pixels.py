@@ -10,8 +10,8 @@ from hpe_bench.data.mannequins import Mannequins, Scene, render
 from hpe_bench.data.mannequins.body import JOINTS
 from hpe_bench.declare import Protocol
 from hpe_bench.records.schema import Sample
-from hpe_bench.report.pages.gallery import Images
-from hpe_bench.report.pages.studies import Protocols
+from hpe_bench.report.kit.gallery import Images
+from hpe_bench.report.kit.studies import Protocols
 
 SAME_PX = 0.02  # records round coordinates to hundredths
 

@@ -15,6 +15,7 @@ from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.records.schema import Measurement, RunRecord
 from hpe_bench.report.kit import svgdraw
 from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, LATENCY, over
+from hpe_bench.report.kit.studies import ArmResult, StudyResult, sample_size
 from hpe_bench.report.kit.svgdraw import Axis, strip
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -29,13 +30,13 @@ from hpe_bench.report.kit.text import (
     span,
     where,
 )
-from hpe_bench.report.pages.studies import ArmResult, StudyResult, sample_size
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import evidence
 
 HRNET_UNIT = 2**30
 MIB = 2**20
 EMPTY = "–"
+MOST_SEEDS = 50  # whose own values a cell names
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
     if result.mean_pose is not None:
         rows.append(_mean_pose_row(result.mean_pose, result.key))
     caption = f"{where(result.where)}: {metric(result.key)} over all test persons, {_scope_of(result)}"
-    note = "Intervals resample images and seeds; differences are paired image by image and seed by seed."
+    note = (
+        "Intervals are over images and seeds; how far seeds lie apart is taken from all settings of the protocol "
+        "together, where enough were run. Differences are paired image by image."
+    )
     if any(a.time for a in result.run):
         note += f" {latency_note([a.time for a in result.run])} MACs do not order speed (F20)."
     if missing := [arm_label(a.arm) for a in ordered if a.accuracy is None]:
@@ -133,7 +137,12 @@ def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell,
     )
     assert a.accuracy is not None
     assert axis is not None
-    value = Cell(number(a.accuracy.value, 1), exact(a.accuracy.value, "percent"), a.accuracy.value)
+    value = Cell(
+        number(a.accuracy.value, 1),
+        exact(a.accuracy.value, "percent"),
+        a.accuracy.value,
+        note="has not learned: below the mean pose" if a.untaught else "",
+    )
     interval = Cell(
         span(a.accuracy.interval),
         f"{exact_span(a.accuracy.interval)} percent, {a.accuracy.method}",
@@ -141,7 +150,7 @@ def _arm_row(a: ArmResult, axis: Axis | None, gains: Axis | None) -> tuple[Cell,
     )
     runs = Cell(
         plural(a.accuracy.seeds, "seed"),
-        "per seed: " + ", ".join(repr(v) for v in a.accuracy.each),
+        "per seed: " + ", ".join(repr(v) for v in a.accuracy.each[:MOST_SEEDS]),
         float(a.accuracy.seeds),
         note=f"×{NO_BREAK}" + plural(a.accuracy.images, "image"),
     )
@@ -240,7 +249,7 @@ def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
             if not runs:
                 cells.append(Cell(EMPTY))
                 continue
-            e = evidence.pooled(runs, key)
+            e = evidence.pooled(runs, key, result.pools)
             cells.append(
                 Cell(number(e.value, 1), f"{exact(e.value, 'percent')}, {e.method}", e.value, note=span(e.interval))
             )

@@ -108,7 +108,8 @@ def verdict_view(v: Verdict) -> VerdictView:
         interval = f"[{_digits(v.interval[0], v)}, {_digits(v.interval[1], v)}]"
     value = "" if v.value is None else f"{_digits(v.value, v)}{NO_BREAK}{unit_text(v.unit)}"
     over = f"n = {v.n:,} {v.over}" if v.n else ""
-    return VerdictView(v, " · ".join(held), value, exact(v.value, v.unit), interval, over, typeset(v.reason))
+    note = "" if v.recount is None else f" Counted as {v.recount.convention}: {v.recount.reason}"
+    return VerdictView(v, " · ".join(held), value, exact(v.value, v.unit), interval, over, typeset(v.reason + note))
 
 
 def typeset(sentence: str) -> str:

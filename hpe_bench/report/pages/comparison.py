@@ -12,9 +12,11 @@ from hpe_bench.declare import Arm, fingerprint
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.kit import plots, svgdraw, tables
+from hpe_bench.report.kit import gallery, plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.gallery import Images, Person
 from hpe_bench.report.kit.protocol_text import differences as differences_of
+from hpe_bench.report.kit.studies import Protocols, ordered_conditions
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import (
     MINUS,
@@ -31,16 +33,13 @@ from hpe_bench.report.kit.text import (
     where,
 )
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import comparison_costs, diagnosis_view, gallery
+from hpe_bench.report.pages import comparison_costs, diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.entries import Flat
-from hpe_bench.report.pages.gallery import Images, Person
-from hpe_bench.report.pages.studies import Protocols, ordered_conditions
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
-
-YARDSTICK = "simple_baseline"  # what every paper is set beside
+from hpe_bench.verdicts.pools import SeedPools
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Contender:
 
 def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
     """The yardstick and a paper; nothing for the yardstick itself, or where it does not load."""
-    found = [p for p in papers if p.paper.slug == YARDSTICK and loaded.paper.slug != YARDSTICK]
+    found = [p for p in papers if p.paper.baseline and not loaded.paper.baseline]
     return (found[0], loaded) if found else ()
 
 
@@ -135,6 +134,7 @@ def build(
     """Compare two papers or more; `images` gives pixels by protocol, where they may be shown."""
     entered = contenders(papers)
     records = query.of(records)
+    pools = SeedPools(records)
     accuracy, differences, details, wins, missing = [], [], [], [], []
     rows: list[Flat] = []
     gaps: list[Flat] = []
@@ -142,12 +142,12 @@ def build(
         runs = {c.slug: evidence.arm_runs(records, c.arm, place) for c in entered}
         there = [c for c in entered if runs[c.slug]]
         if len(there) >= 2:
-            rows += _flat_accuracies(place, there, runs, records)
-            gaps += _flat_differences(place, there, runs)
-            accuracy.append(_accuracy(place, there, runs, records))
-            differences.append(_differences(place, there, runs))
-            details.append(_detail(place, there, runs, images.get(place.protocol)))
-            wins += _accuracy_wins(place, there, runs)
+            rows += _flat_accuracies(place, there, runs, records, pools)
+            gaps += _flat_differences(place, there, runs, pools)
+            accuracy.append(_accuracy(place, there, runs, records, pools))
+            differences.append(_differences(place, there, runs, pools))
+            details.append(_detail(place, there, runs, images.get(place.protocol), pools))
+            wins += _accuracy_wins(place, there, runs, pools)
         elif there:
             missing.append(f"{where(place)}: only {there[0].slug} was run.")
     if not accuracy:
@@ -178,13 +178,13 @@ def _flat_place(place: Condition) -> Flat:
 
 
 def _flat_accuracies(
-    place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records
+    place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records, pools: SeedPools
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
     key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
     for c in there:
         own = list(runs[c.slug].values())
-        e = evidence.pooled(own, key)
+        e = evidence.pooled(own, key, pools)
         low, high = e.interval or (None, None)
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
         timed = times.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw)
@@ -208,12 +208,12 @@ def _flat_accuracies(
         }
 
 
-def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Iterator[Flat]:
+def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Iterator[Flat]:
     """A row a pair: the first less the second; without a value where they cannot be compared, with the reason."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     for a, b in combinations(there, 2):
         unequal = evidence.unequal_budgets(runs[a.slug], runs[b.slug])
-        gain = None if unequal else evidence.difference(runs[a.slug], runs[b.slug], key)
+        gain = None if unequal else evidence.difference(runs[a.slug], runs[b.slug], key, pools)
         low, high = (None, None) if gain is None or gain.interval is None else gain.interval
         yield {
             **_flat_place(place),
@@ -229,9 +229,9 @@ def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs) 
         }
 
 
-def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records) -> Table:
+def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records, pools: SeedPools) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
-    estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key) for c in there}
+    estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key, pools) for c in there}
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
@@ -275,7 +275,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     )
 
 
-def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Table:
+def _differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     rows = []
     for a, b in combinations(there, 2):
@@ -283,7 +283,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
         if unequal := evidence.unequal_budgets(runs[a.slug], runs[b.slug]):
             rows.append((name, Cell("not comparable"), Cell(""), Cell(unequal)))
             continue
-        gain = evidence.difference(runs[a.slug], runs[b.slug], key)
+        gain = evidence.difference(runs[a.slug], runs[b.slug], key, pools)
         if gain is None:
             rows.append((name, Cell("not comparable"), Cell(""), Cell("The papers share no seed.")))
             continue
@@ -293,7 +293,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
                 Cell(signed(gain.value, 2), exact(gain.value, "points"), gain.value),
                 Cell(span(gain.interval, 2, sign=True), exact_span(gain.interval)),
                 Cell(
-                    _reading(gain.interval, a.slug, b.slug),
+                    _reading(gain, a.slug, b.slug, _untaught([a, b], runs, pools)),
                     note=f"{plural(gain.seeds, 'seed')} × {plural(gain.images, 'image')}",
                 ),
             )
@@ -304,25 +304,34 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs) -> Ta
         Column("95 % interval, points"),
         Column("Reading"),
     )
-    note = "Paired image by image and seed by seed."
+    note = "Paired image by image; how far seeds lie apart is taken from all settings of the protocol together."
     caption = f"{where(place)}: differences in {metric(key)}."
     return Table(f"differences-{place.scale}-{identifier(place.protocol)}", caption, columns, tuple(rows), note)
 
 
-def _reading(interval: tuple[float, float] | None, a: str, b: str) -> str:
-    if interval is None:
-        return "one seed, no interval"
-    if interval[0] > 0:
-        return f"{a} is more accurate"
-    return f"{b} is more accurate" if interval[1] < 0 else "not told apart: the interval covers 0"
+def _reading(gain: Estimate, a: str, b: str, untaught: Sequence[str]) -> str:
+    if untaught:
+        return f"{' and '.join(untaught)} stayed below the mean pose: nothing follows"
+    if gain.sign:
+        return f"{a if gain.sign > 0 else b} is more accurate"
+    if gain.seeds < evidence.FEWEST_SEEDS:
+        return "one seed: another training may differ (F24)"
+    return "no interval" if gain.interval is None else "not told apart: the interval covers 0"
+
+
+def _untaught(contenders: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
+    """Those that have not learned."""
+    return [c.slug for c in contenders if not pools.learned(list(runs[c.slug].values()))]
 
 
 # ---------------------------------------------------------------------------------------------------- behind it
 
 
-def _detail(place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None) -> Detail:
+def _detail(
+    place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None, pools: SeedPools
+) -> Detail:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
-    models = [Model(c.slug, c.style, runs[c.slug]) for c in there]
+    models = [Model(c.slug, c.style, runs[c.slug], pools) for c in there]
     name = f"{place.scale}-{identifier(place.protocol)}".replace(".", "-")
     title = where(place)
     kinds = f"{title}: what the labelled joints of found persons are, errors by kind. The rest is good."
@@ -393,16 +402,18 @@ def _points(gain: Estimate | None) -> Cell:
     return Cell(signed(gain.value, 1), exact(gain.value, "points"), gain.value, note=span(gain.interval, 1, sign=True))
 
 
-def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> list[str]:
+def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
     """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     found = []
-    for a, b in combinations([Model(c.slug, c.style, runs[c.slug]) for c in there], 2):
+    taught = [c for c in there if pools.learned(list(runs[c.slug].values()))]
+    for a, b in combinations([Model(c.slug, c.style, runs[c.slug], pools) for c in taught], 2):
         gain = diagnosis_view.gain(a, b, key)
         if gain is None or gain.interval is None:
             continue
-        if gain.interval[0] <= 0 <= gain.interval[1]:
-            found.append(f"{where(place)}: {a.label} and {b.label} cannot be told apart in {metric(key)}.")
+        if not gain.sign:
+            why = " from one seed" if gain.seeds < evidence.FEWEST_SEEDS else ""
+            found.append(f"{where(place)}: {a.label} and {b.label} cannot be told apart in {metric(key)}{why}.")
             continue
         ahead, behind = (a, b) if gain.value > 0 else (b, a)
         groups = [(k, g) for k in _group_keys([a, b], key) if (g := diagnosis_view.gain(ahead, behind, k)) is not None]
@@ -412,7 +423,7 @@ def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs) -> 
         if groups:
             best, worst = max(groups, key=lambda g: g[1].value), min(groups, key=lambda g: g[1].value)
             text += f"; most at the {_joint(best[0])} ({signed(best[1].value, 1)})"
-            if worst[1].interval is not None and worst[1].interval[1] < 0:
+            if worst[1].sign < 0:
                 text += f", but trails at the {_joint(worst[0])} ({signed(worst[1].value, 1)})"
         found.append(f"{text}.")
     return found

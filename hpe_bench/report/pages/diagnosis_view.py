@@ -19,6 +19,7 @@ from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span
 from hpe_bench.report.kit.text import exact, metric, number, signed, span
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.verdicts import evidence
+from hpe_bench.verdicts.pools import SeedPools
 
 KIND = f"{PREFIX}kind/"
 BAR_W, BAR_H, LABEL_W, VALUE_W = 300, 13, 64, 46  # px
@@ -32,11 +33,12 @@ class Model:
     label: str
     style: Style
     runs: Mapping[int, RunRecord]
+    pools: SeedPools
 
     def estimate(self, key: str) -> evidence.Estimate | None:
         """The mean over seeds, if every run has the key."""
         runs = list(self.runs.values())
-        return evidence.pooled(runs, key) if runs and all(r.get(key) for r in runs) else None
+        return evidence.pooled(runs, key, self.pools) if runs and all(r.get(key) for r in runs) else None
 
 
 def keys_of(models: Sequence[Model]) -> list[str]:
@@ -93,7 +95,7 @@ def gain(a: Model, b: Model, key: str) -> evidence.Estimate | None:
     runs = [*a.runs.values(), *b.runs.values()]
     if evidence.unequal_budgets(dict(a.runs), dict(b.runs)) or any(evidence.rates(r, key) is None for r in runs):
         return None
-    return evidence.difference(dict(a.runs), dict(b.runs), key)
+    return evidence.difference(dict(a.runs), dict(b.runs), key, a.pools)
 
 
 def _rate(e: evidence.Estimate | None) -> Cell:

@@ -9,13 +9,15 @@ from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, LatencyQuestion, fingerprint
+from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto, svgdraw, tables
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.pareto import Dot
-from hpe_bench.report.kit.ranking import rank_ranges, rank_text
+from hpe_bench.report.kit.ranking import rank_text
+from hpe_bench.report.kit.studies import Protocols, ordered_conditions
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
 from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
 from hpe_bench.report.kit.theme import Style
@@ -25,12 +27,14 @@ from hpe_bench.report.pages.entries import Entry, in_runtime
 from hpe_bench.report.pages.latency_board import LatencyBoard
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
-from hpe_bench.report.pages.studies import Protocols, ordered_conditions
 from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
 from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
+from hpe_bench.verdicts.pools import SeedPools
 
+MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
+MOST_LINKS = 20  # to the records of a row
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
 FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
 TIMED_FACETS = (("runtime", "Runtime"), ("threads", "Threads"), ("batch", "Batch"), ("machine", "Machine"))
@@ -53,6 +57,7 @@ class Group:
     table: Table
     entries: tuple[Entry, ...]
     plots: tuple[tuple[str, str, Markup], ...]  # with the axis' key and, of latencies, the runtime
+    unshown: tuple[Entry, ...] = ()  # rows behind those of the table, for the downloads alone
 
     @property
     def leaders(self) -> list[Entry]:
@@ -91,7 +96,7 @@ class Leaderboard:
     @property
     def entries(self) -> list[Entry]:
         """Every row of every group."""
-        return [e for g in (*self.measured, *self.submitted, *self.published) for e in g.entries]
+        return [e for g in (*self.measured, *self.submitted, *self.published) for e in (*g.entries, *g.unshown)]
 
     @property
     def facets(self) -> list[tuple[str, str, list[str]]]:
@@ -201,6 +206,7 @@ class Row:
     runs: tuple[RunRecord, ...]
     entry: Entry
     method: str  # of the interval
+    untaught: str  # the figures that say so, if it has not learned
 
 
 def _measured(where: Condition, records: query.Records, links: Links) -> list[Group]:
@@ -219,7 +225,9 @@ def _ranked(
     where: Condition, budget: int, models: list[list[RunRecord]], records: query.Records, links: Links
 ) -> Group:
     key = query.headline_key(models[0][0])
-    rows = _rows(models, key, links)
+    pools = SeedPools(records)
+    every = _rows(models, key, links, pools)
+    rows = every[: max(FEWEST_ROWS, MOST_ROWS // len(records.conditions()))]
     axis = svgdraw.axis_of([v for r in rows for v in (r.entry.value, *(r.entry.interval or ()))])
     assert axis is not None
     pocket = where.scale != "full"
@@ -240,9 +248,13 @@ def _ranked(
         *_cost_columns(prefix, power),
     )
     note = (
-        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: those rows' "
-        "intervals overlap."
+        "Ranks are among all rows of this table, also those a filter hides. A range of ranks is a tie: paired tests do "
+        "not tell those rows apart, corrected for the number of pairs (Holm), or they have one seed alone."
     )
+    if len(rows) < len(every):
+        note += (
+            f" Shown are the best {len(rows):,} of {len(every):,} rows; leaderboard.csv and leaderboard.json have all."
+        )
     table = Table(
         f"measured-{where.scale}-{identifier(where.protocol)}-{identifier(where.test_digest[:6])}-{budget}",
         f"{where.protocol}, {where.scale} scale, {budget:,} training samples each: {metric(key)}.",
@@ -251,13 +263,14 @@ def _ranked(
         note,
         asides=_latency_asides([r.entry for r in rows]),
     )
-    return _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
+    group = _group(table, attributes, [r.entry for r in rows], prefix, [links.to(r.runs[0]) for r in rows])
+    return replace(group, unshown=tuple(r.entry for r in every[len(rows) :]))
 
 
-def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
+def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPools) -> list[Row]:
     """The models of a group, best first, with their ranks."""
     rows = []
-    for runs, e in zip(models, evidence.pooled_rows(models, key), strict=True):
+    for runs, e in zip(models, evidence.pooled_rows(models, key, pools), strict=True):
         i = runs[0].identity
         entry = Entry(
             by="us",
@@ -277,9 +290,9 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links) -> list[Row]:
             time=(time := links.time(cost)),
             other_times=links.in_runtimes(time),
         )
-        rows.append(Row(tuple(runs), entry, e.method))
+        rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
-    ranks = rank_ranges([r.entry.interval for r in rows])
+    ranks = rank_ranges(len(rows), evidence.better_rows([r.runs for r in rows], key, pools))
     return [replace(row, entry=replace(row.entry, rank=rank)) for row, rank in zip(rows, ranks, strict=True)]
 
 
@@ -287,7 +300,11 @@ def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]
     e = row.entry
     return (
         Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),
-        Cell(e.paper, href=f"{e.paper}/index.html", note=f"{e.variant} · {e.recipe}"),
+        Cell(
+            e.paper,
+            href=f"{e.paper}/index.html",
+            note=f"{e.variant} · {e.recipe}" + (" · has not learned: below the mean pose" if row.untaught else ""),
+        ),
         Cell(e.by, note=f"{e.scale}{NO_BREAK}scale"),
         Cell(number(e.value, 1), exact(e.value, "percent"), e.value, href=links.to(row.runs[0])),
         Cell(
@@ -308,11 +325,12 @@ def _seed_links(runs: Sequence[RunRecord], links: Links) -> Markup:
     """Each seed's record, for rows that pool several."""
     linked = [
         Markup('<a href="{}" title="record {}">{}</a>').format(links.to(r), r.id, r.identity.seed)
-        for r in runs
+        for r in runs[:MOST_LINKS]
         if links.to(r)
     ]
     if len(linked) < 2:
         return Markup("")
+    linked += [Markup("…")] if len(runs) > MOST_LINKS else []
     return Markup('<small class="seeds">records {}</small>').format(Markup(" ").join(linked))
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.kit import figures, tables
+from hpe_bench.report.kit import figures, gallery, tables
 from hpe_bench.report.kit.figures import Figure
+from hpe_bench.report.kit.gallery import Images, Person
 from hpe_bench.report.kit.latency_text import timing_runs
+from hpe_bench.report.kit.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.kit.text import (
     NO_BREAK,
@@ -27,16 +29,14 @@ from hpe_bench.report.kit.text import (
     unit_text,
     where,
 )
-from hpe_bench.report.pages import claims_view, diagnosis_view, gallery, joint_groups, latency_view, provenance_view
+from hpe_bench.report.pages import claims_view, diagnosis_view, joint_groups, latency_view, provenance_view
 from hpe_bench.report.pages.architecture import Architecture
 from hpe_bench.report.pages.claims_view import ClaimView, Waiting
 from hpe_bench.report.pages.diagnosis_view import Model
-from hpe_bench.report.pages.gallery import Images, Person
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
-from hpe_bench.report.pages.studies import Protocols, StudyResult, ordered_conditions, same, study_result
 from hpe_bench.timing.rows import NetworkTimes
-from hpe_bench.verdicts import Status, Verdict, commands, count, evidence, judge_all
+from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 
 TRUE_COUNT = ("true multiply-adds", "true count")
@@ -135,13 +135,15 @@ def build(
     protocols: Protocols,
     images: dict[str, Images],
     architectures: Sequence[Architecture] = (),
+    judged: Sequence[Verdict] | None = None,
 ) -> PaperPage:
     """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
 
-    `architectures` are drawn from the code of the paper's models, which nothing else here runs.
+    `architectures` are drawn from the code of the paper's models, which nothing else here runs. `judged` are the
+    paper's verdicts among those of a suite; a paper by itself is judged here.
     """
     records = query.of(records)
-    verdicts = in_suite_order(judge_all(claims, paper, records), protocols)
+    verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
@@ -271,7 +273,7 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
 def _models(result: StudyResult) -> list[Model]:
     """The arms that were run, the control first."""
     ordered = sorted(result.run, key=lambda a: not a.is_control)
-    return [Model(arm_label(a.arm), a.style, query.by_seed(a.runs)) for a in ordered]
+    return [Model(arm_label(a.arm), a.style, query.by_seed(a.runs), result.pools) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight
@@ -305,13 +307,15 @@ def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], o
 
 def _cost_tile(claim: Claim, verdicts: Sequence[Verdict]) -> Tile:
     """A claimed change of FLOPs, with the count under each convention and its own verdict."""
-    readings = tuple(Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts)
+    readings = [Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts]
+    notes = [v.recount for v in verdicts if v.recount is not None]
+    readings += [Reading(_value(n), n.convention.replace(*TRUE_COUNT)) for n in notes]
     printed = "the paper prints no figure"
     if claim.value is not None:
         sense = "fewer" if claim.value < 0 else "more"
         printed = f"the paper prints {abs(claim.value):g}{NO_BREAK}% {sense}"
         printed += " and names no counter" if claim.convention == "unknown" else ""
-    return Tile("FLOPs, full size", readings, f"exact counts; {printed}")
+    return Tile("FLOPs, full size", tuple(readings), f"exact counts; {printed}")
 
 
 def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Records) -> Tile | None:
@@ -351,7 +355,7 @@ def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
     )
 
 
-def _value(v: Verdict) -> str:
+def _value(v: Verdict | Recount) -> str:
     assert v.value is not None
     return f"{signed(v.value, 1)}{NO_BREAK}{unit_text(v.unit)}"
 

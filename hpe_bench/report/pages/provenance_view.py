@@ -9,6 +9,7 @@ from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.kit.text import NO_BREAK, identifier, number, plural
 
 SHOWN_HASH = 12
+MOST_RUNS = 500  # rows of a table of records
 
 
 def anchor(record_id: str) -> str:
@@ -51,9 +52,10 @@ def environments(records: Sequence[RunRecord]) -> Table:
 
 
 def runs(records: Sequence[RunRecord]) -> Table:
-    """Every record of the page."""
+    """Every record of the page, as far as a page can hold them."""
     rows = []
-    for r in records:
+    shown = records[:MOST_RUNS]
+    for r in shown:
         i, p = r.identity, r.provenance
         training = r.get("train/seconds")
         rows.append(
@@ -80,5 +82,6 @@ def runs(records: Sequence[RunRecord]) -> Table:
         Column("Status"),
         Column("SHA-256 of predictions, of weights"),
     )
-    anchors = tuple({"id": anchor(r.id)} for r in records)
-    return Table("runs", "Every record behind this page.", columns, tuple(rows), attributes=anchors)
+    anchors = tuple({"id": anchor(r.id)} for r in shown)
+    note = "" if len(shown) == len(records) else f"The first {MOST_RUNS:,} of {len(records):,}; records.json has all."
+    return Table("runs", "Every record behind this page.", columns, tuple(rows), note, attributes=anchors)

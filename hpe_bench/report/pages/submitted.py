@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import svgdraw
-from hpe_bench.report.kit.ranking import rank_ranges, rank_text
+from hpe_bench.report.kit.ranking import rank_text
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span
 from hpe_bench.report.kit.text import exact, identifier, metric, number, span
 from hpe_bench.report.kit.theme import Style
@@ -34,7 +35,7 @@ def _group(own: Sequence[RunRecord], pages: Collection[str]) -> tuple[Table, tup
     key = query.headline_key(own[0])
     scored = [(_entry(r, key), r) for r in own if query.headline_key(r) == key]
     scored.sort(key=lambda pair: (-pair[0].value, pair[0].variant))
-    ranks = rank_ranges([e.interval for e, _ in scored])
+    ranks = rank_ranges(len(scored), evidence.better_rows([[r] for _, r in scored], key, fewest=1))
     rows = [(replace(e, rank=rank), r) for (e, r), rank in zip(scored, ranks, strict=True)]
     axis = svgdraw.axis_of([v for e, _ in rows for v in (e.value, *(e.interval or ()))])
     assert axis is not None
@@ -49,8 +50,9 @@ def _group(own: Sequence[RunRecord], pages: Collection[str]) -> tuple[Table, tup
         Column("Predictions"),
     )
     note = (
-        "Predictions that came as files, scored here. Intervals are over images alone. Ranked among each other only: "
-        "their training data and budgets are not known to us (F5)."
+        "Predictions that came as files, scored here. Intervals and ranks are over images alone: they say which file "
+        "is better, not which method. Ranked among each other only: their training data and budgets are not known to "
+        "us (F5)."
     )
     id = f"submitted-{identifier(i.protocol)}-{identifier(i.test_digest[:6])}"
     table = Table(

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.run.exporting import stacks
+from hpe_bench.inference.exporting import stacks
 from hpe_bench.timing.runtimes.eager import BF16_TOLERANCE
 from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.run.exporting import stacks
+from hpe_bench.inference.exporting import stacks
 from hpe_bench.timing.runtimes.folding import folded
 from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 

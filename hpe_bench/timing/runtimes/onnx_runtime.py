@@ -7,7 +7,8 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from hpe_bench.timing.runtimes.runtime import Call, Runtime, Workload, not_installed
+from hpe_bench.errors import not_installed
+from hpe_bench.timing.runtimes.runtime import Call, Runtime, Workload
 
 
 class OnnxRuntime(Runtime):

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hpe_bench.errors import not_installed
 from hpe_bench.timing.runtimes.eager import BF16_TOLERANCE
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload, not_installed
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 
 
 class OpenVino(Runtime):

@@ -97,8 +97,3 @@ def host_time_ms(call: Callable[[], object]) -> float:
     start = time.perf_counter_ns()
     call()
     return (time.perf_counter_ns() - start) / 1e6
-
-
-def not_installed(package: str, extra: str) -> str:
-    """The sentence for a package that is missing."""
-    return f"{package} is not installed; `pip install 'hpe-bench[{extra}]'` adds it"

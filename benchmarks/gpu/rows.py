@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.gpu.budget import NETWORKS
 from hpe_bench import catalog
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.run.gpu.budget import NETWORKS
 from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, measure
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ON_CUDA

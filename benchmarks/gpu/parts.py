@@ -17,6 +17,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from benchmarks.gpu import checks, speeds
+from benchmarks.gpu.budget import NETWORKS
+from benchmarks.gpu.setting import Reporter, Setting, report_file
 from hpe_bench import catalog, plan, protocols
 from hpe_bench.commands import full
 from hpe_bench.commands.full import RANDOM, Asked
@@ -27,9 +30,6 @@ from hpe_bench.plan import TrainingRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.run import pool, training
-from hpe_bench.run.gpu import checks, speeds
-from hpe_bench.run.gpu.budget import NETWORKS
-from hpe_bench.run.gpu.setting import Reporter, Setting, report_file
 from hpe_bench.run.pool import Outcome, Settings
 from hpe_bench.training.execution import Execution
 
@@ -108,8 +108,8 @@ def _loaded(setting: Setting, run: TrainingRun) -> training.Data:
 
 def counts(setting: Setting, report: Reporter) -> None:
     """Costs of the networks that are timed, into the cache, where latency records take them from."""
+    from benchmarks.gpu import rows
     from hpe_bench.cost.count_cache import cached_count
-    from hpe_bench.run.gpu import rows
 
     torch.set_num_threads(2)
     for slug, variant in rows.variants(setting.rehearse):
@@ -133,14 +133,14 @@ def compiled(setting: Setting, report: Reporter) -> None:
 
 def latency(setting: Setting, report: Reporter) -> None:
     """Latency records without energy."""
-    from hpe_bench.run.gpu import rows  # here, since it needs packages that the other parts do without
+    from benchmarks.gpu import rows  # here, since it needs packages that the other parts do without
 
     _kept_rows(rows.measured(setting.device, setting.rehearse), setting, report)
 
 
 def latency_with_energy(setting: Setting, report: Reporter) -> None:
     """Latency records with energy, which takes ten seconds a row."""
-    from hpe_bench.run.gpu import rows
+    from benchmarks.gpu import rows
 
     _kept_rows(rows.with_energy(setting.device, setting.rehearse), setting, report)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from hpe_bench.run.gpu.setting import Setting
+from benchmarks.gpu.setting import Setting
 
 START_SECONDS = 30.0  # of a training before its first step: imports, crops to the GPU, cuDNN's choice of kernels
 END_SECONDS = 25.0  # after its last one: scoring in strict float32

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.gpu.setting import Reporter
 from hpe_bench.cost.energy import Meter, NvmlMeter
 from hpe_bench.data.crops import CropSet
 from hpe_bench.errors import sentence
 from hpe_bench.plan import TrainingRun
 from hpe_bench.run import training
-from hpe_bench.run.gpu.setting import Reporter
 from hpe_bench.training import engine, loop
 from hpe_bench.training.execution import Execution, Precision
 from hpe_bench.training.feeding import Feed, ReadyTargets

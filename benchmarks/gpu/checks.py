@@ -6,6 +6,7 @@ Tolerances are for float32 sums taken in another order, with TF32 off; bfloat16 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.gpu.setting import Reporter
 from hpe_bench import catalog
 from hpe_bench.cost.energy import NvmlMeter
 from hpe_bench.data.mannequins import Mannequins
@@ -25,7 +27,6 @@ from hpe_bench.errors import sentence
 from hpe_bench.inference.predictor import predict
 from hpe_bench.protocols import mannequins
 from hpe_bench.run import training
-from hpe_bench.run.gpu.setting import Reporter
 from hpe_bench.training import engine, loop
 from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.execution import PLAIN, Execution, Precision
@@ -34,7 +35,8 @@ from hpe_bench.training.steps import GRAPH_WARM_UP, gradients
 
 PAPERS = ("simple_baseline", "hrnet", "fasterpose")
 LOSS_TOLERANCE = 1e-4  # relative
-GRADIENT_TOLERANCE = 2e-3  # of the norm of all gradients together
+GRADIENT_TOLERANCE = 2e-3  # of the norm of all gradients together, where nothing better is known
+FARTHER = 2.0  # how many times farther from float64 than the CPU's own float32 step a device may be
 BF16_TOLERANCE = 0.05  # relative, of the loss
 PIXEL_TOLERANCE = 2e-3  # of normalised input: bilinear sampling rounds its weights
 JOINT_TOLERANCE_PX = 0.1  # of the image, for all but a few joints whose map has two equal peaks
@@ -87,13 +89,20 @@ def batches(device: str) -> dict[str, Any]:
 
 
 def steps(device: str) -> dict[str, Any]:
-    """Loss and gradients of a training step on the device are the CPU's."""
+    """Loss and gradients of a training step on the device are float64's, about as nearly as the CPU's float32 ones.
+
+    A float32 gradient of a network of miniature size is a few thousandths from float64's: sums taken in another order
+    turn some ReLUs over.
+    """
     found = {}
     for paper in PAPERS:
-        (loss, wanted), (there, gradient) = _step(paper, "cpu", PLAIN), _step(paper, device, PLAIN)
-        found[paper] = {"loss": abs(there - loss) / abs(loss), "gradient": _relative(gradient, wanted)}
+        loss, exact = _exact_step(paper)
+        there, gradient = _step(paper, device, PLAIN)
+        own = _relative(_step(paper, "cpu", PLAIN)[1], exact)
+        away = _relative(gradient, exact)
+        found[paper] = {"loss": abs(there - loss) / abs(loss), "gradient": away, "cpu_gradient": own}
         _within(f"{paper}'s loss", found[paper]["loss"], LOSS_TOLERANCE)
-        _within(f"{paper}'s gradient", found[paper]["gradient"], GRADIENT_TOLERANCE)
+        _within(f"{paper}'s gradient", away, max(GRADIENT_TOLERANCE, FARTHER * own))
     return found
 
 
@@ -200,12 +209,13 @@ def energy(device: str) -> dict[str, Any]:
 
 
 def compiled(device: str) -> dict[str, Any]:
-    """A compiled step's loss and gradients are the eager step's."""
-    (loss, wanted) = _step("simple_baseline", device, PLAIN)
-    (other, gradient) = _step("simple_baseline", device, Execution(compiled=True))
-    found = {"loss": abs(other - loss) / abs(loss), "gradient": _relative(gradient, wanted)}
+    """A compiled step's loss and gradients are float64's, about as nearly as the CPU's float32 ones."""
+    loss, exact = _exact_step("simple_baseline")
+    own = _relative(_step("simple_baseline", "cpu", PLAIN)[1], exact)
+    other, gradient = _step("simple_baseline", device, Execution(compiled=True))
+    found = {"loss": abs(other - loss) / abs(loss), "gradient": _relative(gradient, exact)}
     _within("the loss", found["loss"], LOSS_TOLERANCE)
-    _within("the gradient", found["gradient"], GRADIENT_TOLERANCE)
+    _within("the gradient", found["gradient"], max(GRADIENT_TOLERANCE, FARTHER * own))
     return found
 
 
@@ -253,6 +263,17 @@ def _step(paper: str, device: str, execution: Execution) -> tuple[float, Tensor]
     batch = _moved(Feed(_data().train, recipe, _mirrored(), 0, "cpu").make(0), device)
     loss = gradients(model, recipe.loss, execution, device)(batch, recipe.codec)
     return float(loss), _flat(model)
+
+
+def _exact_step(paper: str) -> tuple[float, Tensor]:
+    """The same in float64 on the CPU."""
+    _, recipe = _miniature(paper)
+    model = _model(paper, "cpu").double()
+    batch = Feed(_data().train, recipe, _mirrored(), 0, "cpu").make(0)
+    batch = dataclasses.replace(batch, images_B3HW=batch.images_B3HW.double())
+    loss = recipe.loss(model(batch.images_B3HW), batch, recipe.codec)
+    loss.backward()
+    return float(loss.detach()), _flat(model)
 
 
 def _flat(model: nn.Module) -> Tensor:

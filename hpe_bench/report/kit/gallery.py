@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from hpe_bench.records.schema import RunRecord, Sample
 from hpe_bench.report.kit import svgdraw
+from hpe_bench.report.kit.studies import StudyResult
 from hpe_bench.report.kit.text import arm_label, number, plural
-from hpe_bench.report.pages.studies import StudyResult
 
 SHARED = 6
 WORST = 2

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpe_bench.errors import not_installed
 from hpe_bench.files import claimed, naming
 
 INPUT, FINAL = "images", "heatmaps"
@@ -110,7 +111,7 @@ def package(name: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"{name} is not installed; `pip install 'hpe-bench[{extra}]'` adds it") from None
+        raise ValueError(not_installed(name, extra)) from None
 
 
 # ---------------------------------------------------------------------------------------------------- writing

@@ -14,6 +14,7 @@ from hpe_bench.report.kit.theme import Style
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
+from hpe_bench.verdicts.pools import SeedPools
 
 Protocols = Mapping[str, Protocol]
 
@@ -29,6 +30,7 @@ class ArmResult:
     accuracy: Estimate | None
     gain: Estimate | None
     unequal: str  # why there is no difference to the control, if the budgets differ
+    untaught: str  # the figures that say so, if it has not learned
     cost: RunRecord | None
     time: NetworkTime | None
 
@@ -42,6 +44,7 @@ class StudyResult:
     key: str
     arms: tuple[ArmResult, ...]
     mean_pose: RunRecord | None
+    pools: SeedPools
 
     @property
     def run(self) -> list[ArmResult]:
@@ -70,13 +73,13 @@ def study_result(
     if not done:
         return None
     key, look = query.headline_key(done[0]), styles(paper)
-    control = runs[study.control]
+    control, pools = runs[study.control], SeedPools(records)
     timed = NetworkTimes(records) if times is None else times
     arms = tuple(
-        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, timed)
+        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, timed, pools)
         for arm in study.arms
     )
-    return StudyResult(study, where, key, arms, query.of(records).mean_pose(where))
+    return StudyResult(study, where, key, arms, query.of(records).mean_pose(where), pools)
 
 
 def _arm_result(
@@ -88,6 +91,7 @@ def _arm_result(
     look: Mapping[str, Style],
     records: Records,
     times: NetworkTimes,
+    pools: SeedPools,
 ) -> ArmResult:
     unequal = evidence.unequal_budgets(runs, control) if runs and control else ""
     comparable = bool(runs and control) and not is_control and not unequal
@@ -96,9 +100,10 @@ def _arm_result(
         style=look[same(arm)],
         is_control=is_control,
         runs=tuple(runs.values()),
-        accuracy=evidence.pooled(list(runs.values()), key) if runs else None,
-        gain=evidence.difference(runs, control, key) if comparable else None,
+        accuracy=evidence.pooled(list(runs.values()), key, pools) if runs else None,
+        gain=evidence.difference(runs, control, key, pools) if comparable else None,
         unequal=unequal,
+        untaught=pools.below_mean_pose(list(runs.values())),
         cost=evidence.cost_record(records, arm.paper, arm.variant.name, arm.variant),
         time=times.shown(arm.paper, fingerprint(arm.variant), arm.variant.input_hw),
     )

@@ -1,6 +1,6 @@
 """Mutated inputs through every reader of files: each is read, or refused in one sentence.
 
-    HPE_BENCH_MUTATIONS=100000 python -m pytest tests/torture/test_mutations.py -m torture -s
+    HPE_BENCH_MUTATIONS=100000 python -m pytest tests/test_mutations.py -m torture -s
 
 `HPE_BENCH_MUTATIONS` is the number of inputs over all readers (2,000 by default, some seconds), `HPE_BENCH_SEED` where
 they start. A reader may raise ValueError (or RecordError, which is one) of a single line; anything else is an escape,
@@ -37,12 +37,12 @@ from hpe_bench.metrics import ap_pycocotools
 from hpe_bench.records import store
 from hpe_bench.run import truths
 from tests import predicted
-from tests.torture.mutations import as_bytes, mutated, odd_document
+from tests.mutations import as_bytes, mutated, odd_document
 
 COUNT = int(os.environ.get("HPE_BENCH_MUTATIONS", "2000"))
 SEED = int(os.environ.get("HPE_BENCH_SEED", "0"))
 ESCAPES = os.environ.get("HPE_BENCH_ESCAPES")
-RECORDS = Path(__file__).parents[1] / "data" / "records_v1"
+RECORDS = Path(__file__).parent / "data" / "records_v1"
 
 
 @dataclass(frozen=True)

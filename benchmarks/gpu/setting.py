@@ -18,6 +18,7 @@ class Setting:
     pocket: str = ""
     cores: int = 12
     rehearse: bool = False
+    only: tuple[str, ...] = ()  # the parts that are run; all of them if empty
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -34,6 +35,10 @@ class Setting:
         """Checkpoints, weights, predictions."""
         return self.folder / "runs"
 
+    def wants(self, part: str) -> bool:
+        """Whether a part is to be run."""
+        return not self.only or part in self.only
+
     def with_extra(self, **extra: Any) -> Setting:
         """The same with something for one part."""
         return dataclasses.replace(self, extra=extra)
@@ -45,7 +50,8 @@ class Setting:
     @classmethod
     def from_text(cls, text: str) -> Setting:
         """What `to_text` wrote."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**{**fields, "only": tuple(fields["only"])})
 
 
 class Reporter:

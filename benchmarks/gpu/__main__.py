@@ -1,4 +1,4 @@
-"""`python -m hpe_bench.run.gpu --data FOLDER --out FOLDER [--limit 540] [--pocket "study:paper:data:seeds ..."]`."""
+"""`python -m benchmarks.gpu --data FOLDER --out FOLDER [--limit 540] [--pocket "study:paper:data:seeds ..."]`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from hpe_bench.run.gpu.session import Session, conduct
-from hpe_bench.run.gpu.setting import Setting
+from benchmarks.gpu.session import Session, conduct
+from benchmarks.gpu.setting import Setting
 
 
 def main() -> int:
     """Run the session, or one part of it in this process; the exit code is 1 if a part failed."""
     began = time.monotonic()
-    parser = argparse.ArgumentParser(prog="python -m hpe_bench.run.gpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--data", help="folder that holds lsp/ and lspet_crops/")
     parser.add_argument("--out", type=Path, help="folder for figures.json, log.txt and records.tar.gz")
     parser.add_argument("--limit", type=float, default=540.0, help="seconds, all in all")
@@ -26,12 +26,13 @@ def main() -> int:
         help="miniatures to train on the processor meanwhile: study:paper:data:seeds, where seeds are 3 or 0-2 or 1,4",
     )
     parser.add_argument("--cores", type=int, default=12, help="miniatures at a time")
+    parser.add_argument("--only", default="", help="parts to run, such as checks,speeds; all of them by default")
     parser.add_argument("--rehearse", action="store_true", help="every part with tiny data, to see that it works")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--setting", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
-        from hpe_bench.run.gpu import parts
+        from benchmarks.gpu import parts
 
         return parts.run(given.part, Setting.from_text(given.setting))
     if given.out is None or (given.data is None and not given.rehearse):
@@ -44,7 +45,8 @@ def main() -> int:
     out = given.out.absolute()
     work = (given.work or out.with_name(out.name + "-work")).absolute()
     data = None if given.data is None else str(Path(given.data).absolute())
-    setting = Setting(data, str(work), given.device, given.pocket, given.cores, given.rehearse)
+    only = tuple(filter(None, given.only.split(",")))
+    setting = Setting(data, str(work), given.device, given.pocket, given.cores, given.rehearse, only)
     return conduct(Session(setting, out, work, given.limit, began))
 
 

@@ -1,1 +1,0 @@
-"""Long runs that break things on purpose: `make torture`."""
