@@ -159,6 +159,7 @@ class Augmentation:
     scale: float = 0.3
     rotation_deg: float = 40.0
     rotation_p: float = 0.6
+    half_body_p: float = field(default=0.0, metadata=LATER)  # HRNet's released rule, see `data/half_body.py`
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -61,8 +61,10 @@ def test_seeds_and_executions_are_trainings_of_their_own() -> None:
     runs = full.planned("simple_baseline", replace(LSP_50K, seeds=2))
     runs += full.planned("simple_baseline", replace(LSP_50K, execution=BF16))
     assert len({run.id for run in runs}) == 3
-    graphed = full.planned("simple_baseline", replace(LSP_50K, execution=Execution(graphed=True)))
-    assert graphed[0].id == runs[0].id  # the same sums in the same precision
+    assert replace(runs[0], execution=Execution(compiled=True)).id == runs[0].id  # the same sums in the same precision
+    (graphed,) = full.planned("simple_baseline", replace(LSP_50K, execution=Execution(graphed=True)))
+    assert graphed.execution.words == "batch in one piece"  # 32 a device are the recipe's
+    assert graphed.id != runs[0].id
 
 
 def test_another_input_size_is_the_papers_variant_if_it_has_one_and_else_ours() -> None:

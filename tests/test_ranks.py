@@ -232,7 +232,7 @@ def test_micro_batches_are_parts_of_the_batch_whoever_computes_them(data: Data) 
     assert len(own) == 2
     for (mine, _), (theirs, _) in zip(own, all_of_them[2:], strict=True):
         assert torch.equal(mine.images_B3HW, theirs.images_B3HW)
-    rows = feeding.draw(RECIPE, len(data.train), 0, 5, 4).rows
+    rows = feeding.draw(RECIPE, data.train, 0, 5, 4).rows
     assert sorted(rows) == sorted(feeding.batch_rows(0, 5, RECIPE.batch, len(data.train)))
     assert not np.array_equal(rows, np.sort(rows)), "micro-batches that follow the order of the file are no samples"
 
@@ -281,6 +281,9 @@ def test_a_field_that_says_nothing_new_changes_no_hash() -> None:
 def test_devices_hold_whole_micro_batches_or_smaller_ones_or_are_refused() -> None:
     eight = replace(RECIPE, samples=1280, batch=128, batch_per_device=32)
     assert full.shared(PLAIN, eight, 1) == PLAIN
+    whole = full.shared(Execution(graphed=True), eight, 1)  # a graph needs the batch in one piece
+    assert whole.words == "batch in one piece"
+    assert full.shared(Execution(micro_batches=1), small.RECIPE, 1) == PLAIN
     assert full.shared(PLAIN, eight, 4) == Execution(devices=4)
     assert full.shared(PLAIN, eight, 8) == Execution(devices=8, micro_batches=8)
     with pytest.raises(ValueError, match="devices that share it equally: 1, 2, 4, 8, 16, 32, 64"):

@@ -184,7 +184,9 @@ def full_run(setting: Setting, paper: str, samples: int, execution: Execution) -
     if not setting.rehearse:
         return full.planned(paper, asked)[0]
     (run,) = full.planned(paper, replace(asked, budget=1280))
-    recipe = replace(run.recipe, name=f"{run.recipe.name}-rehearsal", samples=max(samples, 32), batch=8)
+    recipe = replace(
+        run.recipe, name=f"{run.recipe.name}-rehearsal", samples=max(samples, 32), batch=8, batch_per_device=None
+    )
     scored = tuple(replace(p, name=f"rehearsal-{i}", data=TINY) for i, p in enumerate(run.protocols))
     return replace(run, variant=replace(run.variant, name="tiny", input_hw=TINY_HW), recipe=recipe, protocols=scored)
 
@@ -192,7 +194,7 @@ def full_run(setting: Setting, paper: str, samples: int, execution: Execution) -
 def train(setting: Setting, report: Reporter) -> None:
     """One full-size training and its records."""
     extra = setting.extra
-    execution = Execution(extra["precision"], graphed=extra["graphed"])
+    execution = Execution(extra["precision"], graphed=extra["graphed"], micro_batches=1)
     run = full_run(setting, extra["paper"], extra["samples"], execution)
     threads = pool.threads_of(run, setting.device)
 

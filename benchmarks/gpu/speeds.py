@@ -62,7 +62,7 @@ def measure(runs: dict[str, TrainingRun], data: training.Data, device: str, rehe
             continue  # of a rehearsal: most processors emulate bfloat16, slowly
         try:
             clock = Clock(device, runs[paper].recipe.batch, meter, rehearse)
-            execution = Execution(precision, graphed=way == "graphed")
+            execution = Execution(precision, graphed=way == "graphed", micro_batches=1)
             found = _measured(runs[paper], crops, data, execution, way, device, clock)
         except Exception as error:  # an entry fails alone
             found = {"fault": sentence(error)}

@@ -66,12 +66,13 @@ def start_of(recipe: Recipe, variant: Variant, init: str | None) -> Start | None
 
 
 def shared(execution: Execution, recipe: Recipe, devices: int) -> Execution:
-    """An execution on several devices: each holds whole micro-batches of the recipe, or smaller ones of its own.
+    """An execution on one device or several, each of which holds whole micro-batches of the recipe or smaller ones.
 
     ValueError for a number of devices that does not divide the batch into equal parts.
     """
     if devices == 1:
-        return execution
+        one_piece = execution.graphed or execution.micro_batches == 1
+        return replace(execution, micro_batches=1 if one_piece and recipe.micro_batches > 1 else None)
     parts = recipe.micro_batches
     if parts % devices == 0:
         return replace(execution, devices=devices)

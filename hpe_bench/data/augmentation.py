@@ -50,14 +50,22 @@ def transform(
     flip_B: Tensor,
     mirrored: tuple[int, ...],
     input_hw: tuple[int, int],
+    shift_B2: Tensor | None = None,
 ) -> Batch:
-    """Context crops as a training batch by maps and flips already drawn (`sample_linear`), which may lie on the CPU."""
+    """Context crops as a training batch by maps and flips already drawn (`sample_linear`), which may lie on the CPU.
+
+    `shift_B2` moves the point about which a crop is mapped away from its centre, in crop pixels.
+    """
     device = pixels_BhwC.device
     to_crop_B22 = torch.linalg.inv(linear_B22)
     to_crop_B22, linear_B22, flip_B = (on_device(t, device) for t in (to_crop_B22, linear_B22, flip_B))
-    images_B3HW = warp(pixels_BhwC, to_crop_B22, input_hw)
+    if shift_B2 is not None:
+        shift_B2 = on_device(shift_B2, device)
+    images_B3HW = warp(pixels_BhwC, to_crop_B22, input_hw, shift_B2)
 
     centre_in, centre_crop = _centre(input_hw, device), _centre(pixels_BhwC.shape[1:3], device)
+    if shift_B2 is not None:
+        centre_crop = (centre_crop + shift_B2)[:, None]
     joints_BJ2 = (joints_BJ2 - centre_crop) @ linear_B22.mT + centre_in
     swapped_BJ = [t.index_select(1, _indices(mirrored, device)) for t in (joints_BJ2, labelled_BJ, visible_BJ)]
     return Batch(
@@ -96,8 +104,8 @@ def sample_linear(count: int, augmentation: Augmentation, generator: torch.Gener
     return torch.stack(rows, -2), flip_B
 
 
-def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int]) -> Tensor:
-    """Bilinear samples [B,3,H,W], 0..255, of the crop at offsets `to_crop` @ (offset to the input's centre)."""
+def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int], shift_B2: Tensor | None = None) -> Tensor:
+    """Bilinear samples [B,3,H,W], 0..255, of the crop at offsets `to_crop` @ (offset to the input's centre) + shift."""
     height, width = input_hw
     crop_h, crop_w = pixels_BhwC.shape[1:3]
     device = pixels_BhwC.device
@@ -109,6 +117,8 @@ def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int]) ->
     # Two outer products and one sum cost a quarter of affine_grid's matrix product.
     columns_BW2 = columns_W[:, None] * (to_crop_B22[:, None, :, 0] * per_pixel_2)
     rows_BH2 = rows_H[:, None] * (to_crop_B22[:, None, :, 1] * per_pixel_2) + half_pixel_2
+    if shift_B2 is not None:
+        rows_BH2 = rows_BH2 + (shift_B2 * per_pixel_2)[:, None]
     grid_BHW2 = rows_BH2[:, :, None] + columns_BW2[:, None]
     values_B3hw = pixels_BhwC.permute(0, 3, 1, 2).float()  # keeps the strides: no transposing copy
     return F.grid_sample(values_B3hw, grid_BHW2, mode="bilinear", padding_mode="zeros", align_corners=False)

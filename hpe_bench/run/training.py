@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crops import CropSet, build_crops
+from hpe_bench.data.half_body import upper_body
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.files import write_with_digest
@@ -153,6 +154,7 @@ def _trained(
             execution=run.execution,
             say=say,
             world=world,
+            upper=upper_body(skeleton.joints),
         )
         if world.leads:
             checkpoints.save_weights(folder / WEIGHTS, model)

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from hpe_bench.declare import STRICT
 
+WHOLE = "batch in one piece"
 Precision = Literal["fp32", "bf16"]
 
 
@@ -22,7 +23,7 @@ class Execution:
     stay float32, and scoring is always strict float32. `compiled` is torch.compile; `graphed` replays one CUDA graph a
     step. These compute the same in another order of kernels, and so do several devices where each holds whole
     micro-batches of the recipe, so they stand in the provenance alone. With more devices than that, micro-batches and
-    the statistics of batch norm are smaller ones: that is another training.
+    the statistics of batch norm are smaller ones; a graph needs a batch in one piece: those are other trainings.
     """
 
     precision: Precision = "fp32"
@@ -42,7 +43,11 @@ class Execution:
     def identity(self) -> tuple[object, ...]:
         """What makes it another training; empty for the plain execution, whose ids are older than this class."""
         found: tuple[object, ...] = () if self.precision == "fp32" else (self.precision,)
-        return found if self.micro_batches is None else (*found, f"{self.micro_batches} micro-batches")
+        return (
+            found
+            if self.micro_batches is None
+            else (*found, WHOLE if self.micro_batches == 1 else f"{self.micro_batches} micro-batches")
+        )
 
     @property
     def words(self) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hpe_bench.data.augmentation import on_device, sample_linear, transform
 from hpe_bench.data.crops import CropSet
+from hpe_bench.data.half_body import half_bodies
 from hpe_bench.declare import Batch, Codec, Curriculum, Recipe
 
 STEPS_AHEAD = 2
@@ -60,19 +61,23 @@ class Drawn:
     shown: np.ndarray
     linear_B22: Tensor
     flip_B: Tensor
+    shift_B2: Tensor | None = None  # of half bodies
 
     def part(self, index: int, count: int) -> Drawn:
         """One of `count` micro-batches."""
         size = len(self.rows) // count
         own = slice(index * size, (index + 1) * size)
-        return Drawn(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own])
+        shift_B2 = None if self.shift_B2 is None else self.shift_B2[own]
+        return Drawn(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own], shift_B2)
 
 
-def draw(recipe: Recipe, size: int, seed: int, step: int, parts: int = 1) -> Drawn:
-    """The draws of a step over `size` training persons, for a batch in `parts` micro-batches.
+def draw(recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, upper: tuple[int, ...] = ()) -> Drawn:
+    """The draws of a step over the training persons, for a batch in `parts` micro-batches.
 
-    They depend on (recipe, size, seed, step, parts) alone, not on who computes which part.
+    They depend on (recipe, persons, seed, step, parts) alone, not on who computes which part. `upper` are the joints of
+    the upper body, for recipes with half bodies.
     """
+    size = len(crops.joints)
     withheld = recipe.withheld if isinstance(recipe, Curriculum) else 0.0
     hidden = withheld_rows(seed, withheld, size)
     teacherless = not (isinstance(recipe, Curriculum) and recipe.teacher)
@@ -81,7 +86,21 @@ def draw(recipe: Recipe, size: int, seed: int, step: int, parts: int = 1) -> Dra
     rows = np.sort(rows.reshape(parts, -1), axis=1).ravel()
     generator = torch.Generator("cpu").manual_seed(int(seeded(seed, 2, step).integers(2**62)))
     linear_B22, flip_B = sample_linear(len(rows), recipe.augmentation, generator)
-    return Drawn(rows, ~hidden[rows], linear_B22, flip_B)
+    if not recipe.augmentation.half_body_p:
+        return Drawn(rows, ~hidden[rows], linear_B22, flip_B)
+    chosen_B = torch.rand(len(rows), generator=generator) < recipe.augmentation.half_body_p
+    normal_B = torch.randn(len(rows), generator=generator)
+    shift_B2, size_B = half_bodies(
+        crops.joints[rows],
+        crops.labelled[rows],
+        upper,
+        chosen_B.numpy(),
+        normal_B.numpy(),
+        crops.input_hw,
+        (crops.pixels.shape[1], crops.pixels.shape[2]),
+    )
+    linear_B22 = linear_B22 / torch.from_numpy(size_B)[:, None, None]
+    return Drawn(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2))
 
 
 class Feed:
@@ -96,7 +115,9 @@ class Feed:
         device: str,
         parts: int = 1,
         own: Sequence[int] = (0,),
+        upper: tuple[int, ...] = (),
     ) -> None:
+        self.upper = upper
         self.crops, self.recipe, self.mirrored, self.seed, self.device = crops, recipe, mirrored, seed, device
         self.parts, self.own = parts, own
 
@@ -110,7 +131,7 @@ class Feed:
 
     def make(self, step: int, index: int = 0) -> Batch:
         """A step's micro-batch."""
-        drawn = draw(self.recipe, len(self.crops.joints), self.seed, step, self.parts).part(index, self.parts)
+        drawn = draw(self.recipe, self.crops, self.seed, step, self.parts, self.upper).part(index, self.parts)
         pixels, joints, labelled, visible = self.taken(drawn.rows)
         shown = on_device(torch.from_numpy(drawn.shown), self.device)[:, None]
         return transform(
@@ -122,6 +143,7 @@ class Feed:
             drawn.flip_B,
             self.mirrored,
             self.crops.input_hw,
+            drawn.shift_B2,
         )
 
     def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -149,8 +171,9 @@ class ResidentFeed(Feed):
         device: str,
         parts: int = 1,
         own: Sequence[int] = (0,),
+        upper: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(crops, recipe, mirrored, seed, device, parts, own)
+        super().__init__(crops, recipe, mirrored, seed, device, parts, own, upper)
         arrays = (crops.pixels, crops.joints, crops.labelled, crops.visible)
         self.resident = tuple(_copied(array, device) for array in arrays)
         self.side = torch.cuda.Stream(device, priority=-1)
@@ -240,13 +263,15 @@ def feed(
     device: str,
     parts: int = 1,
     own: Sequence[int] = (0,),
+    upper: tuple[int, ...] = (),
 ) -> Feed:
     """The feed for a device: resident on a GPU, from the host's memory elsewhere.
 
-    `own` are the micro-batches, of `parts` in a batch, that this process trains on.
+    `own` are the micro-batches, of `parts` in a batch, that this process trains on; `upper` the joints of the upper
+    body.
     """
     kind = ResidentFeed if device.startswith("cuda") else Feed
-    return kind(crops, recipe, mirrored, seed, device, parts, own)
+    return kind(crops, recipe, mirrored, seed, device, parts, own, upper)
 
 
 ROWS_A_COPY = 512

@@ -91,13 +91,15 @@ def train(
     execution: Execution = PLAIN,
     say: checkpoints.Say = lambda _: None,
     world: World = SOLO,
+    upper: tuple[int, ...] = (),
 ) -> TrainState:
     """Train `model` in place from its last checkpoint in `folder` (or from the start) to the end of the budget.
 
     `teacher` speaks to losses that need one. `probe` scores the model on a few held-out persons, `PROBES` times over
     the training; its values are only plotted, never used to select weights (F14, F24). `say` is told what a person
-    should know. Several processes (`world`) share every batch; rank 0 keeps checkpoints, probes and writes the journal.
-    Raises `DivergedError` when the loss stops being finite.
+    should know. `upper` are the joints of the upper body, for recipes that crop half bodies. Several processes
+    (`world`) share every batch; rank 0 keeps checkpoints, probes and writes the journal. Raises `DivergedError` when
+    the loss stops being finite.
     """
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = execution.micro_batches or recipe.micro_batches
@@ -105,7 +107,7 @@ def train(
     state, optimiser_state = _restored(folder, model, say, world) or (TrainState(), None)
     total = steps_of(recipe)
     probe_steps = {round(total * (k + 1) / PROBES) for k in range(PROBES)}
-    batches = feed(crops, recipe, mirrored, seed, device, parts, own)
+    batches = feed(crops, recipe, mirrored, seed, device, parts, own, upper)
     journal = Journal(folder, total * recipe.batch, state.step * recipe.batch) if world.leads else None
     keeper = Keeper(folder)
     started, before = time.monotonic(), state.seconds

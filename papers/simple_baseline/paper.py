@@ -50,6 +50,7 @@ def coco_256x192() -> Recipe:
         codec=Gaussian(sigma_px=2.0, centre="rounded", decoder="quarter"),
         samples=140 * COCO_TRAIN_PERSONS,
         batch=128,
+        batch_per_device=32,
         optimiser=Optimiser(kind="adam", lr=1e-3),
         schedule=Schedule(kind="step", milestones=(90 / 140, 120 / 140), gamma=0.1),
         augmentation=Augmentation(flip_p=0.5, scale=0.3, rotation_deg=40.0, rotation_p=0.6),
