@@ -149,9 +149,8 @@ def _current(papers: Sequence[LoadedPaper], records: Records) -> query.Records:
 
     At full size a declared recipe stands for its shorter budgets as well.
     """
-    full = {
-        (r.identity.paper, r.identity.samples_seen) for r in records.finished("accuracy") if r.identity.scale == "full"
-    }
+    found = (r.identity for r in query.of(records).finished("accuracy"))
+    full = {(i.paper, i.samples_seen) for i in found if i.scale == "full"}
     recipes_of = {p.paper.slug: p.paper.recipes for p in papers}
     shorter = (d for slug, seen in full for r in recipes_of.get(slug, ()) for d in derived(r, seen))
     variants = {(p.paper.slug, fingerprint(v)) for p in papers for v in p.paper.variants}
