@@ -56,6 +56,8 @@ def _speaks(record: RunRecord, claim: Claim, paper: Paper, elsewhere: Collection
     if claim.checkpoint:
         return False
     recipes = [r for r in paper.recipes if (r.name == claim.recipe if claim.recipe else r.name not in elsewhere)]
+    if not claim.recipe and any(r.init == "imagenet" for r in recipes):  # whose figures papers print without saying so
+        recipes = [r for r in recipes if r.init == "imagenet"]
     return any(
         record.identity.recipe_hash == fingerprint(r) and record.identity.samples_seen > r.samples - r.batch
         for r in recipes
