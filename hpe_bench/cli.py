@@ -232,6 +232,9 @@ def reproduce(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="full: GPUs (or processes on a CPU) that share each training.")
     ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="full: say what it would take, hours and disk, and run nothing.")
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="full: the same bits however many processes share a training; slower.")
     ] = False,
@@ -265,6 +268,7 @@ def reproduce(
         workers=workers or 1,
         execution=Execution(precision.value, compiled, graphed, exact=exact),
         devices=devices,
+        dry_run=dry_run,
     )
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's or Slurm's
     if processes > 1:
