@@ -31,6 +31,7 @@ from hpe_bench.training.feeding import seeded
 from hpe_bench.training.loop import Report, Teacher, steps_of, train
 from hpe_bench.training.world import SOLO, World
 
+STORED_OVER = 8 << 30  # bytes of training crops that are cached as JPEG instead
 TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
 PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
 WEIGHTS = "weights.safetensors"
@@ -60,7 +61,7 @@ def load_data(
     build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache_folder("crops"))
     return Data(
         truth=truth,
-        train=build(train_set, context=TRAIN_CONTEXT, progress=progress),
+        train=build(train_set, context=TRAIN_CONTEXT, progress=progress, stored_over=STORED_OVER),
         test=build(truth, context=1.0, progress=progress),
         train_digest=train_set.digest(),
         test_digest=truth.digest(),
