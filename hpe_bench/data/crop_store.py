@@ -1,7 +1,7 @@
 """Training crops as JPEG in one file: COCO's take 4 GB in place of 50, and come out as fast as a GPU asks for them.
 
-The file holds the compressed crops one after the other in any order, then where each begins and how long it is, then the
-shape. Crops are compressed at quality 95 without subsampling colours; they are for training alone, never scored.
+The file holds the compressed crops one after the other in any order, then where each begins and how long it is, then
+the shape. Crops are compressed at quality 95 without subsampling colours; they are for training alone, never scored.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
+from hpe_bench.data.crop_store import CropStore
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.half_body import upper_body
 from hpe_bench.data.persons import PersonSet
@@ -238,7 +239,7 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(
-            started, device, threads, engine.flags(run.execution, device) | _start_flags(run)
+            started, device, threads, engine.flags(run.execution, device) | _start_flags(run) | _crop_flags(data)
         ),
         measurements=(*measurements, seconds),
         tallies=tallies,
@@ -248,6 +249,11 @@ def _score(
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
     )
+
+
+def _crop_flags(data: Data) -> dict[str, str]:
+    """Whether the training crops were compressed on the way."""
+    return {"training_crops": "JPEG, quality 95"} if isinstance(data.train.pixels, CropStore) else {}
 
 
 def _start_flags(run: TrainingRun) -> dict[str, str]:
