@@ -35,6 +35,7 @@ class Asked:
     weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
     colours: str | None = None  # of the images that the weights were trained on; as declared if None
     seeds: int = 1
+    seed: int | None = None  # this one alone, in place of the first `seeds`
     workers: int = 1  # trainings at a time, each of which has the whole machine
     execution: Execution = PLAIN
     devices: int = 1  # that share every training
@@ -51,7 +52,8 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     scored = protocols.for_training(asked.data, variant.input_hw)
     execution = shared(asked.execution, recipe, asked.devices)
     start = start_of(recipe, variant, asked.init)
-    return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in range(asked.seeds)]
+    seeds = range(asked.seeds) if asked.seed is None else [asked.seed]
+    return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in seeds]
 
 
 def start_of(recipe: Recipe, variant: Variant, init: str | None) -> Start | None:
