@@ -157,6 +157,36 @@ def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:
     runs.setdefault(run.id, run)
 
 
+def shortened(recipe: Recipe, budget: int | None) -> Recipe:
+    """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
+    if budget is None:
+        return recipe
+    if budget < recipe.batch:
+        raise ValueError(f"a budget of {budget:,} samples is less than a batch of {recipe.name!r} ({recipe.batch})")
+    if budget > recipe.samples:
+        raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
+    note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
+    short = replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
+    if isinstance(short, Curriculum) and short.teacher is not None:
+        taught = replace(short.teacher, recipe=shortened(short.teacher.recipe, budget))
+        return replace(short, teacher=taught)
+    return short
+
+
+def from_random(recipe: Recipe) -> Recipe:
+    """A recipe that starts from random weights where its paper's starts from ImageNet's. One of its own by name."""
+    note = f"{recipe.note}; starts from random weights, not from ImageNet's"
+    return replace(recipe, name=f"{recipe.name}-random", init="random", note=note)
+
+
+def derived(recipe: Recipe, samples: int) -> tuple[Recipe, ...]:
+    """The recipes that a declared one stands for at another budget; none where it has no such budget."""
+    if not recipe.batch <= samples <= recipe.samples:
+        return ()
+    short = recipe if samples == recipe.samples else shortened(recipe, samples)
+    return (short,) if recipe.init == "random" else (short, from_random(short))
+
+
 def mean_pose_runs(trainings: Iterable[TrainingRun]) -> list[MeanPoseRun]:
     """One mean-pose baseline per protocol and input size of the trainings."""
     runs = {(r := MeanPoseRun(t.variant, p)).id: r for t in trainings for p in t.protocols}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpe_bench import catalog, protocols
+from hpe_bench import catalog, plan, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.folders import file_sha256
-from hpe_bench.declare import Curriculum, Paper, Recipe, Variant, replace
+from hpe_bench.declare import Paper, Recipe, Variant, replace
 from hpe_bench.plan import Start, TrainingRun
 from hpe_bench.training import imagenet
 from hpe_bench.training.execution import PLAIN, Execution
@@ -46,7 +46,7 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
     loaded = catalog.load(slug)
     variant = variant_of(loaded, asked.variant)
-    recipe = begun(shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
+    recipe = begun(plan.shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
     if asked.input_hw is not None:
         variant = resized(loaded.paper, variant, asked.input_hw)
     scored = protocols.for_training(asked.data, variant.input_hw)
@@ -138,22 +138,6 @@ def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
     raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
 
 
-def shortened(recipe: Recipe, budget: int | None) -> Recipe:
-    """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
-    if budget is None:
-        return recipe
-    if budget < recipe.batch:
-        raise ValueError(f"a budget of {budget:,} samples is less than a batch of {recipe.name!r} ({recipe.batch})")
-    if budget > recipe.samples:
-        raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
-    note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
-    short = replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
-    if isinstance(short, Curriculum) and short.teacher is not None:
-        taught = replace(short.teacher, recipe=shortened(short.teacher.recipe, budget))
-        return replace(short, teacher=taught)
-    return short
-
-
 def begun(recipe: Recipe, asked: Asked) -> Recipe:
     """The recipe with the start that was asked for; ValueError where it wants ImageNet weights and has none."""
     if recipe.init == "random":
@@ -163,8 +147,7 @@ def begun(recipe: Recipe, asked: Asked) -> Recipe:
     if asked.init not in (None, RANDOM):
         return recipe
     if asked.init == RANDOM and asked.budget is not None:
-        note = f"{recipe.note}; starts from random weights, not from ImageNet's"
-        return replace(recipe, name=f"{recipe.name}-random", init="random", note=note)
+        return plan.from_random(recipe)
     instead = (
         "--init FILE names one, --init random starts from random weights, and the record says so"
         if asked.budget is not None

@@ -178,7 +178,7 @@ def with_budget(study: Ablation, samples: int | None) -> Ablation:
     """A study whose arms see fewer samples: other recipes, and so records of their own, which decide no claim."""
     if samples is None:
         return study
-    return replace(study, arms=tuple(replace(a, recipe=full.shortened(a.recipe, samples)) for a in study.arms))
+    return replace(study, arms=tuple(replace(a, recipe=plan.shortened(a.recipe, samples)) for a in study.arms))
 
 
 def find_study(paper: Paper, name: str) -> Ablation:

@@ -61,8 +61,8 @@ STATIC = Path(__file__).parent / "static"
 
 
 def suite() -> dict[str, Protocol]:
-    """The suite's protocols by name, headline decoders first."""
-    return {p.name: p for group in protocols.POCKET.values() for p in group}
+    """The suite's protocols by name: those of miniatures with the headline decoders first, then those of full size."""
+    return {p.name: p for p in (*(p for group in protocols.POCKET.values() for p in group), *protocols.FULL)}
 
 
 # ---------------------------------------------------------------------------------------------------- pages

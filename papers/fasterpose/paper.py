@@ -122,7 +122,16 @@ paper = Paper(
         *(POCKET, POCKET_A, POCKET_B, POCKET_I, POCKET_K),
         *(POCKET_LR1, POCKET_LR2),
     ),
-    recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), RCE_A, RCE_B, SIGMOID_MSE, BINARY_BCE),
+    recipes=(
+        coco_256x192(),
+        coco_384x288(),
+        mpii_256x256(),
+        RCE_A,
+        RCE_B,
+        SIGMOID_MSE,
+        BINARY_BCE,
+        simple_baseline.on_one_gpu(coco_256x192()),
+    ),
     timed=("d_r50_256x192",),
     timed_against=("simple_baseline/r50_256x192", "hrnet/w32_256x192"),
     latency_question=LatencyQuestion(

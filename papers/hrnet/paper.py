@@ -141,7 +141,14 @@ paper = Paper(
         *RESOLUTION,
         *(POCKET, POCKET_FINAL, POCKET_ACROSS, POCKET_BRANCH0, POCKET_2X, POCKET_4X),
     ),
-    recipes=(coco_256x192(), coco_256x192_scratch(), coco_384x288(), coco_384x288_w48(), mpii_256x256()),
+    recipes=(
+        coco_256x192(),
+        coco_256x192_scratch(),
+        coco_384x288(),
+        coco_384x288_w48(),
+        mpii_256x256(),
+        simple_baseline.on_one_gpu(coco_256x192()),
+    ),
     timed=("w32_256x192",),
     known_as="HRNet",
     unreachable=tuple(

@@ -59,6 +59,20 @@ def coco_256x192() -> Recipe:
     )
 
 
+def on_one_gpu(recipe: Recipe) -> Recipe:
+    """A published recipe as a first full-size comparison on photographs had it: a short budget, the same for every
+    network, random weights, whole batches under batch norm and no half bodies."""
+    return replace(
+        recipe,
+        name=f"{recipe.name}-230400-random",
+        samples=230_400,
+        init="random",
+        batch_per_device=None,
+        augmentation=replace(recipe.augmentation, half_body_p=0.0),
+        note="for comparing networks at one budget; held against no printed figure",
+    )
+
+
 def coco_384x288() -> Recipe:
     return replace(
         coco_256x192(), name="coco_384x288", codec=Gaussian(sigma_px=3.0, centre="rounded", decoder="quarter")
@@ -123,7 +137,7 @@ paper = Paper(
     reading="Architecture, recipe and decoding follow the authors' released code; the table rows of the paper itself "
     "are known through secondary sources.",
     variants=(*FULL, *OTHERS, POCKET, POCKET_2DECONV, POCKET_K2, POCKET_DEEP),
-    recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), mpii_384x384(), pocket_mse()),
+    recipes=(coco_256x192(), coco_384x288(), mpii_256x256(), mpii_384x384(), pocket_mse(), on_one_gpu(coco_256x192())),
     baseline=True,
     timed=("r50_256x192",),
     known_as="SimpleBaseline",

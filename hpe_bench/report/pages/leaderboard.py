@@ -10,6 +10,7 @@ from markupsafe import Markup
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, LatencyQuestion, fingerprint
 from hpe_bench.metrics.multiplicity import rank_ranges
+from hpe_bench.plan import derived
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
@@ -144,12 +145,19 @@ def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) 
 
 
 def _current(papers: Sequence[LoadedPaper], records: Records) -> query.Records:
-    """Finished records whose variant and recipe are still declared as they were when they ran."""
+    """Finished records whose variant and recipe are still declared as they were when they ran.
+
+    At full size a declared recipe stands for its shorter budgets as well.
+    """
+    found = (r.identity for r in query.of(records).finished("accuracy"))
+    full = {(i.paper, i.samples_seen) for i in found if i.scale == "full"}
+    recipes_of = {p.paper.slug: p.paper.recipes for p in papers}
+    shorter = (d for slug, seen in full for r in recipes_of.get(slug, ()) for d in derived(r, seen))
     variants = {(p.paper.slug, fingerprint(v)) for p in papers for v in p.paper.variants}
     recipes = {fingerprint(r) for p in papers for r in p.paper.recipes}
     arms = [a for p in papers for s in p.paper.studies for a in s.arms]
     variants |= {(a.paper, fingerprint(a.variant)) for a in arms}
-    recipes |= {fingerprint(a.recipe) for a in arms} | {""}
+    recipes |= {fingerprint(a.recipe) for a in arms} | {fingerprint(r) for r in shorter} | {""}
     return query.current(records, variants, recipes)
 
 
