@@ -41,6 +41,13 @@ class Scale(StrEnum):
     full = "full"
 
 
+class Launcher(StrEnum):
+    """Where full-size trainings are started."""
+
+    local = "local"
+    slurm = "slurm"
+
+
 DEFAULT_SCALES = (Scale.cost, Scale.pocket)
 
 
@@ -232,6 +239,15 @@ def reproduce(
     devices: Annotated[
         int, typer.Option("--devices", min=1, help="full: GPUs (or processes on a CPU) that share each training.")
     ] = 1,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="full: this seed alone.")] = None,
+    launcher: Annotated[
+        Launcher, typer.Option("--launcher", help="full: here, or as a Slurm job; an array of one a seed.")
+    ] = Launcher.local,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="slurm: nodes, each with --devices.")] = 1,
+    time: Annotated[str, typer.Option("--time", help="slurm: limit; a job goes on after it.")] = "12:00:00",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="full: say what it would take, hours and disk, and run nothing.")
+    ] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="full: the same bits however many processes share a training; slower.")
     ] = False,
@@ -264,8 +280,30 @@ def reproduce(
         seeds=seeds or 1,
         workers=workers or 1,
         execution=Execution(precision.value, compiled, graphed, exact=exact),
-        devices=devices,
+        seed=seed,
+        devices=devices * nodes,
+        dry_run=dry_run,
     )
+    if launcher is Launcher.slurm:
+        from hpe_bench.commands import full, slurm
+
+        if scales != ["full"] or weights:
+            raise ValueError("--launcher slurm runs full-size trainings: give --scale full alone, without --weights")
+        slurm.check()
+        planned = full.planned(paper, asked)
+        slurm.submit(
+            sys.argv[1:],
+            seeds=len(planned),
+            nodes=nodes,
+            devices=devices,
+            on_gpu=device.startswith("cuda"),
+            minutes=slurm.minutes_of(time),
+            folder=runs / "slurm",
+            console=_console(),
+        )
+        return
+    if nodes > 1:
+        raise ValueError("--nodes is for --launcher slurm; torchrun starts processes on several machines by itself")
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun's or Slurm's
     if processes > 1:
         if devices not in (1, processes):

@@ -183,8 +183,8 @@ def test_checks_hold_on_the_cpu_and_say_what_they_skip(tmp_path: Path) -> None:
 
 def test_a_feed_that_is_off_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Shifted(feeding.Feed):
-        def make(self, step: int) -> feeding.Batch:
-            return super().make(step + 1)
+        def make(self, step: int, index: int = 0) -> feeding.Batch:
+            return super().make(step + 1, index)
 
     monkeypatch.setattr(checks, "feed", Shifted)
     found = made((checks.batches,), "cpu", tmp_path)

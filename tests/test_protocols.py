@@ -28,6 +28,8 @@ FINGERPRINTS = {
     "crowdpose-test-gtbox": "ae138977e68227b5",
     "mpii-val": "0f76584bc1a36285",
     "lsp-pc": "b75a6afd7c272d4f",
+    "lsp-pc-3x4": "bcc1a69ead9ab078",
+    "lsp-pc-3x4-dark": "178c4b6897ededca",
     "lsp-oc": "c16fc0500c9adc22",
     "mannequins-v1": "0fc1f02647e9f018",
     "coco-val2017-det56": "5a393b39db6c5b86",

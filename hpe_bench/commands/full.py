@@ -35,9 +35,11 @@ class Asked:
     weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
     colours: str | None = None  # of the images that the weights were trained on; as declared if None
     seeds: int = 1
+    seed: int | None = None  # this one alone, in place of the first `seeds`
     workers: int = 1  # trainings at a time, each of which has the whole machine
     execution: Execution = PLAIN
     devices: int = 1  # that share every training
+    dry_run: bool = False  # say what it would take, and run nothing
 
 
 def planned(slug: str, asked: Asked) -> list[TrainingRun]:
@@ -50,7 +52,8 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     scored = protocols.for_training(asked.data, variant.input_hw)
     execution = shared(asked.execution, recipe, asked.devices)
     start = start_of(recipe, variant, asked.init)
-    return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in range(asked.seeds)]
+    seeds = range(asked.seeds) if asked.seed is None else [asked.seed]
+    return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in seeds]
 
 
 def start_of(recipe: Recipe, variant: Variant, init: str | None) -> Start | None:
@@ -151,6 +154,35 @@ def begun(recipe: Recipe, asked: Asked) -> Recipe:
         else "--init FILE names one; --budget SAMPLES with --init random makes a shorter run of its own instead"
     )
     raise ValueError(f"recipe {recipe.name!r} starts from ImageNet weights and no file of them was given; {instead}")
+
+
+def print_forecast(runs: list[TrainingRun], root: str | None, device: str, console: Console) -> None:
+    """Hours and disk of trainings that are only planned, from steps measured on this machine."""
+    from hpe_bench.run.forecast import forecast
+
+    run = runs[0]
+    found = forecast(run, root, device)
+    hours = found.seconds * len(runs) / 3600
+    many = f"{len(runs)} trainings" if len(runs) > 1 else "the training"
+    console.print(
+        f"Measured here: {found.samples_per_second:,.1f} samples/s on one device, feed included; {many} of "
+        f"{run.recipe.samples:,} samples on {run.execution.devices}: about {hours:,.1f} hours, if devices add up.",
+        highlight=False,
+        markup=False,
+    )
+    crops = (
+        "crops: unknown, the data set is not there" if found.crops_bytes is None else f"crops {gib(found.crops_bytes)}"
+    )
+    console.print(
+        f"Disk: {crops}; checkpoints and weights {gib(found.kept_bytes)} a training. Nothing was run.",
+        highlight=False,
+        markup=False,
+    )
+
+
+def gib(size: int) -> str:
+    """A size in GiB."""
+    return f"{size / 2**30:.2f} GiB"
 
 
 def announce(loaded: LoadedPaper, runs: list[TrainingRun], asked: Asked, console: Console) -> None:

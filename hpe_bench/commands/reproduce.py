@@ -58,6 +58,11 @@ def reproduce(
         full.announce(loaded, large, asked, console)
     if world.announced().size > 1:
         return _share(loaded, large, settings, reports, console)
+    if asked.dry_run:
+        if not large:
+            raise ValueError("--dry-run forecasts a full-size training: add --scale full, and leave --weights out")
+        full.print_forecast(large, settings.root, settings.device, console)
+        return True
     for group in (runs, large):
         prepare(group, settings, console)  # first: what is wrong with the data is said before anything is measured
     outcome = Outcome()

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from hpe_bench import files
+from hpe_bench.data.crop_store import SUFFIX, CropStore, open_store
 from hpe_bench.data.persons import PersonSet
 
 CACHE_VERSION = 1  # raise when the pixels of a crop change
@@ -71,11 +72,12 @@ def apply_affine(affine_N23: np.ndarray, points_NJ2: np.ndarray) -> np.ndarray:
 class CropSet:
     """N crops with their joints, row by row those of the PersonSet they were cut from.
 
-    `pixels` [N,h,w,3] uint8 RGB (memory-mapped, read-only, if cached); `joints` [N,J,2] float32 in crop pixels, 0 where
-    not labelled; `labelled`, `visible` [N,J] bool; `to_image` [N,2,3] float64, from crop pixels to image pixels.
+    `pixels` [N,h,w,3] uint8 RGB (memory-mapped, read-only, if cached; a store decodes rows when they are asked for);
+    `joints` [N,J,2] float32 in crop pixels, 0 where not labelled; `labelled`, `visible` [N,J] bool; `to_image` [N,2,3]
+    float64, from crop pixels to image pixels.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | CropStore
     joints: np.ndarray
     labelled: np.ndarray
     visible: np.ndarray
@@ -94,21 +96,26 @@ def build_crops(
     context: float = 1.0,
     cache: Path | None = None,
     progress: Progress | None = None,
+    stored_over: int | None = None,
 ) -> CropSet:
     """Cut every person out (bilinear, black outside the image), decoding each image once; reuse the crops in `cache`.
 
     `progress(done, total)` counts images. ValueError if there is nobody to crop, an image cannot be read, or the cache
     cannot be written; a damaged cache is said, set aside and made again. A second process that wants the same crops
-    waits for the first.
+    waits for the first. Crops that would take more than `stored_over` bytes are cached as JPEG (`crop_store.py`).
     """
     if not len(persons):
         raise ValueError("there are no persons to crop; check the split and the data set's folder")
     affine_N23 = box_to_affine(persons.box, input_hw, padding, context)
     shape = (len(persons), *crop_hw(input_hw, context), 3)
+    pixels: np.ndarray | CropStore
     if cache is None:
         pixels = np.empty(shape, np.uint8)
         for row, crop in warped(persons, affine_N23, shape[1:3], progress):
             pixels[row] = crop
+    elif stored_over is not None and np.prod(shape, dtype=np.int64) > stored_over:
+        path = cache / cache_name(persons, input_hw, padding, context).replace(".npy", SUFFIX)
+        pixels = open_store(path, shape, warped(persons, affine_N23, shape[1:3], progress))
     else:
         path = cache / cache_name(persons, input_hw, padding, context)
         if files.state(path) != "sound":

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hpe_bench import files
 from hpe_bench.data.cache import cache_folder
+from hpe_bench.data.crop_store import CropStore
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.half_body import upper_body
 from hpe_bench.data.persons import PersonSet
@@ -31,6 +32,7 @@ from hpe_bench.training.feeding import seeded
 from hpe_bench.training.loop import Report, Teacher, steps_of, train
 from hpe_bench.training.world import SOLO, World
 
+STORED_OVER = 8 << 30  # bytes of training crops that are cached as JPEG instead
 TRAIN_CONTEXT = 1.5  # training crops keep half a crop of margin for rotation and scaling
 PROBE_PERSONS = 250  # test persons scored on the way, without flip test, for the training curve only
 WEIGHTS = "weights.safetensors"
@@ -60,7 +62,7 @@ def load_data(
     build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache_folder("crops"))
     return Data(
         truth=truth,
-        train=build(train_set, context=TRAIN_CONTEXT, progress=progress),
+        train=build(train_set, context=TRAIN_CONTEXT, progress=progress, stored_over=STORED_OVER),
         test=build(truth, context=1.0, progress=progress),
         train_digest=train_set.digest(),
         test_digest=truth.digest(),
@@ -237,7 +239,7 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(
-            started, device, threads, engine.flags(run.execution, device) | _start_flags(run)
+            started, device, threads, engine.flags(run.execution, device) | _start_flags(run) | _crop_flags(data)
         ),
         measurements=(*measurements, seconds),
         tallies=tallies,
@@ -247,6 +249,11 @@ def _score(
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
     )
+
+
+def _crop_flags(data: Data) -> dict[str, str]:
+    """Whether the training crops were compressed on the way."""
+    return {"training_crops": "JPEG, quality 95"} if isinstance(data.train.pixels, CropStore) else {}
 
 
 def _start_flags(run: TrainingRun) -> dict[str, str]:

@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from hpe_bench.data.augmentation import on_device, sample_linear, transform
+from hpe_bench.data.crop_store import CropStore
 from hpe_bench.data.crops import CropSet
 from hpe_bench.data.half_body import half_bodies
 from hpe_bench.declare import Batch, Codec, Curriculum, Recipe
 
 STEPS_AHEAD = 2
+DECODED_AHEAD = 3  # steps whose stored crops are decoded meanwhile
 
 
 def seeded(*key: int) -> np.random.Generator:
@@ -131,7 +133,10 @@ class Feed:
 
     def make(self, step: int, index: int = 0) -> Batch:
         """A step's micro-batch."""
-        drawn = draw(self.recipe, self.crops, self.seed, step, self.parts, self.upper).part(index, self.parts)
+        drawn = self.drawn(step, index)
+        if isinstance(self.crops.pixels, CropStore):
+            for later in range(step + 1, step + 1 + DECODED_AHEAD):
+                self.crops.pixels.expect(self.drawn(later, index).rows)
         pixels, joints, labelled, visible = self.taken(drawn.rows)
         shown = on_device(torch.from_numpy(drawn.shown), self.device)[:, None]
         return transform(
@@ -145,6 +150,10 @@ class Feed:
             self.crops.input_hw,
             drawn.shift_B2,
         )
+
+    def drawn(self, step: int, index: int) -> Drawn:
+        """What chance decides about a micro-batch."""
+        return draw(self.recipe, self.crops, self.seed, step, self.parts, self.upper).part(index, self.parts)
 
     def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pixels [B,h,w,3] uint8, joints [B,J,2], labelled and visible [B,J] bool of some rows, on the device."""
@@ -160,7 +169,10 @@ class Feed:
 
 
 class ResidentFeed(Feed):
-    """Batches from crops that live on a GPU, each prepared while the one before is trained on."""
+    """Batches from crops that live on a GPU, each prepared while the one before is trained on.
+
+    Crops in a store are too many for that: their batches are decoded on the host, a few steps ahead.
+    """
 
     def __init__(
         self,
@@ -174,8 +186,9 @@ class ResidentFeed(Feed):
         upper: tuple[int, ...] = (),
     ) -> None:
         super().__init__(crops, recipe, mirrored, seed, device, parts, own, upper)
-        arrays = (crops.pixels, crops.joints, crops.labelled, crops.visible)
-        self.resident = tuple(_copied(array, device) for array in arrays)
+        small = (crops.joints, crops.labelled, crops.visible)
+        self.pixels = None if isinstance(crops.pixels, CropStore) else _copied(crops.pixels, device)
+        self.resident = tuple(_copied(array, device) for array in small)
         self.side = torch.cuda.Stream(device, priority=-1)
         self.sizes: dict[tuple[int, int], None] = {}  # heatmap sizes that the loss has asked targets for
         self.ahead: tuple[int, list[tuple[Batch, ReadyTargets]]] | None = None
@@ -217,8 +230,10 @@ class ResidentFeed(Feed):
 
     def taken(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         index = on_device(torch.from_numpy(rows), self.device)
-        pixels, joints, labelled, visible = (array.index_select(0, index) for array in self.resident)
-        return pixels, joints, labelled, visible
+        joints, labelled, visible = (array.index_select(0, index) for array in self.resident)
+        if self.pixels is not None:
+            return self.pixels.index_select(0, index), joints, labelled, visible
+        return on_device(torch.from_numpy(self.crops.pixels[rows]), self.device), joints, labelled, visible
 
 
 class ReadyTargets(Codec):

@@ -5,6 +5,7 @@ batch in one piece or in micro-batches, in one process or several.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -126,7 +127,9 @@ class Accumulated:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.ddp: DistributedDataParallel | None = None
         if world.size > 1 and not self.exact:
-            self.ddp = DistributedDataParallel(model, broadcast_buffers=False)
+            with warnings.catch_warnings():  # newer torch has another word for it, which older torch does not know
+                warnings.simplefilter("ignore", FutureWarning)
+                self.ddp = DistributedDataParallel(model, broadcast_buffers=False)
             self.eager.call = torch.compile(self.ddp) if execution.compiled else self.ddp
         self.weight = 1 / len(self.own) if self.ddp is not None else 1 / parts  # DDP divides by the processes itself
 
