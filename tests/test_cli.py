@@ -34,7 +34,8 @@ COMMANDS = {
     "reproduce": {
         *("--scale", "--data", "--root", "--seeds", "--workers", "--device", "--samples", "--budget"),
         *("--variant", "--recipe", "--init", "--input", "--weights", "--colours", "--precision", "--compile"),
-        *("--graphs", "--results", "--reports", "--runs"),
+        *("--graphs", "--devices", "--exact", "--seed", "--launcher", "--nodes", "--time", "--dry-run"),
+        *("--results", "--reports", "--runs"),
     },
     "ablate": {
         *("--study", "--data", "--root", "--seeds", "--workers", "--device"),
