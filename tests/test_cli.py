@@ -24,10 +24,6 @@ from tests.predicted import answers, coco_truth, persons, results, write_json
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests" / "papers"
 
-NETWORK = {
-    *("--paper", "--variant", "--recipe", "--weights", "--onnx"),
-    *("--mean", "--std", "--colours", "--activation", "--joints", "--output"),
-}
 COMMANDS = {
     "list": {"--results"},
     "show": set(),
