@@ -27,7 +27,11 @@ from hpe_bench.inference.onnx_model import Convention, read_convention
 from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
 
-PAPERS = [p.paper.slug for p in catalog.load_all()[0]]
+LONG = ("lite_hrnet", "lpn")  # whose exports take a minute each
+PAPERS = [
+    pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
+    for p in catalog.load_all()[0]
+]
 
 
 class Stacked(nn.Module):

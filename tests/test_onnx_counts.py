@@ -20,7 +20,11 @@ from hpe_bench.cost.dispatched import count_dispatched
 from hpe_bench.cost.onnx_counts import count_onnx
 from tests import onnx_files
 
-PAPERS = [p.paper.slug for p in catalog.load_all()[0]]
+LONG = ("lite_hrnet", "lpn")  # whose exports take a minute each
+PAPERS = [
+    pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
+    for p in catalog.load_all()[0]
+]
 
 
 @pytest.mark.parametrize("slug", PAPERS)

@@ -31,7 +31,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_pages_written_twice_are_the_same_bytes(built_site: Path, committed: Path, tmp_path: Path) -> None:
     """Whatever the hash seed, time zone, locale, number of threads and home of who writes them."""
     build_site(
