@@ -243,11 +243,17 @@ def test_commands_and_options_are_frozen() -> None:
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
+    """In seconds of the processor: what else runs beside the tests is not its fault."""
+
+    def spent() -> float:
+        times = os.times()
+        return times.children_user + times.children_system
+
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = spent()
         assert call("--help", folder=tmp_path).returncode == 0
-        seconds.append(time.perf_counter() - started)
+        seconds.append(spent() - before)
     assert min(seconds) < 0.4
     loaded = "import sys, hpe_bench.cli; print(sorted({'torch', 'numpy', 'pydantic', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True).stdout.strip() == "[]"
