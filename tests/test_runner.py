@@ -95,7 +95,7 @@ def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
         assert record.measurements[0].key == "pckh@0.5"
     second = pool.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert (second.made, second.kept) == ([], 1)
-    assert store.load_all(tmp_path / "results") == sorted(first.made, key=lambda r: r.filename)
+    assert list(store.load_all(tmp_path / "results")) == sorted(first.made, key=lambda r: r.filename)
 
     other_checkout = replace(settings(tmp_path), runs=tmp_path / "elsewhere")
     third = pool.run_trainings([run], other_checkout, Console(quiet=True), lambda _: 1.0)
