@@ -209,7 +209,8 @@ def test_the_measured_latency_stands_beside_the_saving_without_a_verdict(usual: 
     tile = usual.tiles[1]
     assert tile.what == "Latency, full size, 1\xa0thread"
     assert [(r.value, r.status) for r in tile.readings] == [("−32.6\xa0%", None)]
-    assert tile.detail == "91.2 → 61.5\xa0ms, medians, n = 200 calls each, Example CPU; the paper prints none"
+    said = "91.2 → 61.5 ms, medians, n = 200 calls each, timed in process, Example CPU; ratio [0.63, 0.72]; "
+    assert tile.detail.replace("\xa0", " ") == f"{said}the paper prints none"
 
 
 def test_what_our_reading_shows_is_never_shown_without_its_caveat() -> None:
