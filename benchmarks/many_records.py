@@ -1,6 +1,6 @@
 """Many records: how long a folder of them takes to load and to make a board, in CPU seconds and memory.
 
-    python benchmarks/many_records.py 100000 /tmp/many
+    python benchmarks/many_records.py 100000 many
 
 makes the records (trainings of the bundled papers' declared arms with ever other seeds: 150 test images, eight rates
 with counts per image, a curve, ten drawn persons) unless they are there, then loads them and writes the board, with

@@ -464,6 +464,15 @@ class Claim:
         if self.kind != "value" and not self.baseline:
             raise ValueError(f"claim {self.id!r}: a {self.kind} claim needs a baseline")
 
+    def is_of_release(self, checkpoint: str, trained_by: str) -> bool:
+        """Whether weights decide it: those of the checkpoint that it is about, else the authors' or unverified ones.
+
+        Both are empty for unverified weights.
+        """
+        if self.checkpoint:
+            return checkpoint == self.checkpoint
+        return not self.recipe and (not checkpoint or trained_by == AUTHORS)
+
 
 # ---------------------------------------------------------------------------------------------------- releases
 

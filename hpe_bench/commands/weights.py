@@ -15,6 +15,7 @@ from hpe_bench.commands.show import plain_table
 from hpe_bench.data.fetch import download_file
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.declare import Checkpoint
+from hpe_bench.files import turn
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
 from hpe_bench.records.schema import RunRecord
@@ -37,15 +38,11 @@ def print_list(console: Console, slug: str | None = None) -> None:
 
 def decides(loaded: LoadedPaper, checkpoint: Checkpoint) -> str:
     """Which claims scores of a checkpoint decide, in words."""
-    if checkpoint.by_authors:
-        about = [c for c in loaded.claims if c.variant == checkpoint.variant and c.kind == "value" and c.protocol]
-        own = [c for c in about if not c.checkpoint and not c.recipe]
-        names = dict.fromkeys(c.protocol for c in own)
-    else:
-        own = [c for c in loaded.claims if c.checkpoint == checkpoint.name]
-        names = dict.fromkeys(c.protocol for c in own)
+    about = [c for c in loaded.claims if c.variant == checkpoint.variant and c.kind == "value" and c.protocol]
+    own = [c for c in about if c.is_of_release(checkpoint.name, checkpoint.trained_by)]
     if not own:
         return checkpoint.note or "nothing that a source reports"
+    names = dict.fromkeys(c.protocol for c in own)
     return f"{len(own)} figures under {', '.join(names)}"
 
 
@@ -68,6 +65,12 @@ def fetch(console: Console, slug: str, variant: str, to: Path, mirror: str | Non
 
 def _fetched(console: Console, checkpoint: Checkpoint, to: Path, mirror: str | None) -> Path:
     path = to / checkpoint.file
+    to.mkdir(parents=True, exist_ok=True)
+    with turn(path):
+        return _in_turn(console, checkpoint, path, mirror)
+
+
+def _in_turn(console: Console, checkpoint: Checkpoint, path: Path, mirror: str | None) -> Path:
     if path.exists() and checkpoint.is_file(file_sha256(path)):
         return path
     name = PurePosixPath(urlsplit(checkpoint.address).path).name
@@ -98,22 +101,21 @@ def evaluate(
     """
     check_device(settings.device)
     code_version()
-    given = released.named(loaded, pairs, colours)
-    todo = [(weights, protocol) for weights in given for protocol in released.protocols_of(weights, data)]
-    for weights in given:
+    given = [(w, released.protocols_of(w, data)) for w in released.named(loaded, pairs, colours)]
+    for weights, _ in given:
         print_weights(console, weights)
-    networks = {id(w): released.network_of(w, p) for w, p in todo}  # before the data are read
-    assert len(networks) == len(given)
-    tasks = {p.name: prediction.task_of_protocol(p, settings.root) for _, p in todo}
+    networks = [released.network_of(w, asked[0].data.skeleton) for w, asked in given]  # one data set, one skeleton
+    tasks = {p.name: prediction.task_of_protocol(p, settings.root) for _, asked in given for p in asked}
     made = []
-    for weights, protocol in todo:
-        task = tasks[protocol.name]
-        with Board(console, f"{weights.variant.name} under {protocol.name}, {len(task.boxes):,} boxes", 1) as board:
-            record = released.evaluate(weights, task, settings.runs / "predictions", settings.device, board.set_done)
-        store.save(record, settings.results)
-        headline = record.measurements[0]
-        console.print(f"  {protocol.name}: {headline.key} {headline.value:.2f}", highlight=False, markup=False)
-        made.append(record)
+    for (weights, asked), network in zip(given, networks, strict=True):
+        for protocol in asked:
+            task, kept = tasks[protocol.name], settings.runs / "predictions"
+            with Board(console, f"{weights.variant.name} under {protocol.name}, {len(task.boxes):,} boxes", 1) as board:
+                record = released.evaluate(weights, network, task, kept, settings.device, board.set_done)
+            store.save(record, settings.results)
+            headline = record.measurements[0]
+            console.print(f"  {protocol.name}: {headline.key} {headline.value:.2f}", highlight=False, markup=False)
+            made.append(record)
     return made
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from hpe_bench.files import sha256_of
 
 
 def find_folder(root: str | None, name: str, marker: str, what: str) -> Path:
@@ -81,7 +82,6 @@ def _files(folder: Path) -> Iterable[Path]:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content; ValueError naming the file if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); put the file there") from error

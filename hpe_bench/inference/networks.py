@@ -59,7 +59,7 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
     settings: list[Arm | Trained] = [*arms, *teachers]
     trained = [t for t in settings if t.paper == i.paper]
     variants = [*loaded.paper.variants, *(t.variant for t in trained)]
-    recipes = [*_recipes(loaded), *(t.recipe for t in trained)]
+    recipes = [*catalog.all_recipes(loaded.paper), *(t.recipe for t in trained)]
     variant = next((v for v in variants if fingerprint(v) == i.variant_hash), None)
     recipe = next((r for r in recipes if fingerprint(r) == i.recipe_hash), None)
     if variant is None or recipe is None:
@@ -82,7 +82,7 @@ def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
 
 def activation(loaded: LoadedPaper, recipe: str | None) -> Callable[[Tensor], Tensor]:
     """How a paper's raw heatmaps are activated: by the named recipe, or by any if all its recipes do the same."""
-    recipes = _recipes(loaded) if recipe is None else [_recipe(loaded, recipe)]
+    recipes = catalog.all_recipes(loaded.paper) if recipe is None else [_recipe(loaded, recipe)]
     first, *others = (r.loss.activate for r in recipes)
     probe = torch.linspace(-8, 8, 33).view(1, 1, 3, 11)
     if any(not torch.equal(first(probe), other(probe)) for other in others):
@@ -94,18 +94,10 @@ def _as_it_is(maps: Tensor) -> Tensor:
     return maps
 
 
-def _recipes(loaded: LoadedPaper) -> list[Recipe]:
-    """Every recipe of a paper: its own list, the arms of its studies, and their teachers'."""
-    paper = loaded.paper
-    arms = [a.recipe for s in paper.studies for a in s.arms if a.paper == paper.slug]
-    teachers = [r.teacher.recipe for r in arms if isinstance(r, Curriculum) and r.teacher is not None]
-    return [*paper.recipes, *arms, *teachers]
-
-
 def _recipe(loaded: LoadedPaper, name: str | None) -> Recipe:
     """A recipe by name, or any of a paper's if they share one loss."""
     paper = loaded.paper
-    recipes = {r.name: r for r in _recipes(loaded)}
+    recipes = {r.name: r for r in catalog.all_recipes(loaded.paper)}
     if name is not None:
         if name not in recipes:
             raise ValueError(f"{paper.slug} has no recipe {name!r}; {catalog.nearest(name, recipes)}")

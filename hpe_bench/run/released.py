@@ -17,6 +17,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data import prediction_files
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
 from hpe_bench.data.folders import file_sha256
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Checkpoint, Claim, Protocol, Variant, fingerprint
 from hpe_bench.files import write_atomically
 from hpe_bench.inference import networks
@@ -46,7 +47,7 @@ class Weights:
         """The declared checkpoint that the file is, by its hash; None for unverified weights."""
         return next((c for c in self.loaded.checkpoints if c.is_file(self.sha256)), None)
 
-    @property
+    @cached_property
     def release(self) -> Release:
         """What the record says of the file.
 
@@ -106,18 +107,15 @@ def speaks_of(claim: Claim, weights: Weights) -> bool:
     """Whether a claim is about these weights: the paper's own figures, or what the file's source reports for it."""
     if claim.kind != "value" or claim.variant != weights.variant.name or not claim.protocol:
         return False
-    checkpoint = weights.checkpoint
-    if claim.checkpoint:
-        return checkpoint is not None and claim.checkpoint == checkpoint.name
-    return not claim.recipe and (checkpoint is None or checkpoint.by_authors)
+    return claim.is_of_release(weights.release.checkpoint, weights.release.trained_by)
 
 
 # ---------------------------------------------------------------------------------------------------- running
 
 
-def network_of(weights: Weights, protocol: Protocol) -> Network:
-    """The variant with the file's weights, given what it was trained on; its joints must be the protocol's."""
-    slug, skeleton = weights.loaded.paper.slug, protocol.data.skeleton
+def network_of(weights: Weights, skeleton: Skeleton) -> Network:
+    """The variant with the file's weights, given what it was trained on; its joints must be the skeleton's."""
+    slug = weights.loaded.paper.slug
     recipe = next((r.name for r in weights.loaded.paper.recipes), None)  # they share what maps are activated by
     network = networks.of_paper(slug, weights.variant.name, recipe, weights.file, skeleton)
     return replace(network, module=Bgr(network.module)) if weights.release.colours == "bgr" else network
@@ -139,15 +137,18 @@ class Bgr(nn.Module):
 
 def evaluate(
     weights: Weights,
+    network: Network,
     task: Task,
     folder: Path,
     device: str,
     progress: Progress | None = None,
 ) -> RunRecord:
-    """Predict and score under the task's protocol; the predictions are kept in `folder` by their hash."""
+    """Predict with the network of some weights and score under the task's protocol.
+
+    The predictions are kept in `folder` by their hash.
+    """
     started = datetime.now(UTC)
     protocol = task.protocol
-    network = network_of(weights, protocol)
     found = prediction.answer(task, network, device, progress)
     content = prediction.as_file(task, found, network)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.npz"
