@@ -384,7 +384,7 @@ def find_variant(loaded: LoadedPaper, name: str) -> Variant:
 def build_model(paper: str, variant: str, joints: int | None = None) -> nn.Module:
     """The network of a variant, freshly initialised, for its own number of joints or another.
 
-    `build_model("simple_baseline", "r50_256x192")(images)[-1]` are heatmaps [N,17,64,48], before any activation.
+    `build_model("my_paper", "pocket")(images)[-1]` are heatmaps such as [N,17,32,24], before any activation.
     """
     found = find_variant(load(paper), variant)
     model: nn.Module = found.builder(found.joints if joints is None else joints)

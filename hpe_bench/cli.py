@@ -184,7 +184,7 @@ def list_papers(results: ResultsOpt = RESULTS) -> None:
         raise typer.Exit(2)
 
 
-@app.command(epilog="Example: hpe-bench show fasterpose")
+@app.command(epilog="Example: hpe-bench show my_paper")
 def show(paper: PaperArg) -> None:
     """One paper: what it claims, its variants, its studies."""
     from hpe_bench.commands import show as pages
@@ -192,7 +192,7 @@ def show(paper: PaperArg) -> None:
     pages.print_paper(_console(), paper)
 
 
-@app.command(epilog="Example: hpe-bench reproduce fasterpose --samples 2000 --seeds 1")
+@app.command(epilog="Example: hpe-bench reproduce my_paper --samples 2000 --seeds 1")
 def reproduce(
     paper: PaperArg,
     scale: Annotated[
@@ -313,7 +313,7 @@ def reproduce(
     _exit(story.reproduce(paper, scales, asked, seeds, until, settings, reports, _console()))
 
 
-@app.command(epilog="Example: hpe-bench ablate fasterpose --study losses")
+@app.command(epilog="Example: hpe-bench ablate my_paper --study headline")
 def ablate(
     paper: PaperArg,
     study: Annotated[str | None, typer.Option("--study", help="One study by name; all of them by default.")] = None,
@@ -334,7 +334,7 @@ def ablate(
     _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
 
 
-@app.command(epilog="Example: hpe-bench compare simple_baseline fasterpose")
+@app.command(epilog="Example: hpe-bench compare my_paper other_paper")
 def compare(
     papers: Annotated[list[str], typer.Argument(help="Two papers or more.")],
     results: ResultsOpt = RESULTS,
@@ -363,7 +363,7 @@ def leaderboard(
     pages.write_all(_console(), results or [RESULTS], reports, readme)
 
 
-@app.command(epilog="Example: hpe-bench results --paper hrnet --kind accuracy --key 'pckh@0.5*' --csv hrnet.csv")
+@app.command(epilog="Example: hpe-bench results --paper my_paper --kind accuracy --key 'pckh@0.5*' --csv mine.csv")
 def results(
     paper: Annotated[list[str] | None, typer.Option("--paper", help="Only this paper's; repeatable.")] = None,
     variant: Annotated[list[str] | None, typer.Option("--variant", help="Only this variant's; repeatable.")] = None,
@@ -609,7 +609,7 @@ def evaluate(
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
-@app.command(epilog="Example: hpe-bench export hrnet w32_256x192 --to onnx")
+@app.command(epilog="Example: hpe-bench export my_paper pocket --to onnx")
 def export(
     paper: PaperArg,
     variant: Annotated[str, typer.Argument(help="The paper's variant.")],
@@ -731,7 +731,7 @@ def data_export(
     _console().print(f"wrote {to}", highlight=False)
 
 
-@weights_app.command("list", epilog="Example: hpe-bench weights list hrnet")
+@weights_app.command("list", epilog="Example: hpe-bench weights list my_paper")
 def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all of them by default.")] = None) -> None:
     """Released weights that papers declare, and which claims each would decide."""
     from hpe_bench.commands import weights
@@ -739,7 +739,7 @@ def weights_list(paper: Annotated[str | None, typer.Argument(help="A paper; all 
     weights.print_list(_console(), paper)
 
 
-@weights_app.command("fetch", epilog="Example: hpe-bench weights fetch hrnet w32_256x192")
+@weights_app.command("fetch", epilog="Example: hpe-bench weights fetch my_paper my_variant")
 def weights_fetch(
     paper: PaperArg,
     variant: Annotated[str, typer.Argument(help="The paper's variant.")],
@@ -775,7 +775,7 @@ def protocols_show(name: ProtocolArg) -> None:
     protocols.print_protocol(_console(), name)
 
 
-@protocols_app.command("diff", epilog="Example: hpe-bench protocols diff coco-val2017-gtbox coco-val2017-det")
+@protocols_app.command("diff", epilog="Example: hpe-bench protocols diff coco-val2017-gtbox coco-val2017-det56")
 def protocols_diff(first: ProtocolArg, second: ProtocolArg) -> None:
     """How two protocols differ, field by field."""
     from hpe_bench.commands import protocols

@@ -30,7 +30,7 @@ from hpe_bench.run import training
 from hpe_bench.training import engine, loop
 from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.execution import PLAIN, Execution, Precision
-from hpe_bench.training.feeding import Feed, feed, tensors_of
+from hpe_bench.training.feeding import Feed, feed_class, tensors_of
 from hpe_bench.training.steps import GRAPH_WARM_UP, gradients
 
 PAPERS = ("simple_baseline", "hrnet", "fasterpose")
@@ -75,7 +75,10 @@ def batches(device: str) -> dict[str, Any]:
     """A batch fed on the device is the CPU's, and so is one that was prepared ahead."""
     _, recipe = _miniature("simple_baseline")
     data, mirrored = _data(), _mirrored()
-    here, there = Feed(data.train, recipe, mirrored, 3, "cpu"), feed(data.train, recipe, mirrored, 3, device)
+    here, there = (
+        Feed(data.train, recipe, mirrored, 3, "cpu"),
+        feed_class(device)(data.train, recipe, mirrored, 3, device),
+    )
     worst = 0.0
     for step in (0, 1, 5):
         ((batch, codec),) = there.at(step)
@@ -139,7 +142,7 @@ def _replayed(paper: str, device: str, precision: Precision) -> tuple[float, flo
     """The largest relative differences of loss and gradient between replayed and eager steps on the same batches."""
     _, recipe = _miniature(paper)
     model = _model(paper, device)
-    source = feed(_data().train, recipe, _mirrored(), 0, device)
+    source = feed_class(device)(_data().train, recipe, _mirrored(), 0, device)
     eager = gradients(model, recipe.loss, Execution(precision), device)
     graphed = gradients(model, recipe.loss, Execution(precision, graphed=True), device)
     losses, slopes = [0.0], [0.0]

@@ -105,23 +105,22 @@ def draw(recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, u
     return Drawn(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2))
 
 
+@dataclasses.dataclass
 class Feed:
-    """Batches from crops that lie in the host's memory or in a file, for any device."""
+    """Batches from crops that lie in the host's memory or in a file, for any device.
 
-    def __init__(
-        self,
-        crops: CropSet,
-        recipe: Recipe,
-        mirrored: tuple[int, ...],
-        seed: int,
-        device: str,
-        parts: int = 1,
-        own: Sequence[int] = (0,),
-        upper: tuple[int, ...] = (),
-    ) -> None:
-        self.upper = upper
-        self.crops, self.recipe, self.mirrored, self.seed, self.device = crops, recipe, mirrored, seed, device
-        self.parts, self.own = parts, own
+    `own` are the micro-batches, of `parts` in a batch, that this process trains on; `upper` the joints of the upper
+    body.
+    """
+
+    crops: CropSet
+    recipe: Recipe
+    mirrored: tuple[int, ...]
+    seed: int
+    device: str
+    parts: int = 1
+    own: Sequence[int] = (0,)
+    upper: tuple[int, ...] = ()
 
     def at(self, step: int) -> Iterator[tuple[Batch, Codec]]:
         """A step's own micro-batches, one at a time, each with the codec that its loss is to encode targets with."""
@@ -174,18 +173,8 @@ class ResidentFeed(Feed):
     Crops in a store are too many for that: their batches are decoded on the host, a few steps ahead.
     """
 
-    def __init__(
-        self,
-        crops: CropSet,
-        recipe: Recipe,
-        mirrored: tuple[int, ...],
-        seed: int,
-        device: str,
-        parts: int = 1,
-        own: Sequence[int] = (0,),
-        upper: tuple[int, ...] = (),
-    ) -> None:
-        super().__init__(crops, recipe, mirrored, seed, device, parts, own, upper)
+    def __post_init__(self) -> None:
+        crops, device = self.crops, self.device
         small = (crops.joints, crops.labelled, crops.visible)
         self.pixels = None if isinstance(crops.pixels, CropStore) else _copied(crops.pixels, device)
         self.resident = tuple(_copied(array, device) for array in small)
@@ -270,23 +259,9 @@ def tensors_of(batch: Batch) -> list[Tensor]:
     return [value for value in values if value is not None]
 
 
-def feed(
-    crops: CropSet,
-    recipe: Recipe,
-    mirrored: tuple[int, ...],
-    seed: int,
-    device: str,
-    parts: int = 1,
-    own: Sequence[int] = (0,),
-    upper: tuple[int, ...] = (),
-) -> Feed:
-    """The feed for a device: resident on a GPU, from the host's memory elsewhere.
-
-    `own` are the micro-batches, of `parts` in a batch, that this process trains on; `upper` the joints of the upper
-    body.
-    """
-    kind = ResidentFeed if device.startswith("cuda") else Feed
-    return kind(crops, recipe, mirrored, seed, device, parts, own, upper)
+def feed_class(device: str) -> type[Feed]:
+    """The feed for a device: resident on a GPU, from the host's memory elsewhere."""
+    return ResidentFeed if device.startswith("cuda") else Feed
 
 
 ROWS_A_COPY = 512

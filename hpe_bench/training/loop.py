@@ -21,7 +21,7 @@ from hpe_bench.declare import Batch, Codec, Optimiser, Recipe
 from hpe_bench.records.schema import CurvePoint
 from hpe_bench.training import checkpoints
 from hpe_bench.training.execution import PLAIN, Execution
-from hpe_bench.training.feeding import feed
+from hpe_bench.training.feeding import feed_class
 from hpe_bench.training.journal import Journal
 from hpe_bench.training.stages import spans, trained_parameters, training_mode
 from hpe_bench.training.steps import batch_gradients
@@ -107,7 +107,7 @@ def train(
     state, optimiser_state = _restored(folder, model, say, world) or (TrainState(), None)
     total = steps_of(recipe)
     probe_steps = {round(total * (k + 1) / PROBES) for k in range(PROBES)}
-    batches = feed(crops, recipe, mirrored, seed, device, parts, own, upper)
+    batches = feed_class(device)(crops, recipe, mirrored, seed, device, parts, own, upper)
     journal = Journal(folder, total * recipe.batch, state.step * recipe.batch) if world.leads else None
     keeper = Keeper(folder)
     started, before = time.monotonic(), state.seconds
