@@ -310,8 +310,9 @@ def test_ranked_rows_show_the_latency_of_the_runtime_that_is_asked_for(visits: V
     page = visits((tmp_path / "index.html").as_uri())
     table = page.locator("#measured table").first
     cell = table.locator("tr[data-paper=tiny] td").last
-    own = cell.inner_text()
-    assert own.startswith("2.1")
+    own, sorted_by = cell.inner_text(), cell.get_attribute("data-sort")
+    assert own.startswith("4.0")  # of the timing run, beside which the older time of 2.1 ms in process does not stand
+    assert float(sorted_by or "") == pytest.approx(4, rel=0.05)
     page.locator("#filters [name=runtime]").select_option("OpenVINO")
     assert cell.inner_text().startswith("2.0")
     assert "OpenVINO" in cell.inner_text()
@@ -319,7 +320,7 @@ def test_ranked_rows_show_the_latency_of_the_runtime_that_is_asked_for(visits: V
     assert float(cell.get_attribute("data-sort") or "") == pytest.approx(2, rel=0.05)
     page.go_back()
     assert cell.inner_text() == own
-    assert cell.get_attribute("data-sort") == "2.125"
+    assert cell.get_attribute("data-sort") == sorted_by
 
 
 def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, built_site: Path) -> None:
@@ -372,6 +373,7 @@ def test_a_mark_tells_its_model_to_pointer_and_keyboard(index: Page) -> None:
     marks.first.scroll_into_view_if_needed()
     marks.last.locator("circle").hover()
     assert figure.locator(".told").inner_text() == f"{marks.last.get_attribute('aria-label')}."
+    index.mouse.move(0, 0)  # so that no mark slides under the pointer when the page scrolls to the one in focus
     marks.first.focus()
     assert figure.locator(".told").inner_text() == f"{marks.first.get_attribute('aria-label')}."
     row = index.locator(f"[id='{marks.first.get_attribute('data-row')}']")

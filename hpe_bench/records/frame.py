@@ -53,7 +53,7 @@ PER_RECORD = ("kind", "scale", "paper", "variant", "recipe", "seed", "record")  
 def results(path: str | Path | Sequence[str | Path] = "results", **filters: Wanted) -> pd.DataFrame:
     """The measurements of the finished records under a folder or several, one a row.
 
-    Filters are columns (`FILTERS`): `paper="my_paper"`, `kind=("cost", "latency")`, `key="pckh@0.5*"`, `seed=0`. Latency
+    Filters are columns (`FILTERS`): `paper="mine"`, `kind=("cost", "latency")`, `key="pckh@0.5*"`, `seed=0`. Latency
     records give `latency/median`, `latency/p90`, from 100 calls on `latency/p99`, and `images_per_second` of every
     row that was timed; `counts` is False where its maps failed the numerical check. Empty cells are None or NaN. A file
     that is no record is passed over with a warning. ValueError for a filter of another name, or a folder that is not
