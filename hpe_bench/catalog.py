@@ -257,7 +257,7 @@ def reported_claims(checkpoints: Iterable[Checkpoint], paper: Paper) -> tuple[Cl
     return tuple(
         Claim(
             id=f"{c.name}-{r.protocol}-{re.sub('[^a-z0-9_.-]', '-', r.metric)}",
-            statement=f"{c.variant} as released by {c.trained_by} ({c.file}) reaches {r.printed} {r.metric}",
+            statement=f"{c.variant} as released by {c.trained_by} ({c.name}) reaches {r.printed} {r.metric}",
             printed=r.printed,
             variant=c.variant,
             baseline="",
@@ -268,7 +268,7 @@ def reported_claims(checkpoints: Iterable[Checkpoint], paper: Paper) -> tuple[Cl
             unit="percent",
             input_hw=sizes[c.variant],
             protocol=r.protocol,
-            source=c.address or c.page,
+            source=f"{c.trained_by}'s release {c.name}",
             status="published" if c.by_authors else "secondary",
             checkpoint=c.name,
         )
