@@ -129,3 +129,13 @@ def test_pages_and_kits_do_not_reach_into_one_another() -> None:
         if name.startswith("report.kit.") and other.startswith("report.pages.")
     ]
     assert not wrong
+
+
+def test_no_queue_stands_between_processes() -> None:
+    """A queue between processes is fed by a thread that the interpreter waits for when it ends: for ever, if the
+    process at the other end was killed. Pipes of our own, one a process, never hold anybody up.
+    """
+    for name, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        for word in ("ProcessPoolExecutor", "multiprocessing.Queue", "multiprocessing.Pool", "multiprocessing.Manager"):
+            assert word not in text, f"{name} uses {word}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -88,6 +89,16 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     a, b = (source.read(tmp_path / str(w), SMALL.skeleton) for w in (1, 2))
     assert a.digest() == b.digest()
     assert len(a) == 40
+
+
+def test_rendering_processes_that_die_are_said_and_none_is_left(tmp_path: Path) -> None:
+    def kill(done: int, total: int) -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    with pytest.raises(ValueError, match="renders mannequins died"):
+        source.generate(replace(SMALL, train_persons=1000), "train", tmp_path / "scenes", 2, kill)
+    assert not multiprocessing.active_children()
 
 
 def test_more_persons_extend_the_same_sequence(root: str) -> None:

@@ -9,11 +9,10 @@ import json
 import multiprocessing
 import os
 import zipfile
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,36 +160,57 @@ def _write(
 
 
 def _chunks(source: Mannequins, split: str, workers: int) -> Iterator[Chunk]:
-    """Chunks in order, without end; rendered in this process if `workers` is 1."""
-    work = functools.partial(render_chunk, source.version, source.seed, split, source.dials)
+    """Chunks in order, without end; rendered in this process if `workers` is 1.
+
+    Of `workers` processes, the k-th renders chunks k, k + workers, ... and waits with each until it is taken from its
+    pipe. There is no queue between us, so none can keep this process from ending when they are killed.
+    """
     if workers == 1:
-        yield from map(work, itertools.count(0, CHUNK))
+        yield from map(functools.partial(_render, source, split), itertools.count(0, CHUNK))
         return
-    others = set(multiprocessing.active_children())
-    pool = None
+    context = multiprocessing.get_context("spawn")
+    started: list[tuple[BaseProcess, Connection]] = []
     try:
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet_worker)
-        starts = itertools.count(0, CHUNK)
-        ahead = deque(pool.submit(work, next(starts)) for _ in range(2 * workers))
-        while True:
-            yield ahead.popleft().result()
-            ahead.append(pool.submit(work, next(starts)))
-    except BrokenProcessPool as error:
+        for k in range(workers):
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_send_chunks, args=(source, split, k, workers, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            started.append((process, ours))
+        for _, pipe in itertools.cycle(started):
+            yield _received(pipe)
+    finally:  # whatever they render is not wanted any more
+        for worker, _ in started:
+            worker.kill()
+        for worker, pipe in started:
+            worker.join()
+            pipe.close()
+
+
+def _received(pipe: Connection) -> Chunk:
+    try:
+        chunk: Chunk = pipe.recv()
+    except (EOFError, OSError) as error:
         raise ValueError(
             "a process that renders mannequins died: it ran out of memory, or the calling script lacks "
             "`if __name__ == '__main__':` around its work, which spawned processes need"
         ) from error
-    finally:  # whatever they render is not wanted any more, and one that was just being started would be waited for
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-        for worker in set(multiprocessing.active_children()) - others:
-            worker.kill()
+    return chunk
 
 
-def _quiet_worker() -> None:
-    """One thread a worker, as the pool already fills the cores; it ends with whoever wanted the scenes."""
+def _send_chunks(source: Mannequins, split: str, first: int, workers: int, pipe: Connection) -> None:
+    """A worker: one thread, as the others fill the cores; it ends with whoever wanted the scenes."""
     belong_to_parent()
     cv2.setNumThreads(1)
+    try:
+        for chunk in itertools.count(first, workers):
+            pipe.send(_render(source, split, chunk * CHUNK))
+    except BrokenPipeError:  # nobody listens any more
+        pass
+
+
+def _render(source: Mannequins, split: str, first: int) -> Chunk:
+    return render_chunk(source.version, source.seed, split, source.dials, first)
 
 
 def render_chunk(version: int, seed: int, split: str, dials: Dials, first: int) -> Chunk:
