@@ -36,7 +36,7 @@ class Label:
 
 
 def place(marks: Sequence[tuple[float, float, str]], within: Box) -> list[Label | None]:
-    """Labels of marks (x, y, name), in their order; the first choose first. Without a name a mark is in the way alone."""
+    """Labels of marks (x, y, name), in their order; the first choose first. One without a name only stands there."""
     taken = [(x - MARK_PX, y - MARK_PX, x + MARK_PX, y + MARK_PX) for x, y, _ in marks]
     found: list[Label | None] = []
     for x, y, name in marks:

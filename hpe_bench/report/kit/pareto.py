@@ -54,8 +54,8 @@ def plot(
     log: bool = False,
     limit: tuple[float, str] | None = None,
 ) -> Markup:
-    """The plot; `name` makes its ids unique. With `log` costs lie on a logarithmic axis; `limit` is a cost to be marked,
-    and its text.
+    """The plot; `name` makes its ids unique. Costs lie on a logarithmic axis with `log`; `limit` is a cost to be
+    marked, and its text.
     """
     ends = [v for d in dots for v in (d.value, *(d.interval or ()))]
     costs = [*(d.cost for d in dots), *([limit[0]] if limit else [])]

@@ -322,8 +322,8 @@ def _make(own: Sequence[Network], made: Mapping[str, Cost], host: Host) -> Table
     note = (
         f"GMAC/s: in the fastest float32 runtime on {plural(host.threads, 'thread')} of {host.machine}. Counted "
         "layers: convolutions and matrix products. Values written: the outputs of those layers. The last column counts "
-        "every weight once and every written value twice, as float32: the less there is to do with a byte, the more the "
-        "memory decides."
+        "every weight once and every written value twice, as float32: the less there is to do with a byte, the more "
+        "the memory decides."
     )
     return Table("make", caption, columns, tuple(rows), note)
 
