@@ -1,10 +1,10 @@
 """What timed rows say: median, interval, spread, ratios between rows, and whether they count.
 
 A timing run is to latency what a seed is to accuracy. Single calls of one run agree to a few percent; the same row
-timed on another day may differ by a quarter. So the time of a row is the geometric mean of its timing runs' medians, and
-its interval is Student's t on their logarithms, whose scatter holds that of the calls too: what it covers is another day.
-Of two runs it is wide, as two days say little of a third. The interval of one run alone resamples its rounds of calls
-(neighbouring calls are not independent), and covers that run's calls and no other day.
+timed on another day may differ by a quarter. So the time of a row is the geometric mean of its timing runs' medians,
+and its interval is Student's t on their logarithms, whose scatter holds that of the calls too: what it covers is
+another day. Of two runs it is wide, as two days say little of a third. The interval of one run alone resamples its
+rounds of calls (neighbouring calls are not independent), and covers that run's calls and no other day.
 
 K timing runs, R rounds, C calls; B resamples.
 """
@@ -76,7 +76,7 @@ def _interval(runs_ms: tuple[Rounds, ...]) -> tuple[float, float]:
 
 
 def _student(*sides: np.ndarray) -> tuple[float, float]:
-    """95 % interval of exp(mean of the first's logarithms - mean of the second's, if there is one), Welch's with two."""
+    """95 % interval of exp(mean of the first's logarithms - mean of the second's, if there is one: Welch's then)."""
     means, squares, freedoms = zip(*((np.mean(x), np.var(x, ddof=1) / len(x), len(x) - 1) for x in sides), strict=True)
     error = float(np.sum(squares))
     freedom = error**2 / sum(v**2 / f for v, f in zip(squares, freedoms, strict=True)) if error else min(freedoms)
