@@ -83,7 +83,7 @@ def _table(
         Column(f"Published {view.field.name}, %", numeric=True),
         Column("Latency, ms", numeric=True),
         Column("Images/s", numeric=True),
-        Column("GMAC", numeric=True),
+        Column("GMAC, true count", numeric=True),
         Column("Parameters, M", numeric=True),
         Column("Memory, MiB", numeric=True),
         Column("Its claims"),

@@ -90,8 +90,10 @@ class Network:
         return f"network-{self.slug}-{self.variant.name}"
 
     def count(self, key: str) -> float | None:
-        found = None if self.cost is None else self.cost.get(key)
-        return None if found is None else found.value
+        """A count of its cost record, or of a timing run's where there is none."""
+        counted = [None if self.cost is None else self.cost.get(key)]
+        counted += [t.row.count(key) for by in self.times.values() for t in by.values() if t.row is not None]
+        return next((m.value for m in counted if m is not None), None)
 
     @property
     def size(self) -> str:

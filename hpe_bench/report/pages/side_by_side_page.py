@@ -44,7 +44,7 @@ class SideBySidePage:
     make: Table
     why: tuple[str, ...]
     untimed: tuple[str, ...]  # names of networks that were not timed yet
-    command: str
+    commands: tuple[str, ...]  # that time these
     environments: Table
 
     @property
@@ -89,7 +89,7 @@ def build(asked: SideBySide, found: Sequence[Network]) -> SideBySidePage | None:
         make=_make(own, made, hosts[0]),
         why=tuple(_why(timed, made, hosts[0])),
         untimed=tuple(f"{n.name} {n.size}" for n in own if n not in timed),
-        command=" ; ".join(dict.fromkeys(n.command for n in own if n not in timed)) or "hpe-bench profile --all",
+        commands=tuple(n.command for n in own if n not in timed),
         environments=provenance_view.environments(list(behind.values())),
     )
 
@@ -172,8 +172,8 @@ def _float32(n: Network, host: Host) -> NetworkTime | None:
 
 def _speed(n: Network, host: Host) -> float | None:
     """GMAC a second in the fastest float32 runtime."""
-    time, macs = _float32(n, host), n.count("macs")
-    return None if time is None or macs is None else macs / 1e6 / time.median_ms
+    time = _float32(n, host)
+    return None if time is None or time.row is None else time.row.gmacs_per_second
 
 
 # ---------------------------------------------------------------------------------------------------- tables
