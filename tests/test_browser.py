@@ -609,11 +609,16 @@ SCREEN_PX, SCREENS = 844, 15  # of a phone
 SAID = "Array.from(document.querySelectorAll('#answer li'), (li) => li.textContent)"
 NAMED = "Array.from(document.querySelectorAll('#networks tbody tr'), (row) => row.id)"
 COVERED = """() => {
-    const inner = (e, by) => { const b = e.getBoundingClientRect(); return [b.left + by, b.top + by, b.right - by, b.bottom - by]; };
-    const texts = Array.from(document.querySelectorAll("#choice-plot text.name"), (e) => [e.textContent, inner(e, 1.5)]);
-    const dots = Array.from(document.querySelectorAll("#choice-plot circle"), (e) => ["a mark", inner(e, 1)]);
+    const box = (e, by) => {
+        const b = e.getBoundingClientRect();
+        return [b.left + by, b.top + by, b.right - by, b.bottom - by];
+    };
+    const all = (what) => Array.from(document.querySelectorAll(`#choice-plot ${what}`));
+    const texts = all("text.name").map((e) => [e.textContent, box(e, 1.5)]);
+    const dots = all("circle").map((e) => ["a mark", box(e, 1)]);
     const meet = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
-    return texts.flatMap((a, i) => texts.slice(0, i).concat(dots).filter((b) => meet(a[1], b[1])).map((b) => [a[0], b[0]]));
+    const met = (a, others) => others.filter((b) => meet(a[1], b[1])).map((b) => [a[0], b[0]]);
+    return texts.flatMap((a, i) => met(a, texts.slice(0, i).concat(dots)));
 }"""
 
 

@@ -16,7 +16,7 @@
   const rows = Array.from(document.querySelectorAll("tr[data-network]"), function (row) {
     return Object.assign(JSON.parse(row.dataset.network), { row: row, id: row.id });
   });
-  const NARROW = " "; // a space that does not break
+  const NARROW = "\u00a0"; // a space that does not break
 
   function fixed(value, digits) {
     return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
