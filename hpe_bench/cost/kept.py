@@ -1,4 +1,5 @@
 """What follows from the code of a network: kept in the cache folder until that code, or who reads it, changes."""
+
 from __future__ import annotations
 
 import hashlib
