@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.cost.model_cost import Cost
-from hpe_bench.declare import SideBySide, Variant
+from hpe_bench.cost.outline import outline
+from hpe_bench.declare import SideBySide
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto
@@ -77,7 +76,7 @@ def build(asked: SideBySide, found: Sequence[Network]) -> SideBySidePage | None:
     if len(timed) < 2:
         return None
     hosts = _shared(timed)
-    made = {n.id: _made(n.variant) for n in own}
+    made = {n.id: outline(n.variant).cost for n in own}
     behind = {t.record.id: t.record for n in timed for by in n.times.values() for t in by.values() if t.row}
     return SideBySidePage(
         asked=asked,
@@ -99,11 +98,6 @@ def _shared(timed: Sequence[Network]) -> list[Host]:
     base, others = timed[0], timed[1:]
     shared = [h for h in networks.hosts(timed) if h in base.times and any(h in n.times for n in others)]
     return [h for h in shared if h.machine == shared[0].machine]
-
-
-@lru_cache(maxsize=64)
-def _made(variant: Variant) -> Cost:
-    return count_on_meta(variant.builder, variant.joints, variant.input_hw)
 
 
 # ---------------------------------------------------------------------------------------------------- in words
@@ -138,7 +132,7 @@ def _why(timed: Sequence[Network], made: Mapping[str, Cost], host: Host) -> list
     if quick is slow:
         return []
     a, b = made[quick.id], made[slow.id]
-    return [
+    told = [
         f"{quick.name} does {number(speeds[quick.id], 0)} GMAC a second, {slow.name} {number(speeds[slow.id], 0)}: "
         f"a MAC of {slow.name} takes ×{number(speeds[quick.id] / speeds[slow.id], 1)} the time.",
         f"{slow.name} writes {number(1e3 * b.activations / b.macs, 1)} values for every thousand MACs, {quick.name} "
@@ -146,9 +140,13 @@ def _why(timed: Sequence[Network], made: Mapping[str, Cost], host: Host) -> list
         f"{slow.name} comes in {_layers(b)} counted layers of {number(b.macs / _layers(b) / 1e6, 1)} MMAC on average, "
         f"{quick.name} in {_layers(a)} of {number(a.macs / _layers(a) / 1e6, 1)}; each is started, and waits for the "
         "one before it.",
-        f"Depthwise and grouped convolutions are {_percent(_separate(b))} of {slow.name}'s MACs and "
-        f"{_percent(_separate(a))} of {quick.name}'s: every value they read is used a few times only.",
     ]
+    if _separate(b) > _separate(a):
+        told.append(
+            f"Depthwise and grouped convolutions are {_percent(_separate(b))} of {slow.name}'s MACs and "
+            f"{_percent(_separate(a))} of {quick.name}'s: every value they read is used a few times only."
+        )
+    return told
 
 
 def _percent(share: float) -> str:
