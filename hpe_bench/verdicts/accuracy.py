@@ -17,6 +17,7 @@ from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, figure
 from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.scores import not_attempted
+from hpe_bench.verdicts.sides import full_sides
 from hpe_bench.verdicts.verdict import Status, Verdict
 
 # ---------------------------------------------------------------------------------------------------- relations
@@ -43,17 +44,11 @@ def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
 
 
 def _full_size(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
-    slug, _, name = claim.baseline.partition("/")
-    asked = query.of(records)
-    ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
     variant = evidence.declared_variant(paper, paper.slug, claim.variant)
-    label = f"{claim.variant} against {claim.baseline}"
-    verdicts = []
-    for where in query.of(ours).conditions():
-        subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
-        if subject and control:
-            verdicts.append(hedged(_relation(claim, where, subject, control, label, pools), variant))
-    return verdicts
+    return [
+        hedged(_relation(claim, s.where, s.subject, s.control, s.label, pools), variant)
+        for s in full_sides(claim, paper, records)
+    ]
 
 
 def _relation(
@@ -65,6 +60,7 @@ def _relation(
     pools: SeedPools,
 ) -> Verdict:
     runs = [*subject.values(), *control.values()]
+    assert len({r.id for r in runs}) == len(runs), "a record is never held against itself"
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
     if unequal := evidence.unequal_budgets(subject, control):
         return replace(base, reason=unequal)
