@@ -224,6 +224,10 @@ def reproduce(
     inputs: Annotated[
         str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", help="full: score a training under this one alone; repeatable."),
+    ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option("--weights", help="full: VARIANT=FILE of released weights, in place of training; repeatable."),
@@ -275,6 +279,7 @@ def reproduce(
         budget=budget,
         init=init,
         input_hw=sizes[0] if sizes else None,
+        protocols=tuple(protocol or ()),
         weights=tuple(weights or ()),
         colours=None if colours is None else colours.value,
         seeds=seeds or 1,

@@ -370,6 +370,11 @@ class DataSource(ABC):
         """The boxes to predict in where they are not simply every person's own (None)."""
         return None
 
+    @property
+    def annotated(self) -> DataSource:
+        """The same data with annotated boxes in place of a detector's: what is trained on, whatever is predicted in."""
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:

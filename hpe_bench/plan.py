@@ -26,7 +26,7 @@ class Start:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training, scored under each of its protocols (which share data and crop and differ in decoding)."""
+    """One training, scored under each of its protocols, which share data and crop and differ in decoding and boxes."""
 
     paper: str
     variant: Variant
@@ -37,14 +37,16 @@ class TrainingRun:
     start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
-        shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
-        assert len(shared) == 1, "protocols of one training differ in decoding alone"
+        shared = {(p.data.annotated, p.train_split, p.test_split, p.padding) for p in self.protocols}
+        if len(shared) != 1:
+            names = ", ".join(p.name for p in self.protocols)
+            raise ValueError(f"{names}: protocols of one training share data, splits and crop; train them one by one")
 
     @property
     def id(self) -> str:
-        """Identity of the training; the protocols' decoding has no part in it."""
+        """Identity of the training; the protocols' decoding and what they predict in have no part in it."""
         p = self.protocols[0]
-        trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
+        trained = (self.paper, self.variant, self.recipe, p.data.annotated, p.train_split, p.padding, self.seed)
         start = () if self.start is None else (self.start.sha256,)
         return fingerprint(trained + self.execution.identity + start)
 

@@ -112,7 +112,12 @@ decoder gains must not pass for what a loss gains (F8)."""
 HRNET_CODEC = Gaussian(sigma_px=2.0, centre="rounded", decoder="quarter", flip_shift_px=1)
 
 # The boxes of the SimpleBaseline and HRNet tables, "person AP 56.4" (F1). Its hash is published nowhere that we know.
-DETECTIONS_56 = DetectionFile("COCO_val2017_detections_AP_H_56_person.json", boxes=104_125)
+DETECTIONS_56 = DetectionFile(
+    "COCO_val2017_detections_AP_H_56_person.json",
+    boxes=104_125,
+    origin="the authors of SimpleBaseline and HRNet link them from their repositories, "
+    "github.com/microsoft/human-pose-estimation.pytorch and github.com/leoxiaobin/deep-high-resolution-net.pytorch",
+)
 
 # 79 images of val2017: the annotation file of COCO-MINI's validation part.
 COCO_MINI_SHA256 = "318ac76dc0da3af71c02ea60582b9663eaa74b2a28dee56ea16735c9424816d0"
@@ -238,7 +243,7 @@ TRAINED = {
     "lsp": ((LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK), (LSP_PC,)),
     "mannequins": ((MANNEQUINS_V1,),),
     "mpii": ((MPII_VAL,),),
-    "coco": ((COCO_GTBOX,),),
+    "coco": ((COCO_GTBOX, COCO_DET),),
 }
 """By data set, the protocols that full-size trainings are scored under, in groups of one aspect."""
 

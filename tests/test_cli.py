@@ -42,6 +42,7 @@ COMMANDS = {
         "--launcher",
         "--nodes",
         "--precision",
+        "--protocol",
         "--recipe",
         "--reports",
         "--results",

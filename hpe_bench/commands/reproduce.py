@@ -247,6 +247,7 @@ def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> No
         return
     check_device(settings.device)
     protocol = runs[0].protocols[0]
+    training.check_boxes(runs[0].protocols, settings.root)
     for split in (protocol.train_split, protocol.test_split):
         with Board(console, f"{protocol.data.name}, {split} split", 1) as board:
             protocol.data.prepare(split, settings.root, board.set_done)
