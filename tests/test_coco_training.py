@@ -102,7 +102,7 @@ def test_a_training_scores_as_its_weights_do_by_the_road_of_predictions(place: P
     found = prediction.answer(task, network)
     scores = {s.key: s.value for s in scoring.scores(protocol, task.truth, found)}
     record = place.records[name]
-    for key in ("ap", "ar", "ap@0.5"):
+    for key in ("ap", "ap50", "ap75"):
         measured = record.get(key)
         assert measured is not None
         assert measured.value == pytest.approx(scores[key], abs=1e-9)
