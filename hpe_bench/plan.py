@@ -159,6 +159,25 @@ def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:
     runs.setdefault(run.id, run)
 
 
+def full_recipes(paper: Paper) -> list[Recipe]:
+    """The recipes that no miniature of a study is trained by."""
+    pocket = {arm.recipe for study in paper.studies for arm in study.arms if arm.variant.scale == "pocket"}
+    return [recipe for recipe in paper.recipes if recipe not in pocket]
+
+
+def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
+    """The recipe of a name, or the first that is named after the variant's input size, or the paper's first."""
+    recipes, size = full_recipes(paper), "x".join(map(str, variant.input_hw))
+    if not recipes:
+        raise ValueError(f"{paper.slug} declares no full-size recipe; give its folder one")
+    if name is None:
+        return next((r for r in recipes if size in r.name), recipes[0])
+    for recipe in recipes:
+        if recipe.name == name:
+            return recipe
+    raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
+
+
 def shortened(recipe: Recipe, budget: int | None) -> Recipe:
     """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
     if budget is None:

@@ -48,7 +48,7 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
     loaded = catalog.load(slug)
     variant = variant_of(loaded, asked.variant)
-    recipe = begun(plan.shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
+    recipe = begun(plan.shortened(plan.recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
     if asked.input_hw is not None:
         variant = resized(loaded.paper, variant, asked.input_hw)
     scored = scored_under(asked, variant.input_hw)
@@ -138,25 +138,6 @@ def resized(paper: Paper, variant: Variant, input_hw: tuple[int, int]) -> Varian
 
 def _size(input_hw: tuple[int, int]) -> str:
     return f"{input_hw[0]}x{input_hw[1]}"
-
-
-def full_recipes(paper: Paper) -> list[Recipe]:
-    """The recipes that no miniature of a study is trained by."""
-    pocket = {arm.recipe for study in paper.studies for arm in study.arms if arm.variant.scale == "pocket"}
-    return [recipe for recipe in paper.recipes if recipe not in pocket]
-
-
-def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
-    """The recipe of a name, or the first that is named after the variant's input size, or the paper's first."""
-    recipes = full_recipes(paper)
-    if not recipes:
-        raise ValueError(f"{paper.slug} declares no full-size recipe; give its folder one")
-    if name is None:
-        return next((r for r in recipes if _size(variant.input_hw) in r.name), recipes[0])
-    for recipe in recipes:
-        if recipe.name == name:
-            return recipe
-    raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
 
 
 def begun(recipe: Recipe, asked: Asked) -> Recipe:
