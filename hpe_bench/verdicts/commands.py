@@ -41,6 +41,12 @@ def full(claim: Claim, paper: Paper) -> tuple[str, str]:
     name = claim.protocol.partition("-")[0]
     if not name:
         return "Needs a protocol, which the source does not state.", ""
+    if name not in protocols.TRAINED:
+        score = f"hpe-bench score <predictions> --protocol {claim.protocol} --root <folder of {name}>"
+        return (
+            f"Cannot be run: no network is run on {name} here; `{score}` scores predictions, without a verdict.",
+            score,
+        )
     command = f"hpe-bench reproduce {paper.slug} --scale full --data {name} --root <folder of {name}>"
     weights = f"{command} --weights {claim.variant}=<file>"
     if claim.checkpoint:
