@@ -51,6 +51,8 @@ def full(claim: Claim, paper: Paper) -> tuple[str, str]:
     weights = f"{command} --weights {claim.variant}=<file>"
     if claim.checkpoint:
         return f"Needs {name} and the released file: `{weights}`.", weights
+    if not plan.full_recipes(paper):
+        return f"Needs {name}, and released weights: `{weights}`.", weights
     training = command + _trained(claim, paper, name)
     if claim.recipe:
         return f"Needs {name}, and a GPU to train it: `{training}`.", training
