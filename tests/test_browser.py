@@ -44,7 +44,11 @@ PAGES = {
     "costs": "costs/index.html",
     "without-a-gpu": "without-a-gpu/index.html",
 }
-TEXTS_ONLY = {"footguns": "footguns/index.html"}  # pages without tables
+TEXTS_ONLY = {  # pages without tables that sort
+    "docs": "docs/index.html",
+    "docs-api": "docs/api.html",
+    "docs-costs": "docs/costs.html",
+}
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -356,6 +356,12 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
 
 def render(template: str, records: str = "", **values: Any) -> str:
     """A page from a template: autoescaped (R4), style and script inlined (R5), with the digest of what it shows."""
+    text = _environment().get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("hpe_bench.report"),
         autoescape=True,
@@ -365,8 +371,7 @@ def render(template: str, records: str = "", **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(metric=metric, number=number, span=span)
-    text = environment.get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
-    return re.sub(r"[ \t]+\n", "\n", text)
+    return environment
 
 
 def _static(name: str) -> Markup:

@@ -7,8 +7,9 @@ here. Raw HTML is shown as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
@@ -65,13 +66,9 @@ def rendered(text: str, stems: Iterable[str]) -> Rendered:
     for token in tokens:
         if token.children:
             token.children = _linked(token.children, known)
-    renderer = parser.renderer
-    assert isinstance(renderer, RendererHTML)
-    renderer.rules["fence"] = lambda ts, i, *_: _code(ts[i].content, ts[i].info.strip())
-    renderer.rules["code_block"] = lambda ts, i, *_: _code(ts[i].content, "")
-    renderer.rules["table_open"] = lambda *_: '<div class="table-box" tabindex="0"><table class="data">\n'
-    renderer.rules["table_close"] = lambda *_: "</table></div>\n"
-    return Rendered(renderer.render(tokens, parser.options, {}), parts)
+    for name, rule in RULES.items():
+        parser.add_render_rule(name, rule)
+    return Rendered(parser.renderer.render(tokens, parser.options, {}), parts)
 
 
 # ---------------------------------------------------------------------------------------------------- tokens
@@ -202,6 +199,7 @@ def _link(address: str, inner: Token) -> list[Token]:
 
 # ---------------------------------------------------------------------------------------------------- code
 
+
 def _code(content: str, language: str) -> str:
     """A block of code; commands of a shell are known by their first words."""
     language = language or ("bash" if SHELL.search(content) else "")
@@ -216,3 +214,40 @@ def highlighted(content: str, language: str) -> str:
         return escapeHtml(content)
     text: str = highlight(content, lexer, HtmlFormatter(nowrap=True))
     return text
+
+
+# ---------------------------------------------------------------------------------------------------- rules
+
+CELL = '<span class="cell">'  # content in one box, as phones lay out a cell's name beside it
+
+
+def _fence(renderer: RendererHTML, tokens: Sequence[Token], place: int, *_: Any) -> str:
+    return _code(tokens[place].content, tokens[place].info.strip())
+
+
+def _cell_open(renderer: RendererHTML, tokens: Sequence[Token], place: int, options: Any, _: Any) -> str:
+    return renderer.renderToken(tokens, place, options, {}) + CELL
+
+
+def _cell_close(renderer: RendererHTML, tokens: Sequence[Token], place: int, *_: Any) -> str:
+    return f"</span></{tokens[place].tag}>"
+
+
+def _table_open(*_: Any) -> str:
+    return '<div class="table-box" tabindex="0"><table class="data">\n'
+
+
+def _table_close(*_: Any) -> str:
+    return "</table></div>\n"
+
+
+RULES: dict[str, Callable[..., str]] = {
+    "fence": _fence,
+    "code_block": _fence,
+    "th_open": _cell_open,
+    "td_open": _cell_open,
+    "th_close": _cell_close,
+    "td_close": _cell_close,
+    "table_open": _table_open,
+    "table_close": _table_close,
+}

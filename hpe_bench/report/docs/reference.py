@@ -48,7 +48,9 @@ def signature(name: str, function: Any) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = (
+        "**" if parameter.kind is parameter.VAR_KEYWORD else "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    )
     annotated = f": {parameter.annotation}" if parameter.annotation is not parameter.empty else ""
     default = f" = {parameter.default!r}" if parameter.default is not parameter.empty else ""
     return f"{stars}{parameter.name}{annotated}{default}"
@@ -63,9 +65,10 @@ def _members(owner: type) -> Iterator[str]:
     seen = {name for base in owner.__mro__[:-1] for name in vars(base)}
     for name in sorted(seen - set(names)):
         member = inspect.getattr_static(owner, name)
-        if name.startswith("_") or not isinstance(member, property | cached_property) and not inspect.isfunction(member):
+        is_method = inspect.isfunction(member)
+        if name.startswith("_") or not (is_method or isinstance(member, property | cached_property)):
             continue
-        call = signature(name, member).replace("(self, ", "(").replace("(self)", "()") if inspect.isfunction(member) else name
+        call = signature(name, member).replace("(self, ", "(").replace("(self)", "()") if is_method else name
         if said := _docstring_of_member(owner, name):
             yield f"- `{' '.join(call.split())}`: {' '.join(said.split())}"
 

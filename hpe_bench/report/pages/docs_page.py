@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
 from hpe_bench.report.docs import contents, markup, reference
@@ -67,6 +68,7 @@ def build(documents: Sequence[Document]) -> Docs:
     )
 
 
+@cache
 def bundled() -> Docs:
-    """This package's documentation."""
+    """This package's documentation, read once."""
     return build(contents.documents(contents.folder()))
