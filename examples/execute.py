@@ -1,5 +1,4 @@
-"""Executes the notebook of this folder and keeps its output in it, without times, so that the same records give the same
-file.
+"""Executes the notebook of this folder and keeps its output in it, without times: the same records, the same file.
 
 make notebook
 """
