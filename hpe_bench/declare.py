@@ -33,6 +33,7 @@ __all__ = [
     "Arm",
     "Augmentation",
     "Batch",
+    "Budgets",
     "Checkpoint",
     "Claim",
     "Codec",
@@ -561,14 +562,43 @@ class Arm:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Budgets:
+    """Training samples at which the arms of a study are trained anew: each a whole training with its own schedule.
+
+    All arms have the budgets `samples`; those that `of` names go on to the `further` ones. `part` names a child of the
+    arms' models whose own training samples are an axis beside all samples: those of the stages that train it.
+    """
+
+    samples: tuple[int, ...]
+    further: tuple[int, ...] = ()
+    of: tuple[str, ...] = ()
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.samples or list(self.every) != sorted(set(self.every)):
+            raise ValueError(f"budgets {self.every}: name at least one, in rising order")
+        if bool(self.further) != bool(self.of):
+            raise ValueError("budgets: `further` ones and the arms `of` which they are belong together")
+
+    @property
+    def every(self) -> tuple[int, ...]:
+        """All budgets, in rising order."""
+        return (*self.samples, *self.further)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Ablation:
-    """A question, answered by arms that differ in one axis under one equal budget, against a named control arm."""
+    """A question, answered by arms that differ in one axis under one equal budget, against a named control arm.
+
+    With `budgets` it is asked at each of them, the arms' own among them (`plan.points`).
+    """
 
     name: str
     question: str = field(metadata=PROSE)
     arms: tuple[Arm, ...]
     control: str
     seeds: int = 3
+    budgets: Budgets | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_name(self.name, "ablation")
@@ -578,6 +608,21 @@ class Ablation:
         budgets = {arm.name: arm.recipe.samples for arm in self.arms}
         if len(set(budgets.values())) > 1:
             raise ValueError(f"ablation {self.name!r}: arms see unequal numbers of samples {budgets} (F5)")
+        if self.budgets is not None:
+            self._check_budgets(self.budgets)
+
+    def _check_budgets(self, budgets: Budgets) -> None:
+        own, names = self.arms[0].recipe.samples, [arm.name for arm in self.arms]
+        if own not in budgets.samples:
+            raise ValueError(f"ablation {self.name!r}: its arms' own {own} samples are none of its budgets")
+        if min(budgets.samples) < (batch := max(arm.recipe.batch for arm in self.arms)):
+            raise ValueError(f"ablation {self.name!r}: its least budget is less than a batch ({batch})")
+        if unknown := [name for name in budgets.of if name not in names]:
+            raise ValueError(f"ablation {self.name!r}: budgets name {unknown[0]!r}, which is none of its arms")
+        if budgets.of and self.control not in budgets.of:
+            raise ValueError(
+                f"ablation {self.name!r}: its control has no further budgets to hold the other arms against"
+            )
 
 
 @dataclass(frozen=True, config=STRICT)

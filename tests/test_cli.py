@@ -58,8 +58,10 @@ COMMANDS = {
         "--workers",
     },
     "ablate": {
+        "--budgets",
         "--data",
         "--device",
+        "--missing-only",
         "--reports",
         "--results",
         "--root",

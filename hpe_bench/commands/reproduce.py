@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
 from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.throughput import Throughput
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
@@ -110,16 +112,23 @@ def ablate(
     data: str,
     seeds: int | None,
     until: float | None,
+    budgets: Sequence[int],
     settings: Settings,
     reports: Path,
     console: Console,
 ) -> bool:
-    """Some or all studies of a paper, then its page. False if a run failed."""
+    """Some or all studies of a paper, or one at some of its budgets, then its page. False if a run failed."""
     loaded = catalog.load(slug)
     chosen = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
+    if budgets:
+        if study is None or chosen[0].budgets is None:
+            has = [s.name for s in loaded.paper.studies if s.budgets is not None]
+            raise ValueError(f"--budgets: name a study that has budgets ({', '.join(has) or 'this paper has none'})")
+        chosen = plan.restricted(chosen[0], budgets)
     studies = [plan.as_evidence(loaded.paper, s) for s in chosen]
     announce(loaded, studies, data, ["pocket"], console)
     runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
+    print_hours(runs, settings, console)
     prepare(runs, settings, console)
     outcome = pocket_trainings(studies, protocols.POCKET[data], seeds, until, settings, console)
     return conclude(loaded, outcome, settings, reports, console)
@@ -210,6 +219,14 @@ def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: li
             "only signs of differences are tested (F1-F4).",
             highlight=False,
         )
+
+
+def print_hours(runs: list[TrainingRun], settings: Settings, console: Console) -> None:
+    """How many trainings are to be run and what they are expected to take."""
+    todo = pool.unfinished(runs, settings)
+    hours = Throughput(store.load_all(settings.results)).hours(todo)
+    told = "" if hours is None else f", about {hours:.1f} core-hours by the pace of recorded ones"
+    console.print(f"{len(todo)} of {len(runs)} trainings are to be run{told}", highlight=False)
 
 
 def pocket_protocols(data: str) -> tuple[Protocol, ...]:

@@ -206,5 +206,12 @@ paper = Paper(
             ),
             control="cpn_l2",
         ),
+        Ablation(
+            name="budget",
+            question="At which training budgets does training on the hardest joints beat plain L2?",
+            arms=(CPN_OHKM, CPN_L2),
+            control="cpn_l2",
+            budgets=simple_baseline.POCKET_BUDGETS,
+        ),
     ),
 )

@@ -31,7 +31,7 @@ from hpe_bench.declare import (
 from hpe_bench.training.losses import HeatmapMSE
 
 from ..hourglass import paper as hourglass
-from ..simple_baseline.paper import MPII_TRAIN_PERSONS, pocket_mse
+from ..simple_baseline.paper import MPII_TRAIN_PERSONS, POCKET_BUDGETS, pocket_mse
 from . import model
 from .loss import DistillationMSE
 
@@ -196,6 +196,13 @@ paper = Paper(
             question="Which half costs more accuracy, that of the stacks or that of the features?",
             arms=(FULL_SIZE, HALF_STACKS, HALF_FEATURES, HALF_BOTH),
             control="teacher",
+        ),
+        Ablation(
+            name="budget",
+            question="At which training budgets does a teacher, trained as long, make the student better?",
+            arms=(TAUGHT, HALF_BOTH, FULL_SIZE),
+            control="student",
+            budgets=POCKET_BUDGETS,
         ),
     ),
 )

@@ -180,5 +180,13 @@ paper = Paper(
             arms=(REPEATED, SIMPLE),
             control="simple_baseline",
         ),
+        Ablation(
+            name="budget",
+            question="Is a kept resolution better than a recovered one at equal samples, at equal training "
+            "multiply-adds and in equal training time?",
+            arms=(REPEATED, SIMPLE),
+            control="simple_baseline",
+            budgets=simple_baseline.POCKET_BUDGETS,
+        ),
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
+from hpe_bench.plan import arms_of
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import figures, gallery, tables
@@ -187,7 +188,7 @@ def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Ve
 
 def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple[list[RunRecord], int]:
     """The records this page rests on, and how many of the paper's were made from an earlier declaration."""
-    arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for s in paper.studies for a in s.arms}
+    arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for s in paper.studies for a in arms_of(s)}
     models = {(paper.slug, fingerprint(v)) for v in paper.variants} | {(p, v) for p, v, _ in arms}
     baselines = {c.baseline for c in claims}
     found, outdated = [], 0
