@@ -39,6 +39,7 @@ __all__ = [
     "Codec",
     "Curriculum",
     "DataSource",
+    "Dial",
     "JointGroups",
     "Loss",
     "Metric",
@@ -50,6 +51,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Stage",
+    "Sweep",
     "Trained",
     "Unreachable",
     "Variant",
@@ -625,6 +627,36 @@ class Ablation:
             )
 
 
+Dial = Literal["occlusion", "crowding", "stature"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sweep:
+    """A question about networks that are trained already, asked while one dial of the rendered data is turned.
+
+    Nothing is trained for it but what is missing. The control is what the other arms are held against. `values` are
+    the dial's, rising; what is claimed is judged at the last of them.
+    """
+
+    name: str
+    question: str = field(metadata=PROSE)
+    dial: Dial
+    values: tuple[float, ...]
+    arms: tuple[Arm, ...]
+    control: str
+    seeds: int = 3
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "sweep")
+        unique([arm.name for arm in self.arms], "arms")
+        if self.control not in [arm.name for arm in self.arms]:
+            raise ValueError(f"sweep {self.name!r}: control {self.control!r} is none of its arms")
+        if len(self.values) < 2 or list(self.values) != sorted(set(self.values)):
+            raise ValueError(f"sweep {self.name!r}: values {self.values}; give two or more in rising order")
+        if len({arm.variant.input_hw for arm in self.arms}) > 1:
+            raise ValueError(f"sweep {self.name!r}: its arms differ in input size")
+
+
 @dataclass(frozen=True, config=STRICT)
 class JointGroups:
     """A division of a skeleton's joints, for the paper's page to draw; groups are joint indices and may overlap."""
@@ -668,6 +700,7 @@ class Paper:
     recipes: tuple[Recipe, ...]
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
     baseline: bool = False  # whether it is what every other paper is set beside
     codec_called: str = ""  # of a paper that brings a codec of its own: its name among those of the ceilings page
@@ -685,7 +718,7 @@ class Paper:
             if name not in [v.name for v in self.variants]:
                 raise ValueError(f"paper {self.slug!r}: timed names {name!r}, which is none of its variants")
         unique([r.name for r in self.recipes], "recipes")
-        unique([a.name for a in self.studies], "ablations")
+        unique([*(a.name for a in self.studies), *(s.name for s in self.sweeps)], "studies")
         self._check_timed()
 
     def _check_timed(self) -> None:

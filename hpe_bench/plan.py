@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hpe_bench.codehash import code_digest
-from hpe_bench.declare import Ablation, Arm, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
+from hpe_bench.declare import Ablation, Arm, Claim, Curriculum, Paper, Protocol, Recipe, Sweep, Variant, fingerprint
 from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
@@ -86,6 +86,24 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
+class SweepRun:
+    """A finished training, evaluated under one setting of a dial."""
+
+    training: TrainingRun
+    protocol: Protocol
+
+    @property
+    def id(self) -> str:
+        """Identity of its record."""
+        return self.training.record_id(self.protocol)
+
+    @property
+    def code(self) -> str:
+        """The training's: nothing else of a network is run."""
+        return self.training.code
+
+
+@dataclass(frozen=True)
 class MeanPoseRun:
     """The mean training pose, placed in every test box: what a model must beat to have learned anything."""
 
@@ -132,6 +150,22 @@ def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], see
                 for arm in arms_of(study):
                     _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
     return list(runs.values())
+
+
+def sweep_trainings(sweep: Sweep, protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:
+    """The trainings whose networks a sweep evaluates, and their teachers, seed by seed."""
+    runs: dict[str, TrainingRun] = {}
+    for seed in range(seeds or sweep.seeds):
+        for arm in sweep.arms:
+            _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
+    return list(runs.values())
+
+
+def sweep_runs(sweep: Sweep, trainings: Iterable[TrainingRun], turned: Sequence[Protocol]) -> list[SweepRun]:
+    """Every setting of the dial with every network of the sweep, setting by setting."""
+    arms = {(a.paper, a.variant, a.recipe.name, fingerprint(a.recipe)) for a in sweep.arms}
+    own = [t for t in trainings if (t.paper, t.variant, t.recipe.name, fingerprint(t.recipe)) in arms]
+    return [SweepRun(training, protocol) for protocol in turned for training in own]
 
 
 def points(study: Ablation) -> dict[int, Ablation]:

@@ -179,7 +179,7 @@ def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
 def _spoken_about(loaded: LoadedPaper) -> Iterator[str]:
     """Slugs of a paper, of its studies' arms and their teachers, of its claims' baselines, and the mean pose's."""
     yield from (loaded.paper.slug, MEAN_POSE)
-    for arm in (a for study in loaded.paper.studies for a in study.arms):
+    for arm in (a for study in (*loaded.paper.studies, *loaded.paper.sweeps) for a in study.arms):
         yield arm.paper
         if isinstance(arm.recipe, Curriculum) and arm.recipe.teacher is not None:
             yield arm.recipe.teacher.paper
@@ -224,7 +224,7 @@ def _write_board(sources: Sources, reports: Path) -> list[Path]:
 
 
 def refresh_readme(file: Path, *results: Path) -> None:
-    """Make the table of verdicts in a README anew, between its markers."""
+    """Make the table of verdicts and the findings in a README anew, between their markers."""
     _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(*results)))
 
 

@@ -145,14 +145,19 @@ def check_room(folder: Path, need_bytes: int) -> None:
 
 
 def run_trainings(
-    plan: list[TrainingRun], settings: Settings, console: Console, weigh: Callable[[TrainingRun], float]
+    plan: list[TrainingRun],
+    settings: Settings,
+    console: Console,
+    weigh: Callable[[TrainingRun], float],
+    weights: bool = False,
 ) -> Outcome:
     """Run the trainings that are not finished, `workers` at a time. Ctrl-C stops at the last checkpoint of each.
 
-    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left.
+    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left. With `weights` those
+    whose weights are no longer there are run again, too.
     """
     outcome = Outcome()
-    todo = unfinished(plan, settings)
+    todo = unfinished(plan, settings, weights)
     left = {run.id for run in todo}
     for run in (run for run in plan if run.id not in left):
         outcome.kept += 1
@@ -164,17 +169,24 @@ def run_trainings(
     if not todo:
         return outcome
     check_room(settings.runs, 64 << 20)
-    weights = {run.id: weigh(run) for run in todo}
-    work = sum(run.recipe.samples * weights[run.id] for run in todo)
+    relative = {run.id: weigh(run) for run in todo}
+    work = sum(run.recipe.samples * relative[run.id] for run in todo)
     title = f"{len(todo)} training{'s' if len(todo) > 1 else ''}, {settings.workers} at a time"
     with Board(console, title, work) as board:
-        _Pool(todo, settings, board, outcome, weights).run()
+        _Pool(todo, settings, board, outcome, relative).run()
     return outcome
 
 
-def unfinished(plan: Iterable[TrainingRun], settings: Settings) -> list[TrainingRun]:
-    """The trainings that a record is missing of, under one protocol or more."""
-    return [run for run in plan if not all(finished(run.record_id(p), run.code, settings) for p in run.protocols)]
+def unfinished(plan: Iterable[TrainingRun], settings: Settings, weights: bool = False) -> list[TrainingRun]:
+    """The trainings that a record is missing of, under one protocol or more; or whose `weights` are wanted and gone."""
+    from hpe_bench.run.training import is_trained
+
+    return [
+        run
+        for run in plan
+        if not all(finished(run.record_id(p), run.code, settings) for p in run.protocols)
+        or (weights and not is_trained(settings.runs / run.folder))
+    ]
 
 
 def _lost_teachers(todo: list[TrainingRun], settings: Settings) -> list[TrainingRun]:

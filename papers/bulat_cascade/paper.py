@@ -25,10 +25,12 @@ from hpe_bench.declare import (
     Recipe,
     Schedule,
     Stage,
+    Sweep,
     Variant,
     in_stages,
     replace,
 )
+from hpe_bench.protocols import OCCLUSION
 
 from ..simple_baseline.paper import MPII_TRAIN_PERSONS, POCKET_BUDGETS, pocket_mse
 from . import model, vgg
@@ -173,6 +175,16 @@ paper = Paper(
             arms=(CASCADE, DETECTOR),
             control="detector",
             budgets=replace(POCKET_BUDGETS, part="detector"),
+        ),
+    ),
+    sweeps=(
+        Sweep(
+            name="occlusion",
+            question="Does the regressor find hidden joints that its detector does not?",
+            dial="occlusion",
+            values=OCCLUSION,
+            arms=(CASCADE, DETECTOR),
+            control="detector",
         ),
     ),
 )
