@@ -592,7 +592,8 @@ class Budgets:
 class Ablation:
     """A question, answered by arms that differ in one axis under one equal budget, against a named control arm.
 
-    With `budgets` it is asked at each of them, the arms' own among them (`plan.points`).
+    With `budgets` it is asked at each of them, the arms' own among them (`plan.points`). `first_seeds` are those of
+    `reproduce`, where all `seeds` take two cores more than a quarter of an hour.
     """
 
     name: str
@@ -601,6 +602,7 @@ class Ablation:
     control: str
     seeds: int = 3
     budgets: Budgets | None = field(default=None, metadata=LATER)
+    first_seeds: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_name(self.name, "ablation")
@@ -612,6 +614,10 @@ class Ablation:
             raise ValueError(f"ablation {self.name!r}: arms see unequal numbers of samples {budgets} (F5)")
         if self.budgets is not None:
             self._check_budgets(self.budgets)
+        if self.first_seeds is not None and not 1 < self.first_seeds < self.seeds:
+            raise ValueError(
+                f"ablation {self.name!r}: first_seeds {self.first_seeds} must be 2 or more, less than seeds"
+            )
 
     def _check_budgets(self, budgets: Budgets) -> None:
         own, names = self.arms[0].recipe.samples, [arm.name for arm in self.arms]

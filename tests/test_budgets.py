@@ -143,3 +143,15 @@ def test_networks_that_were_never_trained_take_as_long_as_their_macs_say() -> No
     ]
     pace = Throughput([record.model_copy(update={"measurements": (*kept, took)}), *costs])
     assert pace.seconds_a_sample("simple_baseline", small.VARIANT, "small") == pytest.approx(0.05)
+
+
+def test_a_headline_that_takes_long_is_reproduced_with_fewer_seeds_first() -> None:
+    first = {p.paper.slug: p.paper.headline.first_seeds for p in catalog.load_all()[0]}
+    assert first["cpn"] == first["part_branching"] == 2
+    assert first["fasterpose"] is None
+    headline = catalog.load("cpn").paper.headline
+    assert plan.study_runs([headline], MANNEQUINS, 1) == plan.study_runs(
+        [replace(headline, first_seeds=None)], MANNEQUINS, 1
+    )
+    with pytest.raises(ValueError, match="first_seeds 3 must be 2 or more"):
+        replace(headline, first_seeds=3)

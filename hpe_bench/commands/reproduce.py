@@ -52,6 +52,9 @@ def reproduce(
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
     study = with_budget(loaded.paper.headline, asked.budget) if pocket else loaded.paper.headline
+    seeds = seeds or (study.first_seeds if until is None else None)
+    if pocket and seeds is not None and seeds < study.seeds:
+        console.print(f"{seeds} of the study's {study.seeds} seeds; --seeds {study.seeds} runs all", highlight=False)
     runs = plan.study_runs([study], pocket, seeds) if pocket else []
     if asked.weights and "full" not in scales:
         raise ValueError("--weights are full-size networks' own: add --scale full")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import median
 
 from hpe_bench.declare import Variant, fingerprint
@@ -15,15 +15,20 @@ SECONDS = "train/seconds"
 HOUR = 3600.0
 
 
+def _uncounted(variant: Variant) -> None:
+    """The MACs of no network."""
+
+
 class Throughput:
     """Seconds a sample of miniatures, which train on one core each.
 
     Measured where the network was trained by such a recipe, of whatever length; else where it was trained by any; else
-    what all networks took for each of their MACs. Medians over records, since a machine does not always stand idle.
+    what all networks took for each of their MACs, which light networks exceed. Medians over records, since a machine
+    does not always stand idle. `count` gives the MACs of a network that no record counts, or None.
     """
 
-    def __init__(self, records: Iterable[RunRecord]) -> None:
-        self._records = query.of(records)
+    def __init__(self, records: Iterable[RunRecord], count: Callable[[Variant], float | None] = _uncounted) -> None:
+        self._records, self._count = query.of(records), count
         self._by_recipe: dict[tuple[str, str, str], list[float]] = {}
         self._by_variant: dict[tuple[str, str], list[float]] = {}
         per_mac = []
@@ -44,8 +49,10 @@ class Throughput:
         measured = self._by_recipe.get((paper, hashed, of_any_length(recipe))) or self._by_variant.get((paper, hashed))
         if measured:
             return median(measured)
-        macs = self._macs(paper, hashed)
-        return None if macs is None or self._per_mac is None else self._per_mac * macs
+        if self._per_mac is None:
+            return None
+        macs = self._macs(paper, hashed) or self._count(variant)
+        return None if macs is None else self._per_mac * macs
 
     def hours(self, runs: Iterable[TrainingRun]) -> float | None:
         """Core-hours of some trainings; None where nothing says how long one of them takes."""
@@ -56,6 +63,10 @@ class Throughput:
                 return None
             total += pace * run.recipe.samples / HOUR
         return total
+
+    def is_measured(self, runs: Iterable[TrainingRun]) -> bool:
+        """Whether every one of some trainings is of a network that was trained before."""
+        return all((run.paper, fingerprint(run.variant)) in self._by_variant for run in runs)
 
     def _macs(self, paper: str, variant_hash: str) -> float | None:
         cost = self._records.cost_of(paper, variant_hash)

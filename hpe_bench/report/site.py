@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.data import csv_files
-from hpe_bench.declare import Curriculum, Protocol
+from hpe_bench.declare import Curriculum, Protocol, Variant
 from hpe_bench.files import write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import frame, store
@@ -190,7 +191,9 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     slug, found = loaded.paper.slug, sources.about(slugs)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
     verdicts = sources.judged[slug]
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts)
+    page = paper_page.build(
+        loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts, _macs_of
+    )
     if pair := comparison.with_yardstick(loaded, sources.papers):
         page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
@@ -200,6 +203,12 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     _write_tables(folder, page.tables)
     text = render("paper.html.j2", sources.digest(slugs), page=page, root="../")
     return [_write(folder / "index.html", text)]
+
+
+@lru_cache(maxsize=512)
+def _macs_of(variant: Variant) -> float:
+    """Multiply-adds of a network as it is declared."""
+    return float(count_on_meta(variant.builder, variant.joints, variant.input_hw).macs)
 
 
 def board(*results: Path) -> Leaderboard:

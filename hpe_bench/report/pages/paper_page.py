@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from hpe_bench.declare import Ablation, Arm, Claim, Paper, fingerprint
+from hpe_bench.declare import Ablation, Arm, Claim, Paper, Variant, fingerprint
 from hpe_bench.plan import TrainingRun, arms_of, points, study_runs
 from hpe_bench.protocols import POCKET
 from hpe_bench.records import query
@@ -155,11 +155,13 @@ def build(
     images: dict[str, Images],
     architectures: Sequence[Architecture] = (),
     judged: Sequence[Verdict] | None = None,
+    macs: Callable[[Variant], float | None] = lambda _: None,
 ) -> PaperPage:
     """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
 
     `architectures` are drawn from the code of the paper's models, which nothing else here runs. `judged` are the
-    paper's verdicts among those of a suite; a paper by itself is judged here.
+    paper's verdicts among those of a suite; a paper by itself is judged here. `macs` counts a network that no record
+    does, to say how long its training will take.
     """
     records = query.of(records)
     verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
@@ -167,7 +169,7 @@ def build(
     own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
     counts = count(verdicts)
-    left = partial(_left, records=records, pace=Throughput(records))
+    left = partial(_left, records=records, pace=Throughput(records, macs))
     return PaperPage(
         paper=paper,
         counts=counts,
@@ -298,6 +300,8 @@ def _left(study: Ablation, records: query.Records, pace: Throughput) -> str:
         return ""
     hours = pace.hours(todo)
     told = "how long they take is not known" if hours is None else f"about {number(hours, 1)} core-hours"
+    if hours is not None and not pace.is_measured(todo):
+        told += ", by the MACs of networks that were never trained here; light ones take longer"
     return f"{len(todo)} of {plural(len(runs), 'training')} on mannequins are left to run: {told}."
 
 
