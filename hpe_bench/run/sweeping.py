@@ -13,8 +13,10 @@ from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.inference.predictor import predict
+from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.plan import SweepRun
 from hpe_bench.records import provenance
+from hpe_bench.records.measured import SPLITS
 from hpe_bench.records.schema import Identity, RunRecord
 from hpe_bench.run import scoring, training
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
@@ -75,13 +77,14 @@ def evaluate(run: SweepRun, tests: Tests, settings: Settings) -> RunRecord:
     )
     found = scoring.scores(protocol, tests.truth, scoring.of_each(tests.truth, joints, scores))
     measurements, tallies = scoring.as_measured(found, protocol.name)
+    kept = (measurements[0].key, *(f"{PREFIX}{part}" for part in SPLITS))  # there are hundreds of these records
     return RunRecord(
         id=run.id,
         identity=identity(run, protocol, tests),
         status="done",
         provenance=provenance.collect(started, settings.device, 1, engine.flags(of.execution, settings.device)),
         measurements=measurements,
-        tallies=tallies,
+        tallies=tuple(t for t in tallies if t.key in kept),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
     )
