@@ -7,7 +7,7 @@ the crop's edge, no half-pixel term); how heatmap pixels lie on the input, and w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -97,8 +97,8 @@ STATURE = (40.0, 60.0, 90.0, 130.0, 190.0)  # px, sole to crown
 
 def turned(dial: Dial, value: float) -> Protocol:
     """`mannequins-v1-<dial>-<value>`: scored as `mannequins-v1-dark` by PCKh, on scenes with one dial turned."""
-    dials = replace(SCENES, **{"stature_px": (value, value)} if dial == "stature" else {dial: value})
-    source = replace(mannequins("dark").data, dials=dials)
+    turned_to: dict[str, Any] = {"stature_px": (value, value)} if dial == "stature" else {dial: value}
+    source = Mannequins(version=1, dials=replace(SCENES, **turned_to))
     return replace(mannequins("dark"), name=f"mannequins-v1-{dial}-{value:g}", data=source, metrics=(PCKh(0.5),))
 
 

@@ -227,7 +227,7 @@ def find_study(paper: Paper, name: str) -> Ablation:
     for study in paper.studies:
         if study.name == name:
             return study
-    known = ", ".join(s.name for s in (*paper.studies, *paper.sweeps))
+    known = ", ".join([*(s.name for s in paper.studies), *(s.name for s in paper.sweeps)])
     raise ValueError(f"{paper.slug} has no study {name!r}; it has {known}")
 
 

@@ -180,7 +180,8 @@ def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
 def _spoken_about(loaded: LoadedPaper) -> Iterator[str]:
     """Slugs of a paper, of its studies' arms and their teachers, of its claims' baselines, and the mean pose's."""
     yield from (loaded.paper.slug, MEAN_POSE)
-    for arm in (a for study in (*loaded.paper.studies, *loaded.paper.sweeps) for a in study.arms):
+    arms = [a for study in loaded.paper.studies for a in study.arms]
+    for arm in (*arms, *(a for sweep in loaded.paper.sweeps for a in sweep.arms)):
         yield arm.paper
         if isinstance(arm.recipe, Curriculum) and arm.recipe.teacher is not None:
             yield arm.recipe.teacher.paper

@@ -45,19 +45,19 @@ def judge_occluded(claim: Claim, paper: Paper, sweep: Sweep, records: Records) -
     for value in sweep.values:
         protocol = turned(sweep.dial, value)
         subject, other = (swept_runs(records, arm, protocol) for arm in (pair.subject, pair.control))
-        gain = _gain(claim, subject, other, pools)
-        if gain is not None:
-            found[value] = (gain, subject, other)
+        estimate = _gain(claim, subject, other, pools)
+        if estimate is not None:
+            found[value] = (estimate, subject, other)
     label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
     last = sweep.values[-1]
     if last not in found:
         needs = f"Needs `{command}`: evaluations of networks that are trained already, minutes; else their training."
         reason = f"{label}: not both were evaluated at {sweep.dial} {last:g}."
         return [Verdict(claim.id, "not attempted", "pocket", reason, key=claim.metric, needs=needs, command=command)]
-    gain, subject, other = found[last]
+    gain, ours, theirs = found[last]
     status, reason = _status(claim, gain, label, last)
     told = ", ".join(f"{e.value:+.1f} at {value:g}" for value, (e, _, _) in found.items() if value != last)
-    runs = [*subject.values(), *other.values()]
+    runs = [*ours.values(), *theirs.values()]
     verdict = Verdict(
         claim.id,
         status,
@@ -74,7 +74,7 @@ def judge_occluded(claim: Claim, paper: Paper, sweep: Sweep, records: Records) -
         command=command,
     )
     if gain.p_value is not None and gain.seeds >= evidence.FEWEST_SEEDS:
-        sides = (sorted({repr(r.identity.training) for r in side.values()}) for side in (subject, other))
+        sides = (sorted({repr(r.identity.training) for r in side.values()}) for side in (ours, theirs))
         verdict = replace(verdict, p_value=gain.p_value, family=fingerprint((claim.metric, *sides)))
     return [hedged(verdict, pair.subject.variant)]
 

@@ -274,7 +274,9 @@ def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Stu
 
 def _budget_study(paper: Paper, study: Ablation, places: Sequence[Condition], records: Records) -> Study:
     """A study at several budgets."""
-    blocks, there, open_ = [], set(), set()
+    blocks: list[Block] = []
+    there: set[str] = set()
+    open_: set[str] = set()
     for place in places:
         name = f"{study.name}-{_place(place)}"
         if (view := budget_view.view(paper, study, records, place, name)) is not None:
@@ -538,6 +540,7 @@ def _commands(paper: Paper) -> tuple[tuple[str, str], ...]:
     return (
         (f"make reproduce PAPER={paper.slug}", "costs and the headline comparison, from a fresh checkout"),
         (commands.cost(paper), "costs only, about a minute a few models"),
-        *((commands.study(paper, s.name), s.question) for s in (*paper.ablations, *paper.sweeps)),
+        *((commands.study(paper, s.name), s.question) for s in paper.ablations),
+        *((commands.study(paper, s.name), s.question) for s in paper.sweeps),
         (f"hpe-bench show {paper.slug}", "what the paper claims and which variants there are"),
     )

@@ -69,15 +69,15 @@ def view(paper: Paper, sweep: Sweep, records: Records) -> SweepView:
     """What the records say about a sweep."""
     protocols: dict[float, Protocol] = {value: turned(sweep.dial, value) for value in sweep.values}
     runs = {
-        arm.name: {v: found for v, p in protocols.items() if (found := swept_runs(records, arm, p))}
+        arm.name: {v: by_seed for v, p in protocols.items() if (by_seed := swept_runs(records, arm, p))}
         for arm in sweep.arms
     }
     missing = "; ".join(arm_label(a) for a in sweep.arms if not runs[a.name])
     command = commands.study(paper, sweep.name)
-    first = next((r for by_value in runs.values() for by_seed in by_value.values() for r in by_seed.values()), None)
-    if first is None:
+    every = [r for by_value in runs.values() for of_seed in by_value.values() for r in of_seed.values()]
+    if not every:
         return SweepView(sweep.name, sweep.question, (), None, missing, command)
-    key = first.measurements[0].key
+    key = every[0].measurements[0].key
     found = _Found(sweep, runs, key, SeedPools(records, "sweep"), paper)
     drawn = (
         _figure(found, VISIBLE, f"{metric(key)} of visible joints, %", "visible"),
