@@ -322,6 +322,13 @@ def reproduce(
 def ablate(
     paper: PaperArg,
     study: Annotated[str | None, typer.Option("--study", help="One study by name; all of them by default.")] = None,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="10000,20000,...: some of the study's budgets; all by default.")
+    ] = None,
+    missing_only: Annotated[
+        bool,
+        typer.Option("--missing-only", help="Train only what no record in --results of the present code is about."),
+    ] = False,
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
@@ -332,11 +339,12 @@ def ablate(
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Train all arms of a paper's studies under one equal budget and write its page."""
+    """Train all arms of a paper's studies under one equal budget, or at several, and write its page."""
     from hpe_bench.commands import reproduce as story
 
-    settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
+    settings = replace(_settings(results, runs, root, workers, device), missing_only=missing_only)
+    some = _numbers(budgets, "--budgets")
+    _exit(story.ablate(paper, study, data.value, seeds, until, some, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench compare my_paper other_paper")

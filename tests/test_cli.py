@@ -59,8 +59,10 @@ COMMANDS = {
         "--workers",
     },
     "ablate": {
+        "--budgets",
         "--data",
         "--device",
+        "--missing-only",
         "--reports",
         "--results",
         "--root",
