@@ -491,6 +491,10 @@ WeightsOpt = Annotated[
 OnnxOpt = Annotated[
     Path | None, typer.Option("--onnx", help="Somebody's network; a .toml of the same stem may say the rest.")
 ]
+PredictorOpt = Annotated[
+    str | None,
+    typer.Option("--predictor", help="FILE.py:function of your own; `hpe-bench new --predictor` writes one."),
+]
 MeanOpt = Annotated[str | None, typer.Option("--mean", help="ONNX: subtracted from grey levels of 0..255: a,b,c.")]
 StdOpt = Annotated[str | None, typer.Option("--std", help="ONNX: what grey levels are then divided by: a,b,c.")]
 ColoursOpt = Annotated[str | None, typer.Option("--colours", help="ONNX: rgb or bgr.")]
@@ -521,6 +525,7 @@ def predict(
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
     onnx: OnnxOpt = None,
+    predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
     colours: ColoursOpt = None,
@@ -542,9 +547,8 @@ def predict(
     if (images is None) != (boxes is None):
         raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
     own = None if images is None or boxes is None else (images, boxes)
-    model = submit.Model(
-        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
-    )
+    convention = _convention(mean, std, colours, activation, joints, output)
+    model = submit.Model(weights, paper, variant, recipe, onnx, convention, predictor)
     submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
@@ -585,6 +589,7 @@ def evaluate(
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
     onnx: OnnxOpt = None,
+    predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
     colours: ColoursOpt = None,
@@ -602,9 +607,8 @@ def evaluate(
     """Predict and score in one."""
     from hpe_bench.commands import submit
 
-    model = submit.Model(
-        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
-    )
+    convention = _convention(mean, std, colours, activation, joints, output)
+    model = submit.Model(weights, paper, variant, recipe, onnx, convention, predictor)
     settings = _settings(results, runs, root, None, device)
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
@@ -645,13 +649,30 @@ def ceilings(
 
 @app.command(epilog="Example: hpe-bench new my_paper --to my_papers")
 def new(
-    slug: Annotated[str, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder to put it in.")] = PAPERS,
+    slug: Annotated[
+        str | None, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")
+    ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option("--predictor", help="In place of a paper: name of a predictor, for a model of your own."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder to put it in; papers/ for a paper, here for a predictor.")
+    ] = None,
 ) -> None:
-    """Start a paper: a folder that loads, trains and passes the contract tests, to be filled in."""
+    """Start a paper, or a predictor: a folder that runs and has contract tests, to be filled in."""
     from hpe_bench.commands import new as scaffold
 
-    folder = scaffold.new_paper(slug, to)
+    if (slug is None) == (predictor is None):
+        raise ValueError("name a paper to start, or a predictor with --predictor NAME")
+    if predictor is not None:
+        folder = scaffold.new_predictor(predictor, to or Path())
+        where = f"{folder / 'predictor.py'}:{predictor}"
+        print(f"wrote {folder}; fill in predictor.py. Next:\n  pytest {folder}")
+        print(f"  hpe-bench evaluate --protocol mannequins-v1 --predictor {where} --name {predictor}")
+        return
+    assert slug is not None
+    folder = scaffold.new_paper(slug, to or PAPERS)
     print(f"wrote {folder}; fill in paper.py, model.py, claims.csv and README.md. Next:")
     for line in scaffold.next_steps(folder):
         print(f"  {line}")

@@ -16,8 +16,7 @@ from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import NAME, Protocol
 from hpe_bench.files import require_free, write_atomically
-from hpe_bench.inference import networks, overlays
-from hpe_bench.inference.networks import Network
+from hpe_bench.inference import networks, overlays, predictor_process
 from hpe_bench.inference.onnx_model import read_convention
 from hpe_bench.records import frame, store
 from hpe_bench.records.provenance import check_device
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """What the command line says about the network: a paper's variant, weights of a run, or an ONNX file."""
+    """What the command line says about the network: a paper's variant, weights of a run, a file, or own code."""
 
     weights: Path | None = None
     paper: str | None = None
@@ -46,6 +45,13 @@ class Model:
     recipe: str | None = None
     onnx: Path | None = None
     convention: tuple[tuple[str, Any], ...] = ()  # of the ONNX file, as far as it was given
+    predictor: str | None = None  # FILE.py:function
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from."""
+        code = None if self.predictor is None else Path(self.predictor.rpartition(":")[0])
+        return tuple(path for path in (self.weights, self.onnx, code) if path is not None)
 
 
 def predict(
@@ -65,7 +71,7 @@ def predict(
     protocol = find_protocol(protocol_name)
     if to.suffix not in predicting.WRITERS:
         raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
-    inputs = [path for path in (model.weights, model.onnx, *(own or ())) if path is not None and path.is_file()]
+    inputs = [path for path in (*model.files, *(own or ())) if path is not None and path.is_file()]
     require_free([to], inputs, force)
     network = load(model, protocol.data.skeleton, settings)
     if own is None:
@@ -169,11 +175,18 @@ def checked_name(name: str) -> str:
     return name
 
 
-def load(model: Model, skeleton: Skeleton, settings: Settings) -> Network:
-    """The network that the command line names."""
+def load(model: Model, skeleton: Skeleton, settings: Settings) -> predicting.Model:
+    """The network that the command line names, ready to answer for the joints of a skeleton."""
     check_device(settings.device)
-    if (model.onnx is None) == (model.weights is None):
-        raise ValueError("name the network: --onnx FILE, or --weights FILE with --paper and --variant")
+    if sum(given is not None for given in (model.onnx, model.weights, model.predictor)) != 1:
+        raise ValueError(
+            "name the network, once: --onnx FILE, --predictor FILE.py:function, or --weights FILE with --paper and "
+            "--variant"
+        )
+    if model.predictor is not None:
+        estimator = predictor_process.opened(model.predictor)
+        estimator.order(skeleton)  # what it lacks is said before an image is read
+        return estimator
     if model.onnx is not None:
         return networks.of_onnx(model.onnx, read_convention(model.onnx, **dict(model.convention)), skeleton)
     assert model.weights is not None
@@ -196,8 +209,8 @@ def prepared(protocol: Protocol, settings: Settings, console: Console) -> Task:
         return predicting.task_of_protocol(protocol, settings.root, board.set_done)
 
 
-def answered(task: Task, network: Network, settings: Settings, console: Console) -> Predictions:
-    """The network's predictions, with progress."""
+def answered(task: Task, network: predicting.Model, settings: Settings, console: Console) -> Predictions:
+    """The network's or the function's predictions, with progress."""
     with Board(console, f"{network.name} on {len(task.boxes):,} boxes", 1) as board:
         return predicting.answer(task, network, settings.device, board.set_done)
 

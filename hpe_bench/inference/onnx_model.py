@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
-from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16, Skeleton
+from hpe_bench.data.skeletons import Skeleton, named_joints, order_of
 from hpe_bench.declare import STRICT
 from hpe_bench.errors import not_installed
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Triple = tuple[float, float, float]
-ORDERS = {s.name: s.joints for s in (COCO_17, MPII_16, LSP_14)}
 IMAGENET_MEAN, IMAGENET_STD = ((255 * r, 255 * g, 255 * b) for r, g, b in (IMAGENET_MEAN_RGB, IMAGENET_STD_RGB))
 
 
@@ -61,8 +60,7 @@ def read_convention(path: Path, **given: Any) -> Convention:
     given = {name: value for name, value in given.items() if value is not None}
     values = (_read_toml(beside) if beside.exists() else {}) | given
     if isinstance(values.get("joints"), str):
-        names = values["joints"]
-        values["joints"] = ORDERS.get(names) or tuple(name.strip() for name in names.split(","))
+        values["joints"] = named_joints(values["joints"])
     try:
         return TypeAdapter(Convention).validate_python(values)
     except ValidationError as error:
@@ -96,7 +94,7 @@ class OnnxNetwork(nn.Module):
         self.input_name, self.batch, self.input_hw = _input(path, self.session)
         self.output_name = _output(path, self.session, convention.output)
         names = convention.joints or skeleton.joints
-        self.order = _order(path, names, skeleton)
+        self.order = order_of(names, skeleton, f"{path}: its joints have")
         self.maps = len(names)
         self.bgr = convention.colours == "bgr"
         # From the suite's normalised values to the file's: one scale and one shift a channel, in the file's order.
@@ -177,17 +175,6 @@ def _output(path: Path, session: InferenceSession, wanted: str) -> str:
     if not wanted and len(names) > 1:
         raise ValueError(f"{path}: has the outputs {', '.join(names)}; name the heatmaps' with --output")
     return wanted or names[0]
-
-
-def _order(path: Path, names: tuple[str, ...], skeleton: Skeleton) -> list[int]:
-    """Which of the file's maps is each joint of the skeleton's."""
-    missing = [joint for joint in skeleton.joints if joint not in names]
-    if missing:
-        raise ValueError(
-            f"{path}: its joints have no {missing[0]!r}, which {skeleton.name} needs "
-            f"({len(missing)} of {len(skeleton.joints)} are missing); name its maps with --joints"
-        )
-    return [names.index(joint) for joint in skeleton.joints]
 
 
 def _first_line(error: BaseException) -> str:
