@@ -394,7 +394,8 @@ def results(
 @app.command(epilog="Example: hpe-bench profile mine.py:build --inputs 256x192 --threads 1")
 def profile(
     subject: Annotated[
-        str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
+        str | None,
+        typer.Argument(help="A paper, FILE.onnx, .tflite or .xml, FILE.py:callable or package.module:callable."),
     ] = None,
     variant: Annotated[
         str | None, typer.Argument(help="A paper's variant; all of them by default, with runtimes the timed ones.")
@@ -488,21 +489,27 @@ RecipeOpt = Annotated[
 WeightsOpt = Annotated[
     Path | None, typer.Option("--weights", help="Weights, released or ours; of our runs they tell the network.")
 ]
-OnnxOpt = Annotated[
-    Path | None, typer.Option("--onnx", help="Somebody's network; a .toml of the same stem may say the rest.")
+FileOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "--onnx", help="Somebody's network, .onnx, .tflite or .xml (IR); a .toml beside it may say the rest."
+    ),
+]
+InputsOpt = Annotated[
+    str | None, typer.Option("--inputs", help="HEIGHTxWIDTH, for a file that takes images of any size.")
 ]
 PredictorOpt = Annotated[
     str | None,
     typer.Option("--predictor", help="FILE.py:function of your own; `hpe-bench new --predictor` writes one."),
 ]
-MeanOpt = Annotated[str | None, typer.Option("--mean", help="ONNX: subtracted from grey levels of 0..255: a,b,c.")]
-StdOpt = Annotated[str | None, typer.Option("--std", help="ONNX: what grey levels are then divided by: a,b,c.")]
-ColoursOpt = Annotated[str | None, typer.Option("--colours", help="ONNX: rgb or bgr.")]
-ActivationOpt = Annotated[str | None, typer.Option("--activation", help="ONNX: none or sigmoid, applied to its maps.")]
+MeanOpt = Annotated[str | None, typer.Option("--mean", help="File: subtracted from grey levels of 0..255: a,b,c.")]
+StdOpt = Annotated[str | None, typer.Option("--std", help="File: what grey levels are then divided by: a,b,c.")]
+ColoursOpt = Annotated[str | None, typer.Option("--colours", help="File: rgb or bgr.")]
+ActivationOpt = Annotated[str | None, typer.Option("--activation", help="File: none or sigmoid, applied to its maps.")]
 JointsOpt = Annotated[
-    str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
+    str | None, typer.Option("--joints", help="File: a skeleton's name, or its maps' joints: a,b,...")
 ]
-OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+OutputOpt = Annotated[str | None, typer.Option("--output", help="File: the output with the heatmaps.")]
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are there; never an input.")]
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
@@ -511,7 +518,7 @@ PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
-@app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --onnx pose.onnx --to pose.npz")
+@app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --model pose.onnx --to pose.npz")
 def predict(
     protocol: ProtocolOpt,
     to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
@@ -524,7 +531,8 @@ def predict(
     variant: VariantOpt = None,
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
-    onnx: OnnxOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
     predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
@@ -548,7 +556,7 @@ def predict(
         raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
     own = None if images is None or boxes is None else (images, boxes)
     convention = _convention(mean, std, colours, activation, joints, output)
-    model = submit.Model(weights, paper, variant, recipe, onnx, convention, predictor)
+    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
@@ -588,7 +596,8 @@ def evaluate(
     variant: VariantOpt = None,
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
-    onnx: OnnxOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
     predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
@@ -608,7 +617,7 @@ def evaluate(
     from hpe_bench.commands import submit
 
     convention = _convention(mean, std, colours, activation, joints, output)
-    model = submit.Model(weights, paper, variant, recipe, onnx, convention, predictor)
+    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     settings = _settings(results, runs, root, None, device)
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
@@ -834,7 +843,7 @@ def _convention(
     joints: str | None,
     output: str | None,
 ) -> tuple[tuple[str, object], ...]:
-    """What was said about an ONNX file; numbers as they are written, since its own check names what is wrong."""
+    """What was said about a file; numbers as they are written, since its own check names what is wrong."""
     triples = {name: text.split(",") for name, text in (("mean", mean), ("std", std)) if text is not None}
     words = {"colours": colours, "activation": activation, "joints": joints, "output": output}
     return tuple((triples | {name: text for name, text in words.items() if text is not None}).items())
@@ -859,6 +868,14 @@ def _sizes(text: str | None) -> tuple[tuple[int, int], ...]:
     if bad := [word for word, match in found if match is None]:
         raise ValueError(f"--inputs: {bad[0]!r} is no size; write height x width, such as 256x192")
     return tuple((int(match[1]), int(match[2])) for _, match in found if match is not None)
+
+
+def _one_size(text: str | None) -> tuple[int, int] | None:
+    """One size (height, width), if any."""
+    found = _sizes(text)
+    if len(found) > 1:
+        raise ValueError("--inputs: give one size, such as 256x192")
+    return found[0] if found else None
 
 
 def _exit(ok: bool) -> None:

@@ -17,7 +17,8 @@ from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import NAME, Protocol
 from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, overlays, predictor_process
-from hpe_bench.inference.onnx_model import read_convention
+from hpe_bench.inference.file_runners import SUFFIXES
+from hpe_bench.inference.model_file import read_convention
 from hpe_bench.records import frame, store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.query import Records
@@ -43,15 +44,16 @@ class Model:
     paper: str | None = None
     variant: str | None = None
     recipe: str | None = None
-    onnx: Path | None = None
-    convention: tuple[tuple[str, Any], ...] = ()  # of the ONNX file, as far as it was given
+    file: Path | None = None  # ONNX, TFLite or IR
+    convention: tuple[tuple[str, Any], ...] = ()  # of the file, as far as it was given
     predictor: str | None = None  # FILE.py:function
+    inputs: tuple[int, int] | None = None  # (h, w), for a file that takes images of any size
 
     @property
     def files(self) -> tuple[Path, ...]:
         """What it is read from."""
         code = None if self.predictor is None else Path(self.predictor.rpartition(":")[0])
-        return tuple(path for path in (self.weights, self.onnx, code) if path is not None)
+        return tuple(path for path in (self.weights, self.file, code) if path is not None)
 
 
 def predict(
@@ -138,7 +140,7 @@ def evaluate(
     started = datetime.now(UTC)
     protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
-    name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
+    name = checked_name(name or _named_after(network))
     task = prepared(protocol, settings, console)
     found = answered(task, network, settings, console)
     truth = Truth(protocol, task.truth)
@@ -168,6 +170,12 @@ def warn_of_turned(task: Task, console: Console) -> None:
         )
 
 
+def _named_after(network: predicting.Model) -> str:
+    """The network's own name, or its file's without the ending."""
+    suffix = next((s for s in SUFFIXES if network.name.endswith(s)), "")
+    return network.name.removesuffix(suffix).replace("/", "-")
+
+
 def checked_name(name: str) -> str:
     """A name fit for a file; ValueError with what to do."""
     if not NAME.fullmatch(name):
@@ -178,17 +186,19 @@ def checked_name(name: str) -> str:
 def load(model: Model, skeleton: Skeleton, settings: Settings) -> predicting.Model:
     """The network that the command line names, ready to answer for the joints of a skeleton."""
     check_device(settings.device)
-    if sum(given is not None for given in (model.onnx, model.weights, model.predictor)) != 1:
+    if sum(given is not None for given in (model.file, model.weights, model.predictor)) != 1:
         raise ValueError(
-            "name the network, once: --onnx FILE, --predictor FILE.py:function, or --weights FILE with --paper and "
+            "name the network, once: --model FILE, --predictor FILE.py:function, or --weights FILE with --paper and "
             "--variant"
         )
     if model.predictor is not None:
         estimator = predictor_process.opened(model.predictor)
         estimator.order(skeleton)  # what it lacks is said before an image is read
         return estimator
-    if model.onnx is not None:
-        return networks.of_onnx(model.onnx, read_convention(model.onnx, **dict(model.convention)), skeleton)
+    if model.file is not None:
+        return networks.of_file(
+            model.file, read_convention(model.file, **dict(model.convention)), skeleton, model.inputs
+        )
     assert model.weights is not None
     if model.paper is None:
         return networks.of_run(model.weights, run_records(settings), skeleton)

@@ -22,7 +22,7 @@ def callable_at(where: str) -> Callable[[], Any]:
     found = getattr(module, name, None)
     if not callable(found):
         raise ValueError(f"{where}: {place} has no callable {name!r}; give FILE.py:callable")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def imported(place: str) -> Any:

@@ -216,8 +216,8 @@ class Estimator:
             self._require(vectors, (count, len(self.predictor.names), bins), f"SimCC vectors {name}", what)
             if bins not in [side * ratio for ratio in SIMCC_RATIOS]:
                 raise ValueError(
-                    f"{self.name}: {what}: SimCC vectors {name} have {bins} bins for {side} px; expected a whole number "
-                    "of bins a pixel, x before y"
+                    f"{self.name}: {what}: SimCC vectors {name} have {bins} bins for {side} px; expected a whole "
+                    "number of bins a pixel, x before y"
                 )
         x, y = found
         return x[:, order], y[:, order]
