@@ -97,6 +97,10 @@ class KnownData(StrEnum):
     coco = "coco"
     crowdpose = "crowdpose"
     mpii = "mpii"
+    ochuman = "ochuman"
+    coco_wholebody = "coco-wholebody"
+    halpe = "halpe"
+    aic = "aic"
 
 
 class FetchedData(StrEnum):
@@ -563,7 +567,10 @@ def predict(
 @app.command(epilog="Example: hpe-bench score mine.json --protocol coco-val2017-gtbox --root DATA")
 def score(
     file: Annotated[Path, typer.Argument(help="Predictions: .npz of ours, COCO results, or an array of joints.")],
-    protocol: ProtocolOpt,
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="A protocol by its name; none for a data set of your own (--truth)."),
+    ] = None,
     root: RootOpt = None,
     truth: Annotated[
         Path | None,
@@ -571,6 +578,15 @@ def score(
     ] = None,
     origin: Annotated[
         int | None, typer.Option("--origin", min=0, max=1, help="Where a bare array counts pixels from: 0 or 1.")
+    ] = None,
+    sigmas: Annotated[
+        Path | None, typer.Option("--sigmas", help="Own data: TOML or JSON with a sigma for every joint; 1/J without.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Own data: what PCK and NME are relative to: box, torso, or joint,joint.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="Predictions in other joints: source:target, or a TOML file of a table.")
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
@@ -584,7 +600,7 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against, sigmas, by, mapping)
     submit.score(wish, persons, settings, reports, _console())
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.answers import Scored
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.prediction_files import Origin, PredictionFile
+from hpe_bench.data.joint_subsets import Mapped, read_mapping
+from hpe_bench.data.prediction_files import Origin, PredictionFile, content_sha256
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import NAME, Protocol
@@ -19,6 +22,8 @@ from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import networks, overlays, predictor_process
 from hpe_bench.inference.file_runners import SUFFIXES
 from hpe_bench.inference.model_file import read_convention
+from hpe_bench.metrics.own_metrics import BOX
+from hpe_bench.protocols import mapped
 from hpe_bench.records import frame, store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.query import Records
@@ -97,14 +102,21 @@ def predict(
 
 @dataclass(frozen=True)
 class Wish:
-    """A file of predictions to score: under which protocol, for whom, against what."""
+    """A file of predictions to score: under which protocol, for whom, against what.
+
+    Without a protocol the truth is a data set of one's own, which knows its joints; `sigmas` is a file of them, `by`
+    what PCK and NME are relative to. `mapping` is for predictions in another skeleton's joints.
+    """
 
     path: Path
-    protocol: str
+    protocol: str | None
     name: str | None = None
     truth: Path | None = None
     origin: Origin | None = None
     against: Path | None = None
+    sigmas: Path | None = None
+    by: str | None = None
+    mapping: str | None = None
 
 
 def score(wish: Wish, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
@@ -116,14 +128,47 @@ def scored_file(wish: Wish, settings: Settings, console: Console) -> Scored:
     """A file of predictions, scored; nothing is written."""
     started = datetime.now(UTC)
     name = checked_name(wish.name or wish.path.stem)
-    truth = truth_of(find_protocol(wish.protocol), wish.truth, settings, console)
-    file = prediction_files.read(wish.path, truth.persons, wish.origin)
-    rival = (
-        None
-        if wish.against is None
-        else (wish.against, prediction_files.read(wish.against, truth.persons, wish.origin))
-    )
+    truth = asked_truth(wish, settings, console)
+    file = read_predictions(wish.path, truth, wish.origin)
+    rival = None if wish.against is None else (wish.against, read_predictions(wish.against, truth, wish.origin))
     return scored(name, wish.path, truth, file, rival, settings, started)
+
+
+def asked_truth(wish: Wish, settings: Settings, console: Console) -> Truth:
+    """The persons to score against: of a protocol, or of a data set of one's own."""
+    if wish.protocol is not None:
+        if wish.sigmas is not None or wish.by is not None:
+            raise ValueError(
+                f"--sigmas and --by are for a data set of one's own; {wish.protocol} says both: leave --protocol out"
+            )
+        protocol = find_protocol(wish.protocol)
+        if wish.mapping is not None:
+            protocol = mapped(protocol, read_mapping(wish.mapping))
+        return truth_of(protocol, wish.truth, settings, console)
+    if wish.truth is None:
+        raise ValueError("name a protocol with --protocol, or a data set of one's own with --truth FILE")
+    if wish.mapping is not None:
+        raise ValueError("--map is for the joints of a protocol; name it with --protocol")
+    images = None if settings.root is None else Path(settings.root)
+    truth = truths.of_own_data(wish.truth, images, wish.sigmas, wish.by or BOX)
+    console.print(truth.told, highlight=False, markup=False)
+    _print_remarks(truth, console)
+    return truth
+
+
+def read_predictions(path: Path, truth: Truth, origin: Origin | None) -> PredictionFile:
+    """A file for some persons; of another skeleton's joints those that the protocol maps."""
+    data = truth.protocol.data
+    if not isinstance(data, Mapped):
+        return prediction_files.read(path, truth.persons, origin)
+    file = prediction_files.read(path, data.answering(truth.persons), origin)
+    columns = data.mapping.columns
+    found = file.predictions
+    area = found.area if found.area is not None else np.prod(np.ptp(found.joints, axis=1), axis=-1).astype(float)
+    kept = replace(found, joints=found.joints[:, columns], joint_scores=found.joint_scores[:, columns], area=area)
+    layout = f"{file.layout}, joints of {data.mapping.source}"
+    sha256 = content_sha256(kept, truth.persons.ids[kept.image], truth.persons.skeleton.joints)
+    return replace(file, predictions=kept, layout=layout, sha256=sha256)
 
 
 def evaluate(
@@ -229,11 +274,15 @@ def truth_of(protocol: Protocol, file: Path | None, settings: Settings, console:
     """The persons to score against: those of an annotation file if one is named (then the root holds its images)."""
     if file is not None:
         truth = truths.of_file(protocol, file, None if settings.root is None else Path(settings.root))
-        for remark in truth.remarks:
-            console.print(f"warning: {remark}; scored as pycocotools does", highlight=False, markup=False)
+        _print_remarks(truth, console)
         return truth
     with Board(console, f"{protocol.data.name}, {protocol.test_split} split", 1) as board:
         return truths.of_protocol(protocol, settings.root, board.set_done)
+
+
+def _print_remarks(truth: Truth, console: Console) -> None:
+    for remark in truth.remarks:
+        console.print(f"warning: {remark}; scored as pycocotools does", highlight=False, markup=False)
 
 
 def scored(

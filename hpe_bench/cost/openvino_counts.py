@@ -45,10 +45,11 @@ def count_openvino(path: Path, input_hw: tuple[int, int]) -> Cost:
     except Exception as error:  # openvino's exceptions have no common base
         raise ValueError(f"{path}: OpenVINO cannot count it: {first_line(error)}") from None
     nodes = model.get_ordered_ops()
-    layers = [(n, WORK[n.get_type_name()](n)) for n in nodes if n.get_type_name() in WORK and not n.is_dynamic()]
+    work = [n for n in nodes if n.get_type_name() in WORK]
+    layers = [(n, WORK[n.get_type_name()](n)) for n in work if _is_static(n)]
     held = [n for n in nodes if _is_learnt(n)]
     unknown = {n.get_type_name() for n in nodes if n.get_type_name() not in WORK and n.get_type_name() not in FREE}
-    unknown |= {f"{n.get_type_name()} of open shape" for n in nodes if n.get_type_name() in WORK and n.is_dynamic()}
+    unknown |= {f"{n.get_type_name()} of open shape" for n in work if not _is_static(n)}
     return Cost(
         input_hw=input_hw,
         params=sum(prod(n.output(0).get_shape()) for n in held),
@@ -60,6 +61,11 @@ def count_openvino(path: Path, input_hw: tuple[int, int]) -> Cost:
         kinds=by_kind(layer for _, layer in layers),
         uncounted=tuple(sorted(unknown)),
     )
+
+
+def _is_static(node: Any) -> bool:
+    ports = (*node.inputs(), *node.outputs())
+    return all(port.get_partial_shape().is_static for port in ports)
 
 
 def _is_learnt(node: Any) -> bool:

@@ -265,23 +265,3 @@ FLIC_10 = Skeleton(
     limbs=((0, 1), (1, 2), (2, 3), (3, 4), (1, 6), (6, 7), (7, 8), (2, 5), (6, 9)),
     groups=(("head", (0, 1)), ("shoulder", (2, 6)), ("elbow", (3, 7)), ("wrist", (4, 8)), ("hip", (5, 9))),
 )
-
-
-ALL = {s.name: s for s in (COCO_17, MPII_16, LSP_14, CROWDPOSE_14, FLIC_10)}
-"""The skeletons known here, by name."""
-
-
-def named_joints(text: str) -> tuple[str, ...]:
-    """The joints of a skeleton by its name, or names separated by commas."""
-    return ALL[text].joints if text in ALL else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def order_of(names: tuple[str, ...], skeleton: Skeleton, said: str) -> list[int]:
-    """Where each joint of a skeleton stands among names; ValueError, beginning with `said`, for one that is missing."""
-    missing = [joint for joint in skeleton.joints if joint not in names]
-    if missing:
-        raise ValueError(
-            f"{said} no {missing[0]!r}, which {skeleton.name} needs ({len(missing)} of {len(skeleton.joints)} are "
-            "missing); name them with --joints, or score over the joints that both have with --map"
-        )
-    return [names.index(joint) for joint in skeleton.joints]

@@ -23,7 +23,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
-from hpe_bench.data.skeletons import Skeleton, named_joints, order_of
+from hpe_bench.data.known_skeletons import named_joints, order_of
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import STRICT, replace
 from hpe_bench.inference import file_runners
 from hpe_bench.inference.file_runners import FileRunner, first_line

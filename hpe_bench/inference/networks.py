@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.folders import file_sha256
-from hpe_bench.data.skeletons import Skeleton, order_of
+from hpe_bench.data.known_skeletons import order_of
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerprint
 from hpe_bench.inference import weights
 from hpe_bench.inference.model_file import Convention, FileNetwork, ModelFile, file_predictor, names_of, told

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from hpe_bench.data.crops import CropSet, apply_affine
-from hpe_bench.data.skeletons import Skeleton, named_joints, order_of
+from hpe_bench.data.known_skeletons import named_joints, order_of
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Codec
 from hpe_bench.errors import sentence
 
