@@ -404,6 +404,10 @@ def profile(
     variant: Annotated[
         str | None, typer.Argument(help="A paper's variant; all of them by default, with runtimes the timed ones.")
     ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option("--predictor", help="FILE.py:function: time your own predictor from image to joints; no record."),
+    ] = None,
     every: Annotated[
         bool,
         typer.Option(
@@ -448,6 +452,14 @@ def profile(
 
     Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if predictor is not None:
+        if subject is not None or any((every, counts, runtime, inputs, scope, weights, recipe, protocol, quick)):
+            raise ValueError("--predictor takes --threads, --batch (persons in the image) and --time-limit alone")
+        from hpe_bench.commands import profile_predictor
+
+        persons = _numbers(batch, "--batch")
+        _exit(profile_predictor.profile(predictor, _numbers(threads, "--threads"), persons, time_limit, _console()))
+        return
     if counts:
         if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
             raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hpe_bench import Predictor
-from hpe_bench.commands import new
+from hpe_bench.commands import new, profile_predictor
 from hpe_bench.data.boxes import every_person
 from hpe_bench.data.skeletons import COCO_17, MPII_16
 from hpe_bench.inference.predictor_contract import problems, unfilled
@@ -186,3 +188,15 @@ def test_more_joints_than_needed_are_left_out_by_name() -> None:
     assert here("simcc").order(COCO_17) == list(range(1, 18))
     with pytest.raises(ValueError, match="no 'pelvis', which mpii-16 needs"):
         here("simcc").order(MPII_16)
+
+
+def test_a_predictor_is_timed_from_image_to_joints() -> None:
+    told = io.StringIO()
+    console = Console(file=told, width=200)
+    assert profile_predictor.profile(f"{FILE}:of_images", (1,), (2,), 60.0, console, share_s=0.5)
+    table = told.getvalue()
+    assert [line.split()[0] for line in table.splitlines() if line.strip().startswith(("processed", "end-to-end"))]
+    assert "persons/s" in table
+    assert not profile_predictor.profile(f"{FILE}:raises", (1,), (1,), 60.0, Console(quiet=True), share_s=0.5)
+    with pytest.raises(ValueError, match="name the function"):
+        profile_predictor.profile("mine.py", (), (), 1.0, console)

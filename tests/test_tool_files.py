@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,21 +109,20 @@ def test_a_dump_of_mmpose_is_read_without_executing_it(tmp_path: Path, protocol:
     np.testing.assert_allclose(file.predictions.score, 0.5 * given.joint_scores.mean(axis=1), rtol=1e-6)
 
 
-def test_objects_of_mmengine_come_out_as_what_they_hold(tmp_path: Path, monkeypatch: Any) -> None:
-    import sys
-    import types
-
+def test_objects_of_mmengine_come_out_as_what_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = persons()
     given = answers(truth)
-    module = types.ModuleType(Element.__module__)
-    module.InstanceData = Element  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mmengine.structures.instance_data", module)
-    samples = dump(truth, given)
-    for sample in samples:
-        sample["pred_instances"] = Element(**{f"_{k}": v for k, v in sample["pred_instances"].items()})
-    path = tmp_path / "results.pkl"
-    path.write_bytes(pickle.dumps(samples))
-    monkeypatch.delitem(sys.modules, "mmengine.structures.instance_data")
+    with monkeypatch.context() as patched:
+        for name in ("mmengine", "mmengine.structures", Element.__module__):
+            module = types.ModuleType(name)
+            module.InstanceData = Element  # type: ignore[attr-defined]
+            patched.setitem(sys.modules, name, module)
+        samples = dump(truth, given)
+        for sample in samples:
+            sample["pred_instances"] = Element(**{f"_{k}": v for k, v in sample["pred_instances"].items()})
+        path = tmp_path / "results.pkl"
+        path.write_bytes(pickle.dumps(samples))
+    assert "mmengine" not in sys.modules
     same(read(path, truth).predictions, given, truth)
 
 

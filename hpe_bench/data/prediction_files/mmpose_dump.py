@@ -43,6 +43,13 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> StoredA
     return array
 
 
+def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
+    """Stands in for what rebuilds bytes of pickle protocol 2."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("it holds bytes in an encoding of its own")
+    return text.encode("latin1")
+
+
 class _Careful(pickle.Unpickler):
     """An unpickler in which every name is a stand-in of ours, or is refused."""
 
@@ -50,6 +57,8 @@ class _Careful(pickle.Unpickler):
         full = f"{module}.{name}"
         if full in PLAIN:
             return PLAIN[full]
+        if full == "_codecs.encode":
+            return _encoded
         if full in NUMPY:
             return NUMPY[full]
         if full.endswith("numeric._frombuffer") and module.startswith("numpy."):
