@@ -35,7 +35,7 @@ class Finding:
 
 def check(name: str, root: str | None) -> list[Finding]:
     """Check a data set by name; test images are decoded. ValueError if nothing at `root` could be it."""
-    checks = {
+    checks: dict[str, Callable[[str | None], Iterator[Finding]]] = {
         "lsp": check_lsp,
         "mannequins": check_mannequins,
         "coco": check_coco,
