@@ -11,7 +11,7 @@ What is held to a split is its number of images (F3); no hash of the files is pu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpe_bench.data import coco
@@ -21,7 +21,7 @@ from hpe_bench.data.folders import find_folder, require_files
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, Skeleton
 from hpe_bench.data.whole_body import AIC_14, HALPE_136, WHOLE_BODY_133
-from hpe_bench.declare import DataSource
+from hpe_bench.declare import PROSE, DataSource
 
 PARTS = (
     ("foot_kpts", 6, "foot_valid"),
@@ -41,7 +41,7 @@ class CocoLike(DataSource):
     name: str
     folder: str
     annotations: str
-    images: tuple[str, ...]
+    images: tuple[str, ...] = field(metadata=PROSE)  # no part of its identity
     image_count: int
     joints: Skeleton
     counted: int
