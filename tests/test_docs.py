@@ -336,7 +336,7 @@ def test_commands_that_do_not_exist_are_seen() -> None:
         "hpe-bench show hrnett",
         "hpe-bench profile hrnet w33_256x192",
         "hpe-bench score x.json --protocol coco-val",
-        "hpe-bench score x.json",
+        "hpe-bench predict --to x.npz",
         "hpe-bench list more",
     ):
         with pytest.raises(Exception, match=r"\w"):
