@@ -9,6 +9,7 @@ when it is asked for, so that a hundred thousand records fit into memory.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import operator
 import os
@@ -90,11 +91,25 @@ def _validated(path: Path, data: bytes) -> RunRecord:
 LATER_PARTS = ("matches",)  # that records of this version lack if they are older than the part
 
 
+class Counts(array):  # type: ignore[type-arg]
+    """Whole numbers of a record, held tightly; nothing changes them, so that they can be looked up by."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self.tobytes())
+
+
 class StoredRecord(RunRecord):
     """A record whose long parts stay in its file until they are asked for; RecordError if the file changed since."""
 
     _path: Path = PrivateAttr()
-    _headline: tuple[str, array[int], array[int]] | None = PrivateAttr(default=None)
+    _sha256: bytes = PrivateAttr(default=b"")
+    _headline: tuple[str, Counts, Counts] | None = PrivateAttr(default=None)
+
+    def sha256_at(self, path: Path) -> str:
+        """SHA-256 of the file that it was read from, in hex; empty if that is another one."""
+        return self._sha256.hex() if path == self._path else ""
 
     def __getattr__(self, item: str) -> Any:
         if item in LONG_PARTS:
@@ -139,7 +154,7 @@ def load_lazily(path: Path) -> RunRecord:
         return _validated(path, data)  # which says what is wrong with the file as it is
     for part in LONG_PARTS:
         record.__dict__.pop(part)
-    record._path = path
+    record._path, record._sha256 = path, hashlib.sha256(data).digest()
     if first_tally:
         record._headline = _headline_of(path, record, first_tally)
     return record
@@ -169,7 +184,7 @@ def _parted(data: bytes) -> tuple[bytes, bytes] | None:
     return kept, first_tally
 
 
-def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]]:
+def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, Counts, Counts]:
     """The counts of the first tally, held tightly; RecordError where they contradict the record."""
     found = _quickly(record, row)
     if found is not None:
@@ -184,7 +199,7 @@ def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, array[
     return tally.key, _tight(tally.hits), _shared(_tight(tally.counts).tobytes(), max(tally.counts))
 
 
-def _quickly(record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]] | None:
+def _quickly(record: RunRecord, row: bytes) -> tuple[str, Counts, Counts] | None:
     """The same where nothing is odd; None where a closer look must say what is."""
     try:
         given = from_json(row)
@@ -203,8 +218,8 @@ def _quickly(record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]
         return None
 
 
-def _tight(values: Sequence[int]) -> array[int]:
-    return array(_code(max(values)), values)
+def _tight(values: Sequence[int]) -> Counts:
+    return Counts(_code(max(values)), values)
 
 
 def _code(largest: int) -> str:
@@ -212,9 +227,9 @@ def _code(largest: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _shared(values: bytes, largest: int) -> array[int]:
+def _shared(values: bytes, largest: int) -> Counts:
     """One array for all records that count the same images."""
-    made: array[int] = array(_code(largest))
+    made = Counts(_code(largest))
     made.frombytes(values)
     return made
 

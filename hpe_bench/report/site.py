@@ -1,4 +1,7 @@
-"""Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
+"""Writes the pages: one folder a page, static, read from disk without a server, the same bytes for the same records.
+
+A page carries its own style and scripts; what its closed folds hold lies beside it and is loaded when they are opened
+(`folds`).
 
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
@@ -11,6 +14,7 @@ latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -27,11 +31,12 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.data import csv_files
 from hpe_bench.declare import Curriculum, Protocol
-from hpe_bench.files import write_atomically
+from hpe_bench.files import whole_file, write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import frame, store
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import folds
 from hpe_bench.report.kit import pixels
 from hpe_bench.report.kit.tables import Table
 from hpe_bench.report.kit.text import metric, number, span
@@ -58,6 +63,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATIC = Path(__file__).parent / "static"
+BOARD_BYTES, PAGE_BYTES = 390_000, 590_000  # of the leaderboard and of other pages, before their folds are opened
+SHARED = ("style.css", "table.js")  # which parts of pages share
 
 
 def suite() -> dict[str, Protocol]:
@@ -196,10 +203,9 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     folder = reports / slug
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
-    _write(folder / "records.json", records_json(own))
+    _write_records(folder / "records.json", own)
     _write_tables(folder, page.tables)
-    text = render("paper.html.j2", sources.digest(slugs), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "paper.html.j2", sources.digest(slugs), page=page, root="../")]
 
 
 def board(*results: Path) -> Leaderboard:
@@ -220,7 +226,7 @@ def _write_board(sources: Sources, reports: Path) -> list[Path]:
     if built.runtimes:
         _write_frame(reports / "latency", entries.frame_of(built.runtimes.rows))
     _write_tables(reports, built.tables)
-    return [_write(reports / "index.html", render("leaderboard.html.j2", sources.digest(None), board=built, root=""))]
+    return [_write_page(reports / "index.html", "leaderboard.html.j2", sources.digest(None), board=built, root="")]
 
 
 def refresh_readme(file: Path, *results: Path) -> None:
@@ -240,10 +246,9 @@ def _write_ceilings(sources: Sources, reports: Path) -> list[Path]:
     if page is None:
         return []
     folder = reports / CEILINGS
-    _write(folder / "records.json", records_json(own))
+    _write_records(folder / "records.json", own)
     _write_tables(folder, page.tables)
-    text = render("ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")]
 
 
 def _write_costs(sources: Sources, reports: Path) -> list[Path]:
@@ -252,8 +257,7 @@ def _write_costs(sources: Sources, reports: Path) -> list[Path]:
     if page is None:
         return []
     _write_tables(reports / "costs", page.tables)
-    text = render("costs.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(reports / "costs" / "index.html", text)]
+    return [_write_page(reports / "costs" / "index.html", "costs.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
@@ -271,14 +275,13 @@ def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path)
     if page is None:
         return []
     _write_tables(folder, page.tables)
-    text = render("latency_question.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "latency_question.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def _write_footguns(reports: Path) -> Path:
     """What the codes on the pages stand for."""
-    text = render("footguns.html.j2", sections=footguns_page.sections(), root="../")
-    return _write(reports / "footguns" / "index.html", text)
+    path = reports / "footguns" / "index.html"
+    return _write_page(path, "footguns.html.j2", sections=footguns_page.sections(), root="../")
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
@@ -324,7 +327,7 @@ def _write_comparison(slugs: Sequence[str], path: Path, sources: Sources) -> lis
         if rows:
             _write_frame(path.parent / name, frame.from_flat(list(rows)))
     digest = sources.digest(_shown_beside(slugs, sources))
-    return [_write(path, render("comparison.html.j2", digest, comparison=found, root="../../"))]
+    return [_write_page(path, "comparison.html.j2", digest, comparison=found, root="../../")]
 
 
 def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
@@ -336,10 +339,24 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
     if persons_csv:
         _write(reports / "scores" / stem / "persons.csv", persons_csv)
     _write_tables(reports / "scores" / stem, page.tables)
-    return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
+    return _write_page(reports / "scores" / f"{stem}.html", "score.html.j2", page=page, root="../")
 
 
 # ---------------------------------------------------------------------------------------------------- rendering
+
+
+def _write_page(path: Path, template: str, records: str = "", *, root: str, **values: Any) -> Path:
+    """Write a page and, before it, what its closed folds hold; parts of an earlier build are removed after it."""
+    budget_bytes = PAGE_BYTES if root else BOARD_BYTES
+    text, parts = folds.parted(render(template, records, root=root, **values), path.name, budget_bytes)
+    written = {_write(path.parent / p.file, render("part.html.j2", part=p, root=root)) for p in parts}
+    for name in SHARED if parts else ():
+        _write(Path(os.path.normpath(path.parent / root / name)), _static(name))
+    _write(path, text)
+    mine = (p for p in path.parent.glob("*.*.html") if p.name.startswith(f"{path.stem}."))
+    for old in set(mine) - written:
+        old.unlink()
+    return path
 
 
 def render(template: str, records: str = "", **values: Any) -> str:
@@ -396,8 +413,19 @@ def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
     return csv_files.text(rows)
 
 
-def records_json(found: Iterable[RunRecord]) -> str:
-    """Measurements and identity of the records behind a page; per-image tables stay in `results/`."""
+def _write_records(path: Path, found: Iterable[RunRecord]) -> None:
+    """`records_json`, record by record."""
+    with whole_file(path) as file:
+        for text in records_json(found):
+            file.write(text.encode())
+
+
+def records_json(found: Iterable[RunRecord]) -> Iterator[str]:
+    """Measurements and identity of the records behind a page, in pieces; per-image tables stay in `results/`."""
     kept = {"id", "identity", "status", "reason", "provenance", "measurements", "predictions_sha256", "weights_sha256"}
-    values = [r.model_dump(mode="json", include=kept) for r in found]
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    before = "["
+    for r in found:
+        value = json.dumps(r.model_dump(mode="json", include=kept), indent=1, ensure_ascii=False)
+        yield before + "\n " + value.replace("\n", "\n ")
+        before = ","
+    yield "[]\n" if before == "[" else "\n]\n"
