@@ -6,6 +6,7 @@ whole numbers per image, its rate is 100 * sum(hits) / sum(counts). I images, R 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -337,7 +338,12 @@ def logit_interval(value: float, half: float) -> Interval:
 
 def rate(hits: ArrayLike, counts: ArrayLike) -> float:
     """100 * sum(hits) / sum(counts)."""
-    return 100.0 * float(np.sum(hits)) / float(np.sum(counts))
+    return 100.0 * _total(hits) / _total(counts)
+
+
+def _total(values: ArrayLike) -> float:
+    """Of whole numbers; those of a record are summed without an array in between."""
+    return float(sum(values) if isinstance(values, tuple | array) else np.sum(values))
 
 
 def _same_images(tallies: Sequence[Tally]) -> None:

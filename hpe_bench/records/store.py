@@ -15,12 +15,12 @@ import operator
 import os
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_core import from_json
@@ -31,11 +31,17 @@ from hpe_bench.records import query
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import LONG_PARTS, SAME_RATE, RunRecord, Tally, check_counts
 
+T = TypeVar("T")
+MOST_ASKED = 3  # times that records are asked while their files change
 REMEDY = "move it away, or run the command again that made it"
 
 
 class RecordError(ValueError):
     """A record file that cannot be read: names the file and what is wrong."""
+
+
+class PartError(RecordError):
+    """A record was read as far as it was wanted; what was asked for since cannot be read, or contradicts the rest."""
 
 
 # ---------------------------------------------------------------------------------------------------- one record
@@ -118,8 +124,9 @@ class StoredRecord(RunRecord):
 
     def counts(self, key: str) -> tuple[Sequence[int], Sequence[int]] | None:
         """Of the headline without going to the file."""
-        if self._headline is not None and self._headline[0] == key and "tallies" not in self.__dict__:
-            return self._headline[1:]
+        known = self.__pydantic_private__["_headline"]  # type: ignore[index]  # as `self._headline`, many times faster
+        if known is not None and known[0] == key and "tallies" not in self.__dict__:
+            return known[1:]
         return super().counts(key)
 
     def whole(self) -> RunRecord:
@@ -135,10 +142,40 @@ class StoredRecord(RunRecord):
 @lru_cache(maxsize=512)
 def _reread(path: Path, record_id: str) -> RunRecord:
     """A record whose long parts are wanted: those of a page are asked for again and again."""
-    found = load(path)
+    try:
+        found = load(path)
+    except (RecordError, OSError) as error:
+        raise PartError(str(error)) from None
     if found.id != record_id:
-        raise RecordError(f"{path}: it held record {record_id} a moment ago, now {found.id}; run the command again")
+        raise PartError(f"{path}: it held record {record_id} a moment ago, now {found.id}; run the command again")
     return found
+
+
+def speaking(records: Records, ask: Callable[[Records], T]) -> T:
+    """What is asked of some records. Where one cannot answer (`PartError`), all are read whole, what is no record after
+    all is passed over with a warning, and the others are asked anew.
+    """
+    for _ in range(MOST_ASKED):
+        try:
+            return ask(records)
+        except PartError:
+            records = sound(records)
+    return ask(records)
+
+
+def sound(records: Records) -> Records:
+    """The records that can be read whole; the others are passed over with a warning."""
+    found, reasons = [], []
+    for record in records:
+        try:
+            if isinstance(record, StoredRecord):
+                _reread(record._path, record.id)
+            found.append(record)
+        except PartError as error:
+            reasons.append(str(error))
+    told = _told(found, reasons)
+    told.passed_over = (*records.passed_over, *told.passed_over)
+    return told
 
 
 def load_lazily(path: Path) -> RunRecord:

@@ -33,7 +33,7 @@ class RecordFiles:
         """One line for each folder that holds the record."""
         name = f"{record.identity.paper}/{record.filename}"
         if name not in self.known:
-            there = [folder / name for folder in self.folders if (folder / name).is_file()]
+            there = [path for folder in self.folders if (path := folder / name).is_file()]
             self.known[name] = [f"{_sha256(record, path)}  {name}" for path in there]
         return self.known[name]
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -62,6 +62,7 @@ from hpe_bench.verdicts import STATUSES, Verdict, judge_suite
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 BOARD_BYTES, PAGE_BYTES = 390_000, 590_000  # of the leaderboard and of other pages, before their folds are opened
 SHARED = ("style.css", "table.js")  # which parts of pages share
@@ -87,6 +88,14 @@ class Sources:
     def of(cls, *folders: Path) -> Sources:
         """All papers, and the records of the folders, read once."""
         return cls(tuple(catalog.load_all()[0]), store.load_folders(folders), RecordFiles(folders))
+
+    def asked(self, make: Callable[[Sources], T]) -> T:
+        """What is made from these sources: without the records that, read whole, contradict themselves."""
+        return store.speaking(self.records, lambda records: make(self.of_records(records)))
+
+    def of_records(self, records: Records) -> Sources:
+        """The same with other records."""
+        return self if records is self.records else Sources(self.papers, records, self.files)
 
     def about(self, slugs: Collection[str] | None) -> Records:
         """The records of some papers; all of them for None."""
@@ -144,7 +153,9 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
 
 def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     """Write every page; returns their paths. Records are read once, from `results` and other folders."""
-    pages = [path for page in site_pages(Sources.of(results, *others), reports) for path in page.write()]
+    pages = Sources.of(results, *others).asked(
+        lambda sources: [path for page in site_pages(sources, reports) for path in page.write()]
+    )
     return [*pages, _write_footguns(reports)]
 
 
@@ -153,7 +164,10 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
 
     Returns the paths of what was written.
     """
-    sources = Sources.of(results)
+    return Sources.of(results).asked(lambda sources: _refresh(sources, reports, slugs))
+
+
+def _refresh(sources: Sources, reports: Path, slugs: Sequence[str]) -> list[Path]:
     wanted = {reports / slug / "index.html" for slug in slugs} | {reports / "index.html"}
     for slug in slugs:
         if (loaded := sources.loaded(slug)) and (pair := comparison.with_yardstick(loaded, sources.papers)):
@@ -167,11 +181,15 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
 
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page, its downloads and its comparison with the yardstick; returns the page's path."""
-    loaded, sources = catalog.load(slug), Sources.of(results)
+    loaded = catalog.load(slug)
     _write_footguns(reports)
-    if pair := comparison.with_yardstick(loaded, sources.papers):
-        comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
-    return paper_page_of(loaded, sources, reports).write()[0]
+
+    def written(sources: Sources) -> Path:
+        if pair := comparison.with_yardstick(loaded, sources.papers):
+            comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
+        return paper_page_of(loaded, sources, reports).write()[0]
+
+    return Sources.of(results).asked(written)
 
 
 def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
@@ -210,13 +228,12 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
 
 def board(*results: Path) -> Leaderboard:
     """The leaderboard over all papers that load and the records of some folders."""
-    sources = Sources.of(*results)
-    return leaderboard.build(sources.papers, sources.records, suite())
+    return Sources.of(*results).asked(lambda sources: leaderboard.build(sources.papers, sources.records, suite()))
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` and its downloads."""
-    return _write_board(Sources.of(results), reports)[0]
+    return Sources.of(results).asked(lambda sources: _write_board(sources, reports))[0]
 
 
 def _write_board(sources: Sources, reports: Path) -> list[Path]:
@@ -236,7 +253,7 @@ def refresh_readme(file: Path, *results: Path) -> None:
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
     """Write the page of the codec ceilings; None where no current record speaks about them."""
-    written = _write_ceilings(Sources.of(results), reports)
+    written = Sources.of(results).asked(lambda sources: _write_ceilings(sources, reports))
     return written[0] if written else None
 
 
@@ -288,7 +305,7 @@ def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
     for slug in slugs:
         catalog.load(slug)  # which says what is wrong with one that does not load
-    return _compared(slugs, Sources.of(results))
+    return Sources.of(results).asked(lambda sources: _compared(slugs, sources))
 
 
 def _compared(slugs: Sequence[str], sources: Sources) -> Comparison:
@@ -311,7 +328,7 @@ def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
     """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
-    return comparison_page_of(slugs, Sources.of(results), reports).write()[0]
+    return Sources.of(results).asked(lambda sources: comparison_page_of(slugs, sources, reports).write())[0]
 
 
 def comparison_page_of(slugs: Sequence[str], sources: Sources, reports: Path) -> Page:
