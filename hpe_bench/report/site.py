@@ -6,8 +6,8 @@ A page carries its own style and scripts; what its closed folds hold lies beside
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
-what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/docs/` the
+documentation. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
 latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,8 +45,8 @@ from hpe_bench.report.pages import (
     ceilings_page,
     comparison,
     costs_page,
+    docs_page,
     entries,
-    footguns_page,
     front_page,
     latency_question_page,
     leaderboard,
@@ -156,7 +156,7 @@ def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     pages = Sources.of(results, *others).asked(
         lambda sources: [path for page in site_pages(sources, reports) for path in page.write()]
     )
-    return [*pages, _write_footguns(reports)]
+    return [*pages, write_docs(reports)]
 
 
 def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
@@ -172,7 +172,7 @@ def _refresh(sources: Sources, reports: Path, slugs: Sequence[str]) -> list[Path
     for slug in slugs:
         if (loaded := sources.loaded(slug)) and (pair := comparison.with_yardstick(loaded, sources.papers)):
             wanted.add(reports / comparison.address([p.paper.slug for p in pair]))
-    written = [_write_footguns(reports)]
+    written = [write_docs(reports)]
     for page in site_pages(sources, reports):
         if page.path in wanted or (page.path.exists() and not page.is_current(sources)):
             written += page.write()
@@ -182,7 +182,7 @@ def _refresh(sources: Sources, reports: Path, slugs: Sequence[str]) -> list[Path
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page, its downloads and its comparison with the yardstick; returns the page's path."""
     loaded = catalog.load(slug)
-    _write_footguns(reports)
+    write_docs(reports)
 
     def written(sources: Sources) -> Path:
         if pair := comparison.with_yardstick(loaded, sources.papers):
@@ -295,10 +295,20 @@ def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path)
     return [_write_page(folder / "index.html", "latency_question.html.j2", sources.digest(None), page=page, root="../")]
 
 
-def _write_footguns(reports: Path) -> Path:
-    """What the codes on the pages stand for."""
-    path = reports / "footguns" / "index.html"
-    return _write_page(path, "footguns.html.j2", sections=footguns_page.sections(), root="../")
+def write_docs(reports: Path) -> Path:
+    """The documentation, which every page links to, and what its search reads; pages of documents that are gone go."""
+    docs, folder = docs_page.bundled(), reports / "docs"
+    _write(folder / "search.js", docs.search_index)
+    written = {
+        _write(
+            folder / f"{page.document.stem}.html",
+            render("docs.html.j2", docs=docs, page=page, html=Markup(page.rendered.html), root="../"),
+        )
+        for page in docs.pages
+    }
+    for old in set(folder.glob("*.html")) - written:
+        old.unlink()
+    return folder / "index.html"
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
@@ -328,6 +338,7 @@ def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
     """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
+    write_docs(reports)
     return Sources.of(results).asked(lambda sources: comparison_page_of(slugs, sources, reports).write())[0]
 
 
@@ -352,6 +363,7 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
 
     `persons_csv` are the persons' scores one by one, which lie there too.
     """
+    write_docs(reports)
     stem = f"{page.name}--{page.protocol}"
     if persons_csv:
         _write(reports / "scores" / stem / "persons.csv", persons_csv)
@@ -378,6 +390,12 @@ def _write_page(path: Path, template: str, records: str = "", *, root: str, **va
 
 def render(template: str, records: str = "", **values: Any) -> str:
     """A page from a template: autoescaped (R4), style and script inlined (R5), with the digest of what it shows."""
+    text = _environment().get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("hpe_bench.report"),
         autoescape=True,
@@ -387,8 +405,7 @@ def render(template: str, records: str = "", **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(metric=metric, number=number, span=span)
-    text = environment.get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
-    return re.sub(r"[ \t]+\n", "\n", text)
+    return environment
 
 
 def _static(name: str) -> Markup:
