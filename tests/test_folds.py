@@ -51,7 +51,7 @@ def test_what_closed_folds_hold_goes_beside_the_page_and_the_rest_stays() -> Non
         + "</details>"
     )
     page, parts = parted(text, "index.html")
-    assert [p.file for p in parts] == ["index.runs.html", *(f"index.part-{k}.html" for k in (1, 2, 3, 4))]
+    assert [p.file for p in parts] == ["index.part.runs.html", *(f"index.part.{k}.html" for k in (1, 2, 3, 4))]
     assert [p.title for p in parts] == ["Every record & more", "within", "last", "outer", "named so"]
     assert "<p>a word</p>" in page
     assert "<p>seen</p>" in page
@@ -79,14 +79,14 @@ def test_parts_of_an_earlier_build_go(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(site, "render", rendered)
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "indexes.and.html").write_text("another page")
+    (tmp_path / "a" / "index.2.html").write_text("another page")
     site._write_page(tmp_path / "a" / "index.html", "page", root="../")
     names = {p.name for p in (tmp_path / "a").iterdir()}
-    assert names == {"index.html", "index.one.html", "index.part-1.html", "indexes.and.html"}
+    assert names == {"index.html", "index.part.one.html", "index.part.1.html", "index.2.html"}
     assert {p.name for p in tmp_path.iterdir()} == {"a", "style.css", "table.js"}
     shown["text"] = fold("two", FILLING)
     site._write_page(tmp_path / "a" / "index.html", "page", root="../")
-    assert {p.name for p in (tmp_path / "a").iterdir()} == {"index.html", "index.part-1.html", "indexes.and.html"}
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {"index.html", "index.part.1.html", "index.2.html"}
 
 
 def test_records_are_written_one_by_one_as_one_list(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Folds that are filled when they are opened: what they hold lies on a page of its own beside the page.
 
 A page is written whole and then `parted`: each closed `<details>` of some weight keeps its summary and a link, and what
-it holds becomes a page beside it, `<page>.<name>.html`, that can be opened, linked to and printed. On the page, the
+it holds becomes a page beside it, `<page>.part.<name>.html`, that can be opened, linked to and printed. On the page, the
 script opens that page in a frame out of sight, which hands its contents over by `postMessage`: the one way between
 two files that browsers allow without a server. Without scripts the link is there.
 """
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 LIGHT_BYTES = 6000  # of a fold that stays on its page
+INFIX = ".part."  # in the name of a part's file, between its page's and its own
 
 _DETAILS = re.compile(r"<details\b[^>]*>|</details>")
 _TARGET = re.compile(r'<(?:tr|tbody|table|h[1-6]|section|details|figure)\b[^>]*?\sid="([^"]+)"')
@@ -64,7 +65,7 @@ def _without(text: str, page: str, closed: Sequence[_Fold]) -> tuple[str, list[P
         head, body = text[fold.start : fold.body], text[fold.body : fold.end]
         name = _name(body, taken)
         taken.add(name)
-        part = _part(head, body, f"{page.removesuffix('.html')}.{name}.html", page)
+        part = _part(head, body, f"{page.removesuffix('.html')}{INFIX}{name}.html", page)
         parts.append(part)
         tag = head[: head.index(">")]
         shut = re.sub(r"\sopen(?=\s|$)", "", tag)
@@ -112,7 +113,7 @@ def _name(body: str, taken: set[str]) -> str:
     named = first[1] if first and _SAFE.fullmatch(first[1]) else ""
     number = 1
     while named in taken:
-        named, number = f"part-{number}", number + 1
+        named, number = f"{number}", number + 1
     return named
 
 

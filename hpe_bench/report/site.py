@@ -382,7 +382,7 @@ def _write_page(path: Path, template: str, records: str = "", *, root: str, **va
     for name in SHARED if parts else ():
         _write(Path(os.path.normpath(path.parent / root / name)), _static(name))
     _write(path, text)
-    mine = (p for p in path.parent.glob("*.*.html") if p.name.startswith(f"{path.stem}."))
+    mine = (p for p in path.parent.glob("*.html") if p.name.startswith(f"{path.stem}{folds.INFIX}"))
     for old in set(mine) - written:
         old.unlink()
     return path
