@@ -244,6 +244,13 @@ class Resampled:
         values = tuple(np.array([rate(*tally) for tally in trainings]) for trainings in models)
         return Resampled(values, tuple(drawn), len(np.asarray(models[0][0][0])))
 
+    def each(self, i: int) -> np.ndarray:
+        """A model's figures under every draw, training by training [R,S]; ValueError where only sums are left."""
+        drawn = self.drawn[i]
+        if isinstance(drawn, Crowd):
+            raise ValueError(f"{drawn.size} trainings: only sums over them are held")
+        return drawn
+
     def interval(self, i: int, spread: Spread | None = None) -> Interval:
         """As `pooled_interval`."""
         values_S, drawn = self.values[i], self.drawn[i]

@@ -97,7 +97,7 @@ def _validated(path: Path, data: bytes) -> RunRecord:
 LATER_PARTS = ("matches",)  # that records of this version lack if they are older than the part
 
 
-class Counts(array):  # type: ignore[type-arg]
+class Counts(array):
     """Whole numbers of a record, held tightly; nothing changes them, so that they can be looked up by."""
 
     __slots__ = ()

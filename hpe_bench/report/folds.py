@@ -1,8 +1,8 @@
 """Folds that are filled when they are opened: what they hold lies on a page of its own beside the page.
 
 A page is written whole and then `parted`: each closed `<details>` of some weight keeps its summary and a link, and what
-it holds becomes a page beside it, `<page>.part.<name>.html`, that can be opened, linked to and printed. On the page, the
-script opens that page in a frame out of sight, which hands its contents over by `postMessage`: the one way between
+it holds becomes a page beside it, `<page>.part.<name>.html`, that can be opened, linked to and printed. On the page,
+the script opens that page in a frame out of sight, which hands its contents over by `postMessage`: the one way between
 two files that browsers allow without a server. Without scripts the link is there.
 """
 
