@@ -179,6 +179,10 @@ class Records(tuple[RunRecord, ...]):
         """Codec ceilings by id."""
         return {r.id: r for r in oldest_first(self.finished("ceiling"))}
 
+    def swept(self, of: Training, protocol: str, protocol_hash: str) -> dict[int, RunRecord]:
+        """A training's networks by seed under a setting of a dial. They are no part of any comparison but a sweep's."""
+        return by_seed(self._swept.get((of, (protocol, protocol_hash)), ()))
+
     def submissions(self) -> dict[tuple[str, str, str], list[RunRecord]]:
         """The newest submission of each name, by protocol, its hash and the persons: a corrected file takes its
         predecessor's place.
@@ -196,6 +200,16 @@ class Records(tuple[RunRecord, ...]):
             for r in self.finished("accuracy")
             if weights_sha256 and r.weights_sha256 == weights_sha256 and r.identity.recipe
         )
+
+    def pools(self, kind: Kind) -> Mapping[Budget, Mapping[Training, list[RunRecord]]]:
+        """Finished trainings by what they must share for their seeds to be compared, then by what was trained."""
+        if kind not in self._pools:
+            found: dict[Budget, dict[Training, list[RunRecord]]] = {}
+            for r in self.finished(kind):
+                if r.identity.seed is not None and r.identity.recipe:
+                    found.setdefault(budget(r), {}).setdefault(training(r), []).append(r)
+            self._pools[kind] = found
+        return self._pools[kind]
 
     # ------------------------------------------------------------------------------------------------ indexes
 
@@ -224,6 +238,11 @@ class Records(tuple[RunRecord, ...]):
         return _grouped((training(r), condition(r), r) for r in self.finished("accuracy"))
 
     @cached_property
+    def _swept(self) -> Mapping[tuple[Training, tuple[str, str]], list[RunRecord]]:
+        found = self.finished("sweep")
+        return _grouped((training(r), (r.identity.protocol, r.identity.protocol_hash), r) for r in found)
+
+    @cached_property
     def _of_models(self) -> Mapping[Condition, list[RunRecord]]:
         found: dict[Condition, list[RunRecord]] = {}
         for r in self.finished("accuracy"):
@@ -232,13 +251,8 @@ class Records(tuple[RunRecord, ...]):
         return found
 
     @cached_property
-    def pools(self) -> Mapping[Budget, Mapping[Training, list[RunRecord]]]:
-        """Finished trainings by what they must share for their seeds to be compared, then by what was trained."""
-        found: dict[Budget, dict[Training, list[RunRecord]]] = {}
-        for r in self.finished("accuracy"):
-            if r.identity.seed is not None and r.identity.recipe:
-                found.setdefault(budget(r), {}).setdefault(training(r), []).append(r)
-        return found
+    def _pools(self) -> dict[Kind, Mapping[Budget, Mapping[Training, list[RunRecord]]]]:
+        return {}
 
     @cached_property
     def _full(self) -> Mapping[tuple[str, str], list[RunRecord]]:

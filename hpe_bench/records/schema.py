@@ -221,7 +221,7 @@ class Absent(Strict):
     reason: str = Field(min_length=1)
 
 
-Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency"]
+Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency", "sweep"]
 RecordName = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from hpe_bench import __version__
 from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
-from hpe_bench.data.crops import build_crops
+from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
@@ -22,6 +23,7 @@ from hpe_bench.inference.oks_nms import oks_nms
 from hpe_bench.inference.predictor import predict
 from hpe_bench.inference.rescoring import rescore
 from hpe_bench.protocols import DetectionProtocol, FullProtocol
+from hpe_bench.training.world import SOLO, World
 
 CHUNK = 400  # persons whose crops are in memory at a time: 60 MB at 256x192
 
@@ -55,35 +57,78 @@ def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
 
 
 def answer(task: Task, network: Network, device: str = "cpu", progress: Progress | None = None) -> Predictions:
-    """One prediction a box, then rescored and thinned out where the protocol says so.
+    """One prediction a box, then rescored and thinned out where the protocol says so."""
+    return ranked(task, of_boxes(task, network, device, progress), network.input_hw)
 
-    Without rescoring a detection's score is the mean of its joint scores (F10).
+
+def of_boxes(
+    task: Task,
+    network: Network,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    crops: CropSet | None = None,
+    world: World = SOLO,
+) -> Predictions:
+    """One prediction a box, in the order of the boxes; each scores the mean of its joint scores (F10).
+
+    `crops` are those of the boxes where they are cut already. Of several processes (`world`) each predicts a part of
+    the boxes, each box once (F23), and all of them return the whole.
     """
     protocol, skeleton = task.protocol, task.protocol.data.skeleton
     if isinstance(protocol, FullProtocol):
         protocol.check_input(network.input_hw)
-    persons = task.boxes.persons(task.truth)
-    if not len(persons):
+    if not len(task.boxes):
         raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
-    joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
-    scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
-    module = network.module.to(device)
-    by_image = np.argsort(persons.image, kind="stable")  # each image is decoded once, but at the borders of chunks
-    for start in range(0, len(by_image), CHUNK):
-        rows = by_image[start : start + CHUNK]
-        crops = build_crops(persons.subset(rows), network.input_hw, protocol.padding)
-        pairs = skeleton.flip_pairs if protocol.flip_test else None
-        joints_BJ2[rows], scores_BJ[rows] = predict(
-            module, crops, protocol.codec, network.activate, flip_pairs=pairs, device=device
-        )
-        if progress is not None:
-            progress(min(start + CHUNK, len(by_image)), len(by_image))
+    run = partial(
+        predict,
+        network.module.to(device),
+        codec=protocol.codec,
+        activate=network.activate,
+        flip_pairs=skeleton.flip_pairs if protocol.flip_test else None,
+        device=device,
+    )
+    if crops is not None:
+        own = np.array_split(np.arange(len(crops)), world.size)[world.rank]
+        found = run(crops, rows=own)
+    else:  # image by image: each is decoded once, but at the borders of chunks
+        persons = task.boxes.persons(task.truth)
+        own = np.array_split(np.argsort(persons.image, kind="stable"), world.size)[world.rank]
+        cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding)
+        found = _in_chunks(own, lambda rows: run(cut(persons.subset(rows))), progress, len(skeleton.joints))
+    rows, joints_BJ2, scores_BJ = (np.concatenate(world.lists(part)) for part in (own, *found))
+    order = np.argsort(rows)
+    joints_BJ2, scores_BJ = joints_BJ2[order], scores_BJ[order]
     mean_B = scores_BJ.astype(float).mean(axis=1)
-    found = Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
-    if isinstance(protocol, DetectionProtocol):
-        found = rescored(found, task.boxes, protocol, network.input_hw)
+    return Predictions(task.boxes.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
+
+
+def _in_chunks(
+    rows: np.ndarray,
+    predicted: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    progress: Progress | None,
+    joints: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joints and scores of some rows, of which a few are in memory at a time."""
+    found = [(np.empty((0, joints, 2), np.float32), np.empty((0, joints), np.float32))]
+    for start in range(0, len(rows), CHUNK):
+        found.append(predicted(rows[start : start + CHUNK]))
+        if progress is not None:
+            progress(min(start + CHUNK, len(rows)), len(rows))
+    joints_BJ2, scores_BJ = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return joints_BJ2, scores_BJ
+
+
+def ranked(task: Task, found: Predictions, input_hw: tuple[int, int]) -> Predictions:
+    """Predictions of every box, rescored and thinned out where the protocol says so."""
+    if isinstance(task.protocol, DetectionProtocol):
+        return rescored(found, task.boxes, task.protocol, input_hw)
     return found
+
+
+def box_flags(task: Task) -> dict[str, str]:
+    """What a record says of the file that a detector's boxes came from."""
+    return {"boxes": f"{len(task.boxes):,}, SHA-256 {task.boxes.sha256}"} if task.boxes.sha256 else {}
 
 
 def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:

@@ -6,6 +6,7 @@ A setting is a model with a recipe; those under one condition, one budget and on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -16,11 +17,11 @@ from hpe_bench.records.schema import RunRecord
 
 
 class SeedPools:
-    """The accuracy records of a suite, asked for the spread of seeds under each protocol and budget."""
+    """The accuracy records of a suite (or those of sweeps), asked for the spread of seeds by protocol and budget."""
 
-    def __init__(self, records: Iterable[RunRecord]) -> None:
+    def __init__(self, records: Iterable[RunRecord], kind: Literal["accuracy", "sweep"] = "accuracy") -> None:
         self._records = query.of(records)
-        self._runs = self._records.pools
+        self._runs = self._records.pools(kind)
         self._known: dict[tuple[Budget, str], SeedVariance | None] = {}
 
     def spread(self, runs: Sequence[RunRecord], key: str) -> Spread | None:
