@@ -45,7 +45,7 @@ def _group(own: Sequence[RunRecord], pages: Collection[str]) -> tuple[Table, tup
         Column("Submission"),
         Column("Measured by"),
         Column(f"{metric(key)}, %", numeric=True),
-        Column("95 % interval, %"),
+        Column("95 % CI, %"),
         Column("Scored against"),
         Column("Predictions"),
     )
