@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpe_bench.report.kit.latency_text import named
@@ -53,7 +53,7 @@ class Advice:
         return ["".join(s.text for s in sentence) for sentence in self.sentences]
 
 
-def candidates(networks: Sequence[Network], view: View, links: dict[str, str]) -> list[Candidate]:
+def candidates(networks: Sequence[Network], view: View, links: Mapping[str, str]) -> list[Candidate]:
     """Networks timed as asked: those with a figure first, the most accurate first, of equal ones the faster.
 
     `links` are addresses of records by id.
