@@ -4,11 +4,12 @@ A page carries its own style and scripts; what its closed folds hold lies beside
 (`folds`).
 
 Every page but the score pages carries the digest of the records it shows (`shown`).
-`reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
-comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/docs/` the
-documentation. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
-latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
+`reports/index.html` helps to choose a network, `reports/board.html` is the whole board, `reports/<slug>/index.html` a
+paper, `reports/compare/<a>-vs-<b>/index.html` a comparison, `reports/ceilings/index.html` what codecs cost by
+themselves, `reports/costs/index.html` what published costs count, the address of a paper's `LatencyQuestion` what its
+network saves in time, that of its `SideBySide` networks of several papers, `reports/docs/` the
+documentation. Beside each page lie its tables as CSV; beside the board the whole of it and all latencies as CSV and
+JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.data import csv_files
-from hpe_bench.declare import Curriculum, Protocol, Variant
+from hpe_bench.declare import Curriculum, Protocol, SideBySide, Variant
 from hpe_bench.files import whole_file, write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import frame, store
@@ -52,6 +53,7 @@ from hpe_bench.report.pages import (
     latency_question_page,
     leaderboard,
     paper_page,
+    side_by_side_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
 from hpe_bench.report.pages.leaderboard import Leaderboard
@@ -148,6 +150,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
         *_latency_pages_of(sources, reports),
+        *_side_by_side_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
 
@@ -242,18 +245,23 @@ def board(*results: Path) -> Leaderboard:
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
-    """Write `reports/index.html` and its downloads."""
+    """Write `reports/index.html` with the whole board and its downloads; returns its path."""
     return Sources.of(results).asked(lambda sources: _write_board(sources, reports))[0]
 
 
 def _write_board(sources: Sources, reports: Path) -> list[Path]:
+    """The front page, the whole board beside it, and the board's downloads."""
     scored = {path.name for path in (reports / "scores").glob("*.html")}
     built = leaderboard.build(sources.papers, sources.records, suite(), scored)
     _write_frame(reports / "leaderboard", entries.frame_of(built.entries))
     if built.runtimes:
         _write_frame(reports / "latency", entries.frame_of(built.runtimes.rows))
     _write_tables(reports, built.tables)
-    return [_write_page(reports / "index.html", "leaderboard.html.j2", sources.digest(None), board=built, root="")]
+    digest = sources.digest(None)
+    return [
+        _write_page(reports / f"{name}.html", template, digest, board=built, root="")
+        for name, template in (("index", "index.html.j2"), ("board", "leaderboard.html.j2"))
+    ]
 
 
 def refresh_readme(file: Path, *results: Path) -> None:
@@ -303,6 +311,24 @@ def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path)
         return []
     _write_tables(folder, page.tables)
     return [_write_page(folder / "index.html", "latency_question.html.j2", sources.digest(None), page=page, root="../")]
+
+
+def _side_by_side_pages_of(sources: Sources, reports: Path) -> list[Page]:
+    """The pages on which papers set networks side by side."""
+    asked = [a for p in sources.papers if (a := p.paper.side_by_side) is not None]
+    return [
+        Page(reports / a.address / "index.html", None, partial(_write_side_by_side, a, sources, reports / a.address))
+        for a in asked
+    ]
+
+
+def _write_side_by_side(asked: SideBySide, sources: Sources, folder: Path) -> list[Path]:
+    """The page, once its baseline and another network were timed."""
+    page = side_by_side_page.build(asked, leaderboard.full_size(sources.papers, sources.records))
+    if page is None:
+        return []
+    _write_tables(folder, page.tables)
+    return [_write_page(folder / "index.html", "side_by_side.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def write_docs(reports: Path) -> Path:

@@ -44,13 +44,15 @@
   }
 
   // Of a long table the first rows are shown until all are asked for; sorting brings others there.
-  const LONG = 30;
+  const phone = matchMedia("screen and (max-width: 44rem)").matches;
+  const LONG = phone ? 8 : 30;
   function foldable(table) {
     const count = table.tBodies[0].rows.length;
     if (count <= LONG) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "unfold";
+    button.dataset.shown = phone ? 8 : 20;
     button.textContent = "Show all " + count.toLocaleString("en") + " rows";
     button.addEventListener("click", function () { table.classList.remove("folded"); });
     table.classList.add("folded");
@@ -90,6 +92,8 @@
   document.addEventListener("toggle", function (event) { if (event.target.open) fill(event.target); }, true);
   document.querySelectorAll("details[open][data-part]").forEach(fill); // as a browser restores them
   window.fillAll = function (boxes) { return Promise.all(Array.from(boxes, fill)); };
+
+  if (phone) document.querySelectorAll("details.fold").forEach(function (box) { box.open = false; });
 
   // A link to a row inside folded details or of a folded table unfolds them.
   function reveal() {
