@@ -609,6 +609,53 @@ def evaluate(
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
+@app.command(epilog="Example: hpe-bench robustness runs/RUN/weights.safetensors --protocol lsp-pc-v1-dark --root DATA")
+def robustness(
+    protocol: ProtocolOpt,
+    file: Annotated[
+        Path | None, typer.Argument(help="Weights of a run, or an ONNX file; in place of --weights or --onnx.")
+    ] = None,
+    root: RootOpt = None,
+    corruptions: Annotated[
+        str | None, typer.Option("--corruptions", help="Comma-separated kinds, such as box_jitter,fog; all by default.")
+    ] = None,
+    severities: Annotated[
+        str | None, typer.Option("--severities", help="Comma-separated, 1 to 5; all by default.")
+    ] = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    onnx: OnnxOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    name: NameOpt = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Score a model clean and under corruptions of boxes and images: record, page."""
+    from hpe_bench.commands import robustness as command
+    from hpe_bench.commands import submit
+
+    if file is not None and (weights is not None or onnx is not None):
+        raise ValueError("name the model once: as the argument, or with --weights or --onnx")
+    if file is not None and file.suffix == ".onnx":
+        onnx = file
+    elif file is not None:
+        weights = file
+    convention = _convention(mean, std, colours, activation, joints, output)
+    model = submit.Model(weights, paper, variant, recipe, onnx, convention)
+    settings = _settings(results, runs, root, None, device)
+    levels = _numbers(severities, "--severities")
+    command.measure(model, protocol, name, _words(corruptions), levels, settings, reports, _console())
+
+
 @app.command(epilog="Example: hpe-bench export my_paper pocket --to onnx")
 def export(
     paper: PaperArg,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from hpe_bench import __version__
 from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
-from hpe_bench.data.crops import build_crops
+from hpe_bench.data.corruptions import Seen, corrupted
+from hpe_bench.data.crops import apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
@@ -40,6 +42,11 @@ class Task:
     boxes: Boxes
     numbered: bool = True
 
+    @cached_property
+    def seen(self) -> Seen:
+        """Persons and boxes as the model gets them: those of the task unless the protocol corrupts them."""
+        return corrupted(self.protocol, self.truth, self.boxes)
+
 
 def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | None = None) -> Task:
     """The test split of a protocol's own data."""
@@ -62,7 +69,8 @@ def answer(task: Task, network: Network, device: str = "cpu", progress: Progress
     protocol, skeleton = task.protocol, task.protocol.data.skeleton
     if isinstance(protocol, FullProtocol):
         protocol.check_input(network.input_hw)
-    persons = task.boxes.persons(task.truth)
+    seen = task.seen
+    persons = seen.boxes.persons(seen.persons)
     if not len(persons):
         raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
     joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
@@ -82,8 +90,14 @@ def answer(task: Task, network: Network, device: str = "cpu", progress: Progress
     mean_B = scores_BJ.astype(float).mean(axis=1)
     found = Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
     if isinstance(protocol, DetectionProtocol):
-        found = rescored(found, task.boxes, protocol, network.input_hw)
-    return found
+        found = rescored(found, seen.boxes, protocol, network.input_hw)
+    return found if seen.back is None else brought_back(found, seen.back)
+
+
+def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
+    """Joints of turned images, in the pixels of the images as they are."""
+    joints = apply_affine(back_I23[found.image], found.joints.astype(float))
+    return replace(found, joints=joints.astype(found.joints.dtype))
 
 
 def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:

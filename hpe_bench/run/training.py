@@ -214,7 +214,8 @@ def _score(
     joints, scores = (np.concatenate(world.lists(part)) for part in (joints, scores))  # each person once (F23)
     if not world.leads:
         return None
-    found = scoring.scores(protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    answers = scoring.of_each(data.truth, joints, scores)
+    found = scoring.scores(protocol, data.truth, answers)
     measurements, tallies = scoring.as_measured(found, protocol.name)
     rows = scoring.drawn_rows(data.truth, joints)
     maps = largest_maps(
@@ -248,6 +249,7 @@ def _score(
         samples=scoring.samples(data.truth, joints, scores, heatmaps),
         predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
         weights_sha256=weights,
+        calibration=scoring.calibrated(protocol, data.truth, answers),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpe_bench.declare import Ablation, Claim, Paper, fingerprint
+from hpe_bench.declare import Ablation, Arm, Claim, Paper, fingerprint
 from hpe_bench.records import query
-from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.schema import Calibration, RunRecord
 from hpe_bench.report.kit import figures, gallery, tables
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.gallery import Images, Person
@@ -29,7 +29,14 @@ from hpe_bench.report.kit.text import (
     unit_text,
     where,
 )
-from hpe_bench.report.pages import claims_view, diagnosis_view, joint_groups, latency_view, provenance_view
+from hpe_bench.report.pages import (
+    calibration_view,
+    claims_view,
+    diagnosis_view,
+    joint_groups,
+    latency_view,
+    provenance_view,
+)
 from hpe_bench.report.pages.architecture import Architecture
 from hpe_bench.report.pages.claims_view import ClaimView, Waiting
 from hpe_bench.report.pages.diagnosis_view import Model
@@ -117,6 +124,9 @@ class PaperPage:
     failed: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
     beside: str = ""  # address of its comparison with the yardstick
+    calibration: tuple[Table, ...] = ()
+    reliability: tuple[Figure, ...] = ()
+    is_on_robustness_page: bool = False
 
     @property
     def tables(self) -> list[Table]:
@@ -124,7 +134,7 @@ class PaperPage:
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
         found += [a.stages for a in self.architectures]
-        found += [*self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
+        found += [*self.calibration, *self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
         return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
@@ -148,6 +158,7 @@ def build(
     own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
     counts = count(verdicts)
+    scores = _calibrated(paper, own)
     return PaperPage(
         paper=paper,
         counts=counts,
@@ -172,7 +183,27 @@ def build(
             f"{r.identity.paper}/{r.identity.variant} ({r.status}): {r.reason}" for r in own if r.status != "done"
         ),
         commands=_commands(paper),
+        calibration=calibration_view.tables(scores),
+        reliability=calibration_view.figures(scores),
+        is_on_robustness_page=any(r.identity.kind == "robustness" for r in own),
     )
+
+
+def _calibrated(paper: Paper, own: Sequence[RunRecord]) -> list[tuple[str, Calibration]]:
+    """The headline's arms whose records say how far their scores are probabilities: of each the first protocol's first
+    seed, or what was measured with the corruptions; decoders share their scores."""
+    found: dict[tuple[str, str], tuple[str, Calibration]] = {}
+    for r in own:
+        arm = next((a for a in paper.headline.arms if _is_of(a, r)), None)
+        if arm is not None and r.calibration is not None:
+            name = f"{arm_label(arm)}, {r.identity.protocol}"
+            found.setdefault((arm.name, r.identity.test_digest), (name, r.calibration))
+    return list(found.values())
+
+
+def _is_of(arm: Arm, r: RunRecord) -> bool:
+    i = r.identity
+    return (i.paper, i.variant_hash, i.recipe_hash) == (arm.paper, fingerprint(arm.variant), fingerprint(arm.recipe))
 
 
 def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Verdict]:
