@@ -7,7 +7,7 @@ POCKET ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile gpu leaderboard picture bench lint test torture truth clean
+.PHONY: help setup reproduce ablate compare profile gpu leaderboard notebook picture bench lint test torture truth clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ gpu: ## all that a machine with one CUDA GPU can tell, without installation: mak
 
 leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)
+
+notebook: setup ## examples/results.ipynb with fresh output, from results/
+	$(BIN)/python -m examples.execute
 
 picture: setup ## docs/leaderboard.png: the leaderboard's top, taken in Chromium
 	$(BIN)/python -m docs.picture

@@ -47,11 +47,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
     ValueError if `path` exists and is not an empty folder.
     """
     with claimed(path) as partial, naming(path):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ValueError(f"{path} exists and is not an empty folder; choose another target or empty it")
+        require_empty(path)
         partial.mkdir()
         yield partial
         partial.replace(path)
+
+
+def require_empty(folder: Path) -> None:
+    """ValueError, while nothing is written yet, if a folder to be filled exists and is not an empty folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder; choose another target or empty it")
 
 
 def require_free(targets: Iterable[Path], inputs: Iterable[Path], force: bool) -> None:

@@ -44,7 +44,11 @@ PAGES = {
     "costs": "costs/index.html",
     "without-a-gpu": "without-a-gpu/index.html",
 }
-TEXTS_ONLY = {"footguns": "footguns/index.html"}  # pages without tables
+TEXTS_ONLY = {  # pages without tables that sort
+    "docs": "docs/index.html",
+    "docs-api": "docs/api.html",
+    "docs-costs": "docs/costs.html",
+}
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -436,6 +440,35 @@ def test_the_whole_board_downloads_as_csv_and_json(index: Page) -> None:
     listed, objects = list(csv.DictReader(found["csv"].splitlines())), json.loads(found["json"])
     assert len(listed) == len(objects) == shown
     assert [float(row["value_percent"]) for row in listed] == [o["value_percent"] for o in objects]
+
+
+# ---------------------------------------------------------------------------------------------------- documentation
+
+
+def test_the_documentation_is_searched_and_its_links_followed_from_disk(visits: Visits, tmp_path: Path) -> None:
+    page = visits(site.write_docs(tmp_path).as_uri())
+    assert page.locator(".docs-nav a[aria-current=page]").inner_text() == "Overview"
+    field = page.locator("#find")
+    field.fill("transposed stride counter")
+    first = page.locator("#found a").first
+    first.wait_for()
+    assert "costs.html#" in (first.get_attribute("href") or "")
+    field.fill("no such words anywhere zzz")
+    assert page.locator("#found").inner_text() == "Nothing has all of these words."
+    field.press("Escape")
+    assert page.locator("#contents").is_visible()
+    field.fill("claims.csv columns")
+    field.press("Enter")
+    page.wait_for_url("**/claims.html#**")
+    page.locator(".turn a[rel=next]").click()
+    page.wait_for_url("**/contributing.html")
+
+
+def test_on_a_phone_a_document_begins_with_its_text(visits: Visits, tmp_path: Path) -> None:
+    page = visits((site.write_docs(tmp_path).parent / "metrics.html").as_uri(), width_px=PHONE_PX)
+    assert page.locator("#contents").get_attribute("open") is None
+    assert page.locator("h1").bounding_box()["y"] < 400  # type: ignore[index]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_PX
 
 
 # ---------------------------------------------------------------------------------------------------- for everyone

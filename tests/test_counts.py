@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from hpe_bench import catalog
 from hpe_bench.cli import app
-from hpe_bench.cost import count_cache, counts
+from hpe_bench.cost import counts, kept
 from hpe_bench.cost.count_cache import cached_count, count_variant
 from hpe_bench.cost.counts import count, reconciled
 from hpe_bench.cost.dispatched import count_dispatched, count_on_meta
@@ -487,7 +487,7 @@ def test_a_network_is_counted_once(own_cache: Path, monkeypatch: pytest.MonkeyPa
 def test_a_changed_network_is_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     v = catalog.find_variant(catalog.load("fasterpose"), "pocket")
     count_variant(v)
-    monkeypatch.setattr(count_cache, "code_digest", lambda objects: "another")
+    monkeypatch.setattr(kept, "code_digest", lambda objects: "another")
     monkeypatch.setattr(counts, "count", fail)
     with pytest.raises(AssertionError, match="counted again"):
         count_variant(v)

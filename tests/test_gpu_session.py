@@ -186,7 +186,7 @@ def test_a_feed_that_is_off_is_caught(tmp_path: Path, monkeypatch: pytest.Monkey
         def make(self, step: int, index: int = 0) -> feeding.Batch:
             return super().make(step + 1, index)
 
-    monkeypatch.setattr(checks, "feed", Shifted)
+    monkeypatch.setattr(checks, "feed_class", lambda device: Shifted)
     found = made((checks.batches,), "cpu", tmp_path)
     assert found["batches"]["state"] == "failed"
     assert "differs by" in str(found["batches"]["reason"])

@@ -157,7 +157,7 @@ def test_missing_folders_say_what_belongs_there(root: Path, tmp_path: Path) -> N
 def test_a_damaged_annotation_file_is_named(root: Path, content: bytes | None) -> None:
     path = root / "lsp" / "joints.mat"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
-    with pytest.raises(ValueError, match=r"joints.mat: cannot be read as a MATLAB file .*fetch it again"):
+    with pytest.raises(ValueError, match=r"joints.mat: (no|damaged) MATLAB file.*fetch it again"):
         LSP().load("test", str(root))
 
 

@@ -27,7 +27,7 @@ from hpe_bench.records.schema import RunRecord, Sample
 from hpe_bench.report import site
 from hpe_bench.report.kit import pixels, plots, svgdraw, theme
 from hpe_bench.report.kit.tables import Table
-from hpe_bench.report.pages import comparison, footguns_page, leaderboard, paper_page
+from hpe_bench.report.pages import comparison, docs_page, leaderboard, paper_page
 from hpe_bench.report.pages.claims_view import ClaimView
 from hpe_bench.report.pages.paper_page import PaperPage
 from tests import synthetic_records as make
@@ -250,10 +250,9 @@ def test_an_arm_that_was_not_run_is_named_under_the_table(usual: PaperPage) -> N
 
 def test_every_code_that_pages_link_to_is_explained() -> None:
     root = Path(site.__file__).parents[2]
-    listed = {code for section in footguns_page.sections() for code, _ in section.items}
-    shown = Page(site.render("footguns.html.j2", sections=footguns_page.sections(), root="../"))
-    assert listed == {attrs["id"] for attrs in shown.all("dt")}
-    sources = [*(root / "hpe_bench").rglob("*.py"), root / "docs" / "costs.md"]
+    shown = next(page for page in docs_page.bundled().pages if page.document.stem == "footguns")
+    listed = {attrs["id"] for attrs in Page(shown.rendered.html).all("li") if "id" in attrs}
+    sources = [*(root / "hpe_bench").rglob("*.py"), *(root / "docs").glob("*.md")]
     cited = {code for p in sources for code in re.findall(r"\(([FMR]\d+)\)", p.read_text())}
     assert cited
     assert cited <= listed
@@ -392,7 +391,8 @@ def test_links_between_pages_and_downloads_are_relative(page: Page) -> None:
     outside = [link for link in links if link.startswith("http")]
     assert outside == [PAPER.url]
     assert "../index.html" in links
-    assert "../footguns/index.html" in links
+    assert "../docs/footguns.html" in links
+    assert "../docs/index.html" in links
 
 
 def test_ids_are_unique_and_references_resolve(page: Page) -> None:

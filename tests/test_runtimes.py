@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from scipy import stats
 from torch import Tensor, nn
 
 from hpe_bench import catalog
@@ -397,7 +398,8 @@ def test_ratios_are_taken_within_timing_runs() -> None:
     assert found.interval == pytest.approx((2.0, 2.0))
     mixed = ratio([("monday", scaled(2)), ("tuesday", scaled(4.5))], [("monday", DRIFT), ("tuesday", DRIFT)])
     assert mixed.value == pytest.approx(3.0)  # geometric mean
-    assert mixed.interval == pytest.approx((2.0, 4.5))
+    low, high = mixed.interval  # 3 times or over exp(t * log(4.5 / 2) / 2), t of one degree of freedom
+    assert (low * high, high / low) == (pytest.approx(9.0), pytest.approx(2.25**12.7062, rel=1e-4))
 
 
 def test_the_interval_of_several_timing_runs_covers_runs_and_of_one_its_calls_alone() -> None:
@@ -405,11 +407,23 @@ def test_the_interval_of_several_timing_runs_covers_runs_and_of_one_its_calls_al
     slower = ((124.0, 125.0, 126.0),) * 10
     one, two = Latency((steady,)), Latency((steady, slower))
     assert (one.median_ms, one.interval_ms) == (101.0, (101.0, 101.0))
-    assert (two.median_ms, two.interval_ms, two.n) == (113.0, (101.0, 125.0), 60)
-    many = Latency(tuple(((100.0 + k,) * 3,) * 10 for k in range(12)))
-    low, high = many.interval_ms
-    assert many.median_ms == pytest.approx(105.5)
-    assert (high - low) == pytest.approx(2 * 1.96 * 3.45 / 12**0.5, rel=0.15)  # of a mean of twelve runs
+    assert (two.median_ms, two.n) == (pytest.approx((101 * 125) ** 0.5), 60)
+    medians = 100.0 + np.arange(12) % 4
+    many = Latency(tuple(((ms,) * 3,) * 10 for ms in medians))
+    wanted = stats.t.interval(0.95, 11, np.log(medians).mean(), stats.sem(np.log(medians)))
+    assert many.median_ms == pytest.approx(np.exp(np.log(medians).mean()))
+    assert many.interval_ms == pytest.approx(tuple(np.exp(wanted)))
+
+
+def test_rows_of_several_days_that_never_took_turns_are_told_apart_as_by_welch() -> None:
+    ours, theirs = (2.0, 2.2, 2.1), (1.0, 1.3, 1.2, 0.9)
+    found = ratio(
+        [(f"a{k}", ((ms,) * 3,) * 10) for k, ms in enumerate(ours)],
+        [(f"b{k}", ((ms,) * 3,) * 10) for k, ms in enumerate(theirs)],
+    )
+    wanted = stats.ttest_ind(np.log(ours), np.log(theirs), equal_var=False).confidence_interval(0.95)
+    assert (found.paired, found.runs) == (False, 3)
+    assert found.interval == pytest.approx((np.exp(wanted.low), np.exp(wanted.high)))
 
 
 def test_the_interval_of_one_run_resamples_rounds() -> None:

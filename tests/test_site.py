@@ -53,7 +53,7 @@ def test_every_committed_page_carries_the_digest_of_the_committed_records_it_sho
     remedy = "run `make leaderboard` and commit reports/"
     assert [str(page.path) for page in pages if not page.is_current(sources)] == [], remedy
     there = set((committed / "reports").rglob("index.html")) - {page.path for page in pages}
-    assert [path.parent.name for path in there] == ["footguns"]  # which shows no records
+    assert [path.parent.name for path in there] == ["docs"]  # which show no records
 
 
 def test_what_changes_a_record_rebuilds_every_page_that_shows_it_and_no_other(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_changes_a_record_rebuilds_every_page_that_shows_it_and_no_other(tm
     there = [page for page in site.site_pages(sources, reports) if page.path.exists()]
     assert len(there) == 7  # three papers, two beside the yardstick and one asked for, the board
     assert all(page.is_current(sources) for page in there)
-    assert not site.refresh(results, reports)[2:]  # but for the board and what the codes stand for
+    assert not site.refresh(results, reports)[2:]  # but for the documentation and the board
 
     cpn = papers[2]
     store.save(records.cost(cpn.slug, cpn.variants[0], 24_311_001, 4_042_000_000, 4_042_660_000), results)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hpe_bench.cost.dispatched import COUNTED, count_dispatched
+from hpe_bench.cost.kept import Kept
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
 
@@ -89,10 +90,14 @@ class Outline:
 
 
 def outline(variant: Variant) -> Outline:
-    """The outline of a variant, built on the meta device: no memory, no arithmetic."""
-    with torch.device("meta"):
-        model = variant.builder(joints=variant.joints)
-    return outline_of(model, variant.input_hw)
+    """The outline of a variant, built on the meta device (no memory, no arithmetic) and kept until its code changes."""
+
+    def drawn() -> Outline:
+        with torch.device("meta"):
+            model = variant.builder(joints=variant.joints)
+        return outline_of(model, variant.input_hw)
+
+    return OUTLINES.of(variant.builder, variant.joints, variant.input_hw, drawn)
 
 
 def outline_of(model: nn.Module, input_hw: Size, most: int = MOST) -> Outline:
@@ -334,3 +339,6 @@ def _connected(blocks: Sequence[Block], trace: _Trace) -> tuple[list[Block], lis
 
 def _sorted(positions: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(positions))
+
+
+OUTLINES = Kept("outlines", Outline, (outline_of, count_dispatched, Cost))

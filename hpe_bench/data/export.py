@@ -18,7 +18,7 @@ import scipy.io
 from hpe_bench.data.mannequins import Mannequins, contact_sheet
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import MPII_16, Skeleton
-from hpe_bench.files import whole_folder
+from hpe_bench.files import require_empty, whole_folder
 
 SHEET = "sheet.png"
 COCO_JSON = Path("annotations") / "person_keypoints.json"
@@ -55,7 +55,11 @@ def write_images(persons: PersonSet, folder: Path, progress: Progress | None) ->
 
 
 def export_mannequins(target: Path, layout: str, split: str, persons: int, with_sheet: bool) -> None:
-    """Write the first `persons` of a split in the "coco" or "mpii" layout, with a contact sheet beside if asked."""
+    """Write the first `persons` of a split in the "coco" or "mpii" layout, with a contact sheet beside if asked.
+
+    ValueError, before anything is rendered, if `target` exists and is not empty.
+    """
+    require_empty(target)
     joints_as: Literal["coco-17", "mpii-16"] = "coco-17" if layout == "coco" else "mpii-16"
     source = Mannequins(train_persons=persons, test_persons=persons, joints_as=joints_as)
     chosen = source.load(split, None)

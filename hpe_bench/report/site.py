@@ -3,8 +3,8 @@
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` is the leaderboard, `reports/<slug>/index.html` a paper, `reports/compare/<a>-vs-<b>/index.html` a
 comparison, `reports/ceilings/index.html` what codecs cost by themselves, `reports/costs/index.html` what published
-costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/footguns/index.html`
-what pages cite by code. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
+costs count, the address of a paper's `LatencyQuestion` what its network saves in time, `reports/docs/` the
+documentation. Beside each page lie its tables as CSV; beside the leaderboard the whole board and all
 latencies as CSV and JSON, beside a paper its verdicts as CSV and its records as JSON.
 """
 
@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,8 @@ from hpe_bench.report.pages import (
     ceilings_page,
     comparison,
     costs_page,
+    docs_page,
     entries,
-    footguns_page,
     front_page,
     latency_question_page,
     leaderboard,
@@ -140,7 +140,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
 def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     """Write every page; returns their paths. Records are read once, from `results` and other folders."""
     pages = [path for page in site_pages(Sources.of(results, *others), reports) for path in page.write()]
-    return [*pages, _write_footguns(reports)]
+    return [*pages, write_docs(reports)]
 
 
 def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
@@ -153,7 +153,7 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
     for slug in slugs:
         if (loaded := sources.loaded(slug)) and (pair := comparison.with_yardstick(loaded, sources.papers)):
             wanted.add(reports / comparison.address([p.paper.slug for p in pair]))
-    written = [_write_footguns(reports)]
+    written = [write_docs(reports)]
     for page in site_pages(sources, reports):
         if page.path in wanted or (page.path.exists() and not page.is_current(sources)):
             written += page.write()
@@ -163,7 +163,7 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page, its downloads and its comparison with the yardstick; returns the page's path."""
     loaded, sources = catalog.load(slug), Sources.of(results)
-    _write_footguns(reports)
+    write_docs(reports)
     if pair := comparison.with_yardstick(loaded, sources.papers):
         comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
     return paper_page_of(loaded, sources, reports).write()[0]
@@ -293,10 +293,20 @@ def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path)
     return [_write(folder / "index.html", text)]
 
 
-def _write_footguns(reports: Path) -> Path:
-    """What the codes on the pages stand for."""
-    text = render("footguns.html.j2", sections=footguns_page.sections(), root="../")
-    return _write(reports / "footguns" / "index.html", text)
+def write_docs(reports: Path) -> Path:
+    """The documentation, which every page links to, and what its search reads; pages of documents that are gone go."""
+    docs, folder = docs_page.bundled(), reports / "docs"
+    _write(folder / "search.js", docs.search_index)
+    written = {
+        _write(
+            folder / f"{page.document.stem}.html",
+            render("docs.html.j2", docs=docs, page=page, html=Markup(page.rendered.html), root="../"),
+        )
+        for page in docs.pages
+    }
+    for old in set(folder.glob("*.html")) - written:
+        old.unlink()
+    return folder / "index.html"
 
 
 def compare(slugs: Sequence[str], results: Path) -> Comparison:
@@ -326,6 +336,7 @@ def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
 
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
     """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
+    write_docs(reports)
     return comparison_page_of(slugs, Sources.of(results), reports).write()[0]
 
 
@@ -350,6 +361,7 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
 
     `persons_csv` are the persons' scores one by one, which lie there too.
     """
+    write_docs(reports)
     stem = f"{page.name}--{page.protocol}"
     if persons_csv:
         _write(reports / "scores" / stem / "persons.csv", persons_csv)
@@ -362,6 +374,12 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
 
 def render(template: str, records: str = "", **values: Any) -> str:
     """A page from a template: autoescaped (R4), style and script inlined (R5), with the digest of what it shows."""
+    text = _environment().get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
+    return re.sub(r"[ \t]+\n", "\n", text)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("hpe_bench.report"),
         autoescape=True,
@@ -371,8 +389,7 @@ def render(template: str, records: str = "", **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(metric=metric, number=number, span=span)
-    text = environment.get_template(template).render(static=_static, statuses=STATUSES, records=records, **values)
-    return re.sub(r"[ \t]+\n", "\n", text)
+    return environment
 
 
 def _static(name: str) -> Markup:

@@ -1,9 +1,10 @@
 """What timed rows say: median, interval, spread, ratios between rows, and whether they count.
 
 A timing run is to latency what a seed is to accuracy. Single calls of one run agree to a few percent; the same row
-timed on another day may differ by a quarter. So the time of a row is the mean of its timing runs' medians, and its
-interval resamples runs, and within each the rounds of calls (neighbouring calls are not independent): of two or three
-runs it reaches from the least to the greatest, of one alone it covers that run's calls and no other day.
+timed on another day may differ by a quarter. So the time of a row is the geometric mean of its timing runs' medians,
+and its interval is Student's t on their logarithms, whose scatter holds that of the calls too: what it covers is
+another day. Of two runs it is wide, as two days say little of a third. The interval of one run alone resamples its
+rounds of calls (neighbouring calls are not independent), and covers that run's calls and no other day.
 
 K timing runs, R rounds, C calls; B resamples.
 """
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy import special
 
 from hpe_bench.records.schema import RunRecord, Timing
 
 RESAMPLES = 2000
+LEVEL = 0.95
 CALLS_FOR_P99 = 100
 Rounds = tuple[tuple[float, ...], ...]
 
@@ -46,8 +49,9 @@ class Latency:
 
     @property
     def median_ms(self) -> float:
-        """The mean of the timing runs' medians; of one run its median."""
-        return float(np.mean([np.median([ms for calls in run for ms in calls]) for run in self.runs_ms]))
+        """The geometric mean of the timing runs' medians; of one run its median."""
+        medians = [median_of(run) for run in self.runs_ms]
+        return medians[0] if len(medians) == 1 else float(np.exp(np.mean(np.log(medians))))
 
     def percentile_ms(self, q: float) -> float:
         """The time that `q` percent of the calls stay below, e.g. 90 or 99."""
@@ -55,7 +59,7 @@ class Latency:
 
     @property
     def interval_ms(self) -> tuple[float, float]:
-        """95 % bootstrap interval of the median over timing runs and rounds."""
+        """95 % interval of the median: Student's t over timing runs, or of one run its rounds resampled."""
         return _interval(self.runs_ms)
 
     @property
@@ -66,9 +70,19 @@ class Latency:
 
 @lru_cache(maxsize=4096)  # a page shows an interval in tables, plots and sentences
 def _interval(runs_ms: tuple[Rounds, ...]) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    medians_KB = np.stack([_resampled_medians(run, rng) for run in runs_ms])
-    return _central(_over_runs(medians_KB, rng))
+    if len(runs_ms) == 1:
+        return _central(_resampled_medians(runs_ms[0], np.random.default_rng(0)))
+    return _student(np.log([median_of(run) for run in runs_ms]))
+
+
+def _student(*sides: np.ndarray) -> tuple[float, float]:
+    """95 % interval of exp(mean of the first's logarithms - mean of the second's, if there is one: Welch's then)."""
+    means, squares, freedoms = zip(*((np.mean(x), np.var(x, ddof=1) / len(x), len(x) - 1) for x in sides), strict=True)
+    error = float(np.sum(squares))
+    freedom = error**2 / sum(v**2 / f for v, f in zip(squares, freedoms, strict=True)) if error else min(freedoms)
+    half = special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(error)
+    middle = means[0] - sum(means[1:])
+    return float(np.exp(middle - half)), float(np.exp(middle + half))
 
 
 def _resampled_medians(run: Rounds, rng: np.random.Generator, picks_BR: np.ndarray | None = None) -> np.ndarray:
@@ -78,15 +92,6 @@ def _resampled_medians(run: Rounds, rng: np.random.Generator, picks_BR: np.ndarr
         picks_BR = rng.integers(len(rounds_RC), size=(RESAMPLES, len(rounds_RC)))
     medians_B: np.ndarray = np.median(rounds_RC[picks_BR].reshape(RESAMPLES, -1), axis=1)
     return medians_B
-
-
-def _over_runs(values_KB: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Means [B] over as many timing runs, drawn with replacement, as there are."""
-    runs = len(values_KB)
-    if runs == 1:
-        return values_KB[0]
-    means_B: np.ndarray = values_KB[rng.integers(runs, size=(RESAMPLES, runs)), np.arange(RESAMPLES)[:, None]].mean(1)
-    return means_B
 
 
 def _central(values_B: np.ndarray) -> tuple[float, float]:
@@ -142,8 +147,9 @@ class Ratio:
 def ratio(ours: Sequence[tuple[str, Rounds]], theirs: Sequence[tuple[str, Rounds]]) -> Ratio:
     """The ratio of two rows' medians with a 95 % interval; each is a list of timing runs, by name, and their calls.
 
-    Timing runs that both have were timed in turns: within each the ratio is taken, its rounds resampled together so
-    that what hit both cancels; over runs it is the geometric mean. Without such a run the times are resampled apart.
+    Timing runs that both have were timed in turns: within each the ratio is taken, and of several the interval is
+    Student's t on its logarithms; of one alone its rounds are resampled together, so that what hit both cancels.
+    Without a common run it is Welch's t on the two rows' logarithms, or, where one has a single run, that of calls.
     """
     others = dict(theirs)
     shared = tuple((rounds, others[name]) for name, rounds in ours if name in others)
@@ -154,28 +160,34 @@ def ratio(ours: Sequence[tuple[str, Rounds]], theirs: Sequence[tuple[str, Rounds
 
 @lru_cache(maxsize=4096)
 def _paired(runs: tuple[tuple[Rounds, Rounds], ...]) -> Ratio:
-    rng = np.random.default_rng(0)
-    logs, resampled = [], []
-    for ours, theirs in runs:
-        logs.append(np.log(latency(ours) / latency(theirs)))
-        picks_BR = rng.integers(len(ours), size=(RESAMPLES, len(ours)))
-        others_BR = picks_BR if len(theirs) == len(ours) else None
-        above, below = _resampled_medians(ours, rng, picks_BR), _resampled_medians(theirs, rng, others_BR)
-        resampled.append(np.log(above / below))
-    interval = _central(np.exp(_over_runs(np.stack(resampled), rng)))
+    logs = np.log([median_of(ours) / median_of(theirs) for ours, theirs in runs])
+    interval = _student(logs) if len(runs) > 1 else _in_turns(*runs[0])
     return Ratio(float(np.exp(np.mean(logs))), interval, True, len(runs))
+
+
+def _in_turns(ours: Rounds, theirs: Rounds) -> tuple[float, float]:
+    """Of the ratio within one timing run: the rounds of both are resampled together, if they have as many."""
+    rng = np.random.default_rng(0)
+    picks_BR = rng.integers(len(ours), size=(RESAMPLES, len(ours)))
+    above_B = _resampled_medians(ours, rng, picks_BR)
+    return _central(above_B / _resampled_medians(theirs, rng, picks_BR if len(theirs) == len(ours) else None))
 
 
 @lru_cache(maxsize=4096)
 def _unpaired(ours: tuple[Rounds, ...], theirs: tuple[Rounds, ...]) -> Ratio:
-    rng = np.random.default_rng(0)
-    above, below = (
-        _over_runs(np.stack([_resampled_medians(run, rng) for run in runs]), rng) for runs in (ours, theirs)
-    )
     value = Latency(ours).median_ms / Latency(theirs).median_ms
-    return Ratio(value, _central(above / below), False, min(len(ours), len(theirs)))
+    fewest = min(len(ours), len(theirs))
+    if fewest > 1:
+        interval = _student(*(np.log([median_of(run) for run in runs]) for runs in (ours, theirs)))
+    else:
+        rng = np.random.default_rng(0)
+        above, below = (
+            np.exp(np.mean([np.log(_resampled_medians(run, rng)) for run in runs], 0)) for runs in (ours, theirs)
+        )
+        interval = _central(above / below)
+    return Ratio(value, interval, False, fewest)
 
 
-def latency(run: Rounds) -> float:
+def median_of(run: Rounds) -> float:
     """The median of one timing run's calls, in ms."""
     return float(np.median([ms for calls in run for ms in calls]))

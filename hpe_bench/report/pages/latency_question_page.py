@@ -194,8 +194,8 @@ def _timing_table(sides: Sequence[Side], threads: int) -> Table:
 def _turns(ratios: Sequence[Ratio]) -> str:
     if all(r.paired for r in ratios):
         return (
-            "The networks were timed in turns, round by round; ratios are taken within timing runs and their intervals "
-            "resample runs, and rounds together, so that what disturbed all networks cancels."
+            "The networks were timed in turns, round by round, and ratios are taken within timing runs, so that what "
+            "disturbed all networks cancels. Intervals are Student's t over runs, or of one run its rounds resampled."
         )
     return (
         "Some networks were timed at different times, so that a ratio also holds what changed on the machine between."

@@ -1,0 +1,1 @@
+"""The documentation: Markdown files under `docs/` as pages of the site."""
