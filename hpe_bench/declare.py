@@ -376,8 +376,8 @@ class DataSource(ABC):
 class Score:
     """One metric over a set of persons: the value and the per-image table that its interval is resampled from.
 
-    `value` = 100 * sum(hits) / sum(counts) for rates. AP is no mean over images, so its table is None and its interval
-    is computed by the metric itself.
+    `value` = 100 * sum(hits) / sum(counts) for rates; `unit` says what else it is, such as "px". AP is no mean over
+    images, so its table is None and its interval is computed by the metric itself.
     """
 
     key: str  # e.g. "pckh@0.5", "pckh@0.5/wrist"
@@ -387,6 +387,7 @@ class Score:
     hits_per_image: tuple[int, ...] | None = None
     counts_per_image: tuple[int, ...] | None = None
     matches: str = ""  # of AP: what became of every detection (metrics/match_tables.py)
+    unit: str = "percent"
 
 
 class Metric(ABC):

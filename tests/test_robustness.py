@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hpe_bench.inference.onnx_model import Convention
 
-from hpe_bench import catalog, protocols
+from hpe_bench import catalog, cli, protocols
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data import corruptions
 from hpe_bench.data.boxes import every_person
@@ -18,7 +19,6 @@ from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Corruption, Protocol, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.networks import Network
-from hpe_bench.inference.onnx_model import Convention
 from hpe_bench.metrics import robustness as means
 from hpe_bench.metrics.bootstrap import paired_difference
 from hpe_bench.metrics.pckh import PCKh
@@ -158,7 +158,7 @@ def measured(network: Network, name: str, noise: float) -> RunRecord:
     truth = replace(truth, joints=spots[:, None] + away, head_size=np.full(len(truth), 12.0))
     task = Task(PLAIN, truth, every_person(truth))
     chosen = corruptions.chosen(("box_jitter", "rotation", "low_resolution"), (1, 5))
-    found, clean = robustness.measure(task, chosen, robustness.with_network(network, "cpu"), lambda _: None)
+    found, clean = robustness.measure(task, chosen, robustness.with_model(network, "cpu"), lambda _: None)
     return robustness.record(name, task, "ab" * 32, None, found, clean, datetime(2026, 1, 1, tzinfo=UTC), "cpu")
 
 
@@ -206,3 +206,35 @@ def test_hits_are_packed_without_loss_and_damage_is_said() -> None:
         means.unpack("rubbish")
     with pytest.raises(ValueError, match="between 0"):
         means.pack([-1])
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["x.safetensors", "--protocol", "mannequins-v1-dark+jpeg-1"], "corrupted already"),
+        (["x.safetensors", "--protocol", "mannequins-v1-dark", "--corruptions", "snow"], "no corruption 'snow'"),
+        (["x.safetensors", "--protocol", "mannequins-v1-dark", "--severities", "9"], "whole number from 1 to 5"),
+        (["x.safetensors", "--protocol", "mannequins-v1-dark", "--weights", "y.pth"], "name the model once"),
+        (["--protocol", "mannequins-v1-dark"], "name the network"),
+        (["gone.onnx", "--protocol", "mannequins-v1-dark", "--severities", "1"], "gone.onnx"),
+    ],
+)
+def test_a_bad_wish_is_one_sentence(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["hpe-bench", "robustness", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from hpe_bench.catalog import find_protocol
 from hpe_bench.commands import submit
 from hpe_bench.data import corruptions
+from hpe_bench.inference.file_runners import SUFFIXES
 from hpe_bench.records import query, store
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
@@ -21,6 +23,18 @@ from hpe_bench.terminal import Board, plain_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def model_of(subject: str | None, model: submit.Model) -> submit.Model:
+    """The model that options name, or the subject: weights, a file, or FILE.py:function; ValueError for both."""
+    if subject is None:
+        return model
+    if model.files:
+        raise ValueError("name the model once: as the argument, or with --weights, --model or --predictor")
+    if ".py:" in subject:
+        return replace(model, predictor=subject)
+    path = Path(subject)
+    return replace(model, file=path) if path.suffix in SUFFIXES else replace(model, weights=path)
 
 
 def measure(
@@ -44,7 +58,7 @@ def measure(
     if any(c.kind in corruptions.TRANSFORMS for c in wanted):
         corruptions.library()
     network = submit.load(model, protocol.data.skeleton, settings)
-    named = submit.checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
+    named = submit.checked_name(name or submit.named_after(network))
     task = submit.prepared(protocol, settings, console)
     training = query.of(submit.run_records(settings)).trained(network.weights_sha256)
     with Board(console, f"{network.name} under {len(wanted)} corruptions", 1) as board:
@@ -52,7 +66,7 @@ def measure(
         found, clean = robustness.measure(
             task,
             wanted,
-            robustness.with_network(network, settings.device),
+            robustness.with_model(network, settings.device),
             lambda _: board.set_done(next(done), len(wanted) + 1),
         )
         board.set_done(len(wanted) + 1, len(wanted) + 1)

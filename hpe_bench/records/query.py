@@ -19,7 +19,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.plan import MEAN_POSE, OWN
 from hpe_bench.records.schema import Kind, Measurement, RunRecord
 
 A = TypeVar("A")
@@ -161,6 +161,13 @@ class Records(tuple[RunRecord, ...]):
         """All latency records of some variants, by name and then oldest first."""
         found = (r for h in variant_hashes for r in self._latencies.get((paper, h), ()))
         return sorted(found, key=lambda r: (r.identity.variant, *age(r)))
+
+    def costs_of_file(self, weights_sha256: str) -> list[RunRecord]:
+        """What was counted and timed of somebody's file, by the SHA-256 that its accuracy has too; oldest first.
+
+        A cost record of a file is named by the first 16 digits of its hash.
+        """
+        return self.latencies_of(OWN, [weights_sha256[:16]]) if weights_sha256 else []
 
     def ceilings(self) -> dict[str, RunRecord]:
         """Codec ceilings by id."""

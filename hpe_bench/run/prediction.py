@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,12 @@ from hpe_bench.data.crops import apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.oks_nms import oks_nms
 from hpe_bench.inference.predictor import predict
+from hpe_bench.inference.predictors import Estimator
 from hpe_bench.inference.rescoring import rescore
 from hpe_bench.protocols import DetectionProtocol, FullProtocol
 
@@ -61,36 +63,40 @@ def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
     return Task(protocol, truth, boxes, numbered=False)
 
 
-def answer(task: Task, network: Network, device: str = "cpu", progress: Progress | None = None) -> Predictions:
+Model = Network | Estimator
+"""Whoever answers: a network that gives heatmaps, or anybody's function."""
+
+
+def answer(task: Task, model: Model, device: str = "cpu", progress: Progress | None = None) -> Predictions:
     """One prediction a box, then rescored and thinned out where the protocol says so.
 
     Without rescoring a detection's score is the mean of its joint scores (F10).
     """
     protocol, skeleton = task.protocol, task.protocol.data.skeleton
-    if isinstance(protocol, FullProtocol):
-        protocol.check_input(network.input_hw)
+    if isinstance(protocol, FullProtocol) and model.input_hw is not None:
+        protocol.check_input(model.input_hw)
     seen = task.seen
     persons = seen.boxes.persons(seen.persons)
     if not len(persons):
         raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
     joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
     scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
-    module = network.module.to(device)
-    by_image = np.argsort(persons.image, kind="stable")  # each image is decoded once, but at the borders of chunks
-    for start in range(0, len(by_image), CHUNK):
-        rows = by_image[start : start + CHUNK]
-        crops = build_crops(persons.subset(rows), network.input_hw, protocol.padding)
-        pairs = skeleton.flip_pairs if protocol.flip_test else None
-        joints_BJ2[rows], scores_BJ[rows] = predict(
-            module, crops, protocol.codec, network.activate, flip_pairs=pairs, device=device
-        )
+    if isinstance(model, Network):
+        parts = _of_network(protocol, persons, model, device)
+    elif model.input_hw is None:
+        parts = _of_images(skeleton, persons, model)
+    else:
+        parts = _of_crops(protocol, persons, model, model.input_hw)
+    done = 0
+    for rows, joints, scores in parts:
+        joints_BJ2[rows], scores_BJ[rows] = joints, scores
+        done += len(rows)
         if progress is not None:
-            progress(min(start + CHUNK, len(by_image)), len(by_image))
+            progress(done, len(persons))
     mean_B = scores_BJ.astype(float).mean(axis=1)
     found = Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
     if isinstance(protocol, DetectionProtocol):
-        found = rescored(found, seen.boxes, protocol, network.input_hw)
+        found = rescored(found, seen.boxes, protocol, model.input_hw or protocol.aspect_wh[::-1])
     return found if seen.back is None else brought_back(found, seen.back)
 
 
@@ -98,6 +104,46 @@ def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
     """Joints of turned images, in the pixels of the images as they are."""
     joints = apply_affine(back_I23[found.image], found.joints.astype(float))
     return replace(found, joints=joints.astype(found.joints.dtype))
+
+
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their joints in image pixels, their scores
+
+
+def _in_chunks(persons: PersonSet) -> Iterator[np.ndarray]:
+    """Rows, so many at a time; each image is decoded once, but at the borders of chunks."""
+    by_image = np.argsort(persons.image, kind="stable")
+    for start in range(0, len(by_image), CHUNK):
+        yield by_image[start : start + CHUNK]
+
+
+def _of_network(protocol: Protocol, persons: PersonSet, network: Network, device: str) -> Iterator[Part]:
+    """Crops through a network, flip test, decoding."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    module, pairs = network.module.to(device), _pairs(protocol)
+    for rows in _in_chunks(persons):
+        crops = build_crops(persons.subset(rows), network.input_hw, protocol.padding)
+        yield rows, *predict(module, crops, protocol.codec, network.activate, flip_pairs=pairs, device=device)
+
+
+def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator, input_hw: tuple[int, int]) -> Iterator[Part]:
+    """Crops, as the protocol cuts them, to somebody's function."""
+    for rows in _in_chunks(persons):
+        crops = build_crops(persons.subset(rows), input_hw, protocol.padding)
+        what = f"crops of {persons.images.name(int(persons.image[rows[0]]))} and on"
+        yield rows, *model.on_crops(crops, protocol.codec, _pairs(protocol), what, protocol.data.skeleton)
+
+
+def _of_images(skeleton: Skeleton, persons: PersonSet, model: Estimator) -> Iterator[Part]:
+    """Whole images, each once with all its boxes, to somebody's function."""
+    order = np.argsort(persons.image, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(persons.image[order])) + 1):
+        image = int(persons.image[rows[0]])
+        pixels, boxes = persons.images.read(image), persons.box[rows].astype(float)
+        yield rows, *model.on_image(pixels, boxes, persons.images.name(image), skeleton)
+
+
+def _pairs(protocol: Protocol) -> tuple[tuple[int, int], ...] | None:
+    return protocol.data.skeleton.flip_pairs if protocol.flip_test else None
 
 
 def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:
@@ -110,7 +156,7 @@ def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, inpu
     return scored.subset(oks_nms(scored, side_B * side_B * height / width, sigmas, rule.nms_oks))
 
 
-def as_coco_results(task: Task, predictions: Predictions, network: Network) -> bytes:
+def as_coco_results(task: Task, predictions: Predictions, model: Model) -> bytes:
     """Predictions as COCO results; images of one's own are numbered from 0 and named beside."""
     truth = task.truth
     names = () if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images)))
@@ -118,12 +164,12 @@ def as_coco_results(task: Task, predictions: Predictions, network: Network) -> b
     return coco_results.to_bytes(predictions, truth.ids[predictions.image], category, names)
 
 
-def as_file(task: Task, predictions: Predictions, network: Network) -> bytes:
+def as_file(task: Task, predictions: Predictions, model: Model) -> bytes:
     """Predictions in our layout, for a file that says what made them."""
     truth = task.truth
     header = Header(
         joints=truth.skeleton.joints,
-        creator=f"hpe-bench {__version__}, {network.name}, weights {network.weights_sha256[:16]}, {network.runtime}",
+        creator=f"hpe-bench {__version__}, {model.name}, weights {model.weights_sha256[:16]}, {model.runtime}",
         protocol=task.protocol.name,
         persons=truth.digest() if task.numbered else "",
         images=() if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images))),

@@ -14,7 +14,6 @@ import torch
 from hpe_bench.data import corruptions
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import Corruption, Metric, Protocol, Score, fingerprint
-from hpe_bench.inference.networks import Network
 from hpe_bench.metrics import calibration, robustness
 from hpe_bench.metrics.bootstrap import Difference
 from hpe_bench.metrics.robustness import Draws
@@ -22,7 +21,7 @@ from hpe_bench.records import provenance
 from hpe_bench.records.measured import Measurement
 from hpe_bench.records.schema import Change, CorruptedPart, CorruptedScore, Identity, Robustness, RunRecord
 from hpe_bench.run import scoring
-from hpe_bench.run.prediction import Task, answer
+from hpe_bench.run.prediction import Model, Task, answer
 from hpe_bench.run.submission import SUBMITTED
 
 ROBUSTNESS = "robustness"
@@ -57,9 +56,9 @@ def measure(
     return found, clean
 
 
-def with_network(network: Network, device: str) -> Answer:
-    """The answers of a network."""
-    return lambda task: answer(task, network, device)
+def with_model(model: Model, device: str) -> Answer:
+    """The answers of a network, or of somebody's function."""
+    return lambda task: answer(task, model, device)
 
 
 def scored(protocol: Protocol, task: Task, predictions: Predictions) -> Scored:

@@ -52,15 +52,19 @@ def window_of(samples: Sequence[Sample]) -> Window:
     return Window(float(left), float(top), side)
 
 
-def person(sample: Sample, image: np.ndarray | None, window: Window, label: str) -> Markup:
+def person(
+    sample: Sample, image: np.ndarray | None, window: Window, label: str, skeleton: Skeleton | None = None
+) -> Markup:
     """A crop with the true skeleton (thin, white on dark) and the predicted one, large errors marked.
 
-    `image` is uint8 RGB [height, width, 3] or None for a plain ground.
+    `image` is uint8 RGB [height, width, 3] or None for a plain ground. `skeleton` says which joints a limb joins; a
+    record's, which does not name its skeleton, is told by the number of joints.
     """
+    limbs = (skeleton or skeleton_of(len(sample.truth))).limbs
     unit = window.side / 100  # stroke widths follow the person's size
     body = [_ground(image, window), "" if sample.heatmap is None else _heat(sample.heatmap)]
-    body += [_limbs(sample, sample.truth, "truth", unit, only_labelled=True)]
-    body += [_limbs(sample, sample.predicted, "guess", unit, only_labelled=False), _errors(sample, unit)]
+    body += [_limbs(limbs, sample, sample.truth, "truth", unit, only_labelled=True)]
+    body += [_limbs(limbs, sample, sample.predicted, "guess", unit, only_labelled=False), _errors(sample, unit)]
     box = f"{window.x:.1f} {window.y:.1f} {window.side:.1f} {window.side:.1f}"
     return Markup(
         f'<svg class="person" viewBox="{box}" role="img" aria-label="%s">{"".join(b for b in body)}</svg>'
@@ -122,13 +126,17 @@ def _heat(found: Heatmap) -> str:
 
 
 def _limbs(
-    sample: Sample, points: Sequence[tuple[float, float]], role: str, unit: float, only_labelled: bool
-) -> str:  # fmt: skip
-    skeleton = skeleton_of(len(sample.truth))
+    limbs: Sequence[tuple[int, int]],
+    sample: Sample,
+    points: Sequence[tuple[float, float]],
+    role: str,
+    unit: float,
+    only_labelled: bool,
+) -> str:
     drawn = [not only_labelled or labelled for labelled in sample.labelled]
     lines = [
         f"M{points[a][0]:.1f} {points[a][1]:.1f}L{points[b][0]:.1f} {points[b][1]:.1f}"
-        for a, b in skeleton.limbs
+        for a, b in limbs
         if drawn[a] and drawn[b]
     ]
     path = "".join(lines)

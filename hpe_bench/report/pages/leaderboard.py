@@ -134,7 +134,7 @@ def build(
         has_ceilings=bool(records.finished("ceiling")),
         has_robustness=bool(records.finished("robustness")),
         latency_questions=tuple(page.asked for page in latency_question_page.build_all(papers, records)),
-        submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
+        submitted=tuple(Group(*found) for found in submitted.groups(records, score_pages)),
         runtimes=latency_board.build(timed, links.to),
     )
 
