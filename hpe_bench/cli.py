@@ -653,7 +653,7 @@ def evaluate(
 @app.command(epilog="Example: hpe-bench robustness runs/RUN/weights.safetensors --protocol lsp-pc-v1-dark --root DATA")
 def robustness(
     protocol: ProtocolOpt,
-    subject: Annotated[
+    model: Annotated[
         str | None,
         typer.Argument(
             metavar="[MODEL]",
@@ -694,8 +694,8 @@ def robustness(
     named = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     settings = _settings(results, runs, root, None, device)
     levels = _numbers(severities, "--severities")
-    model = command.model_of(subject, named)
-    command.measure(model, protocol, name, _words(corruptions), levels, settings, reports, _console())
+    asked = command.model_of(model, named)
+    command.measure(asked, protocol, name, _words(corruptions), levels, settings, reports, _console())
 
 
 @app.command(epilog="Example: hpe-bench export my_paper pocket --to onnx")

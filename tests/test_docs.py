@@ -25,7 +25,7 @@ from typer.main import get_command
 
 from hpe_bench import catalog, declare, metrics
 from hpe_bench.cli import app, main
-from hpe_bench.inference.onnx_model import Convention
+from hpe_bench.inference.model_file import Convention
 from hpe_bench.report import site
 from hpe_bench.report.docs import contents, markup, reference
 from hpe_bench.report.pages import docs_page
