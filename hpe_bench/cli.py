@@ -228,6 +228,10 @@ def reproduce(
     inputs: Annotated[
         str | None, typer.Option("--input", help="full: HEIGHTxWIDTH in place of the variant's; a variant of its own.")
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", help="full: score a training under this one alone; repeatable."),
+    ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option("--weights", help="full: VARIANT=FILE of released weights, in place of training; repeatable."),
@@ -279,6 +283,7 @@ def reproduce(
         budget=budget,
         init=init,
         input_hw=sizes[0] if sizes else None,
+        protocols=tuple(protocol or ()),
         weights=tuple(weights or ()),
         colours=None if colours is None else colours.value,
         seeds=seeds or 1,
@@ -321,6 +326,13 @@ def reproduce(
 def ablate(
     paper: PaperArg,
     study: Annotated[str | None, typer.Option("--study", help="One study by name; all of them by default.")] = None,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="10000,20000,...: some of the study's budgets; all by default.")
+    ] = None,
+    missing_only: Annotated[
+        bool,
+        typer.Option("--missing-only", help="Train only what no record in --results of the present code is about."),
+    ] = False,
     data: DataOpt = DataName.mannequins,
     root: RootOpt = None,
     seeds: SeedsOpt = None,
@@ -331,11 +343,12 @@ def ablate(
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
 ) -> None:
-    """Train all arms of a paper's studies under one equal budget and write its page."""
+    """Train all arms of a paper's studies under one equal budget, or at several, and write its page."""
     from hpe_bench.commands import reproduce as story
 
-    settings = _settings(results, runs, root, workers, device)
-    _exit(story.ablate(paper, study, data.value, seeds, until, settings, reports, _console()))
+    settings = replace(_settings(results, runs, root, workers, device), missing_only=missing_only)
+    some = _numbers(budgets, "--budgets")
+    _exit(story.ablate(paper, study, data.value, seeds, until, some, settings, reports, _console()))
 
 
 @app.command(epilog="Example: hpe-bench compare my_paper other_paper")

@@ -33,12 +33,14 @@ __all__ = [
     "Arm",
     "Augmentation",
     "Batch",
+    "Budgets",
     "Checkpoint",
     "Claim",
     "Codec",
     "Corruption",
     "Curriculum",
     "DataSource",
+    "Dial",
     "JointGroups",
     "Loss",
     "Metric",
@@ -50,6 +52,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Stage",
+    "Sweep",
     "Trained",
     "Unreachable",
     "Variant",
@@ -371,6 +374,11 @@ class DataSource(ABC):
         """The boxes to predict in where they are not simply every person's own (None)."""
         return None
 
+    @property
+    def annotated(self) -> DataSource:
+        """The same data with annotated boxes in place of a detector's: what is trained on, whatever is predicted in."""
+        return self
+
 
 @dataclasses.dataclass(frozen=True)
 class Score:
@@ -596,14 +604,45 @@ class Arm:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Budgets:
+    """Training samples at which the arms of a study are trained anew: each a whole training with its own schedule.
+
+    All arms have the budgets `samples`; those that `of` names go on to the `further` ones. `part` names a child of the
+    arms' models whose own training samples are an axis beside all samples: those of the stages that train it.
+    """
+
+    samples: tuple[int, ...]
+    further: tuple[int, ...] = ()
+    of: tuple[str, ...] = ()
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.samples or list(self.every) != sorted(set(self.every)):
+            raise ValueError(f"budgets {self.every}: name at least one, in rising order")
+        if bool(self.further) != bool(self.of):
+            raise ValueError("budgets: `further` ones and the arms `of` which they are belong together")
+
+    @property
+    def every(self) -> tuple[int, ...]:
+        """All budgets, in rising order."""
+        return (*self.samples, *self.further)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Ablation:
-    """A question, answered by arms that differ in one axis under one equal budget, against a named control arm."""
+    """A question, answered by arms that differ in one axis under one equal budget, against a named control arm.
+
+    With `budgets` it is asked at each of them, the arms' own among them (`plan.points`). `first_seeds` are those of
+    `reproduce`, where all `seeds` take two cores more than a quarter of an hour.
+    """
 
     name: str
     question: str = field(metadata=PROSE)
     arms: tuple[Arm, ...]
     control: str
     seeds: int = 3
+    budgets: Budgets | None = field(default=None, metadata=LATER)
+    first_seeds: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_name(self.name, "ablation")
@@ -613,6 +652,55 @@ class Ablation:
         budgets = {arm.name: arm.recipe.samples for arm in self.arms}
         if len(set(budgets.values())) > 1:
             raise ValueError(f"ablation {self.name!r}: arms see unequal numbers of samples {budgets} (F5)")
+        if self.budgets is not None:
+            self._check_budgets(self.budgets)
+        if self.first_seeds is not None and not 1 < self.first_seeds < self.seeds:
+            raise ValueError(
+                f"ablation {self.name!r}: first_seeds {self.first_seeds} must be 2 or more, less than seeds"
+            )
+
+    def _check_budgets(self, budgets: Budgets) -> None:
+        own, names = self.arms[0].recipe.samples, [arm.name for arm in self.arms]
+        if own not in budgets.samples:
+            raise ValueError(f"ablation {self.name!r}: its arms' own {own} samples are none of its budgets")
+        if min(budgets.samples) < (batch := max(arm.recipe.batch for arm in self.arms)):
+            raise ValueError(f"ablation {self.name!r}: its least budget is less than a batch ({batch})")
+        if unknown := [name for name in budgets.of if name not in names]:
+            raise ValueError(f"ablation {self.name!r}: budgets name {unknown[0]!r}, which is none of its arms")
+        if budgets.of and self.control not in budgets.of:
+            raise ValueError(
+                f"ablation {self.name!r}: its control has no further budgets to hold the other arms against"
+            )
+
+
+Dial = Literal["occlusion", "crowding", "stature"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sweep:
+    """A question about networks that are trained already, asked while one dial of the rendered data is turned.
+
+    Nothing is trained for it but what is missing. The control is what the other arms are held against. `values` are
+    the dial's, rising; what is claimed is judged at the last of them.
+    """
+
+    name: str
+    question: str = field(metadata=PROSE)
+    dial: Dial
+    values: tuple[float, ...]
+    arms: tuple[Arm, ...]
+    control: str
+    seeds: int = 3
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "sweep")
+        unique([arm.name for arm in self.arms], "arms")
+        if self.control not in [arm.name for arm in self.arms]:
+            raise ValueError(f"sweep {self.name!r}: control {self.control!r} is none of its arms")
+        if len(self.values) < 2 or list(self.values) != sorted(set(self.values)):
+            raise ValueError(f"sweep {self.name!r}: values {self.values}; give two or more in rising order")
+        if len({arm.variant.input_hw for arm in self.arms}) > 1:
+            raise ValueError(f"sweep {self.name!r}: its arms differ in input size")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -658,6 +746,7 @@ class Paper:
     recipes: tuple[Recipe, ...]
     headline: Ablation
     ablations: tuple[Ablation, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
     joint_groups: tuple[JointGroups, ...] = ()
     baseline: bool = False  # whether it is what every other paper is set beside
     codec_called: str = ""  # of a paper that brings a codec of its own: its name among those of the ceilings page
@@ -675,7 +764,7 @@ class Paper:
             if name not in [v.name for v in self.variants]:
                 raise ValueError(f"paper {self.slug!r}: timed names {name!r}, which is none of its variants")
         unique([r.name for r in self.recipes], "recipes")
-        unique([a.name for a in self.studies], "ablations")
+        unique([*(a.name for a in self.studies), *(s.name for s in self.sweeps)], "studies")
         self._check_timed()
 
     def _check_timed(self) -> None:

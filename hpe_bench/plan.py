@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hpe_bench.codehash import code_digest
-from hpe_bench.declare import Ablation, Claim, Curriculum, Paper, Protocol, Recipe, Variant, fingerprint
+from hpe_bench.declare import Ablation, Arm, Claim, Curriculum, Paper, Protocol, Recipe, Sweep, Variant, fingerprint
 from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
@@ -27,7 +27,7 @@ class Start:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training, scored under each of its protocols (which share data and crop and differ in decoding)."""
+    """One training, scored under each of its protocols, which share data and crop and differ in decoding and boxes."""
 
     paper: str
     variant: Variant
@@ -38,14 +38,16 @@ class TrainingRun:
     start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
-        shared = {(p.data, p.train_split, p.test_split, p.boxes, p.padding) for p in self.protocols}
-        assert len(shared) == 1, "protocols of one training differ in decoding alone"
+        shared = {(p.data.annotated, p.train_split, p.test_split, p.padding) for p in self.protocols}
+        if len(shared) != 1:
+            names = ", ".join(p.name for p in self.protocols)
+            raise ValueError(f"{names}: protocols of one training share data, splits and crop; train them one by one")
 
     @property
     def id(self) -> str:
-        """Identity of the training; the protocols' decoding has no part in it."""
+        """Identity of the training; the protocols' decoding and what they predict in have no part in it."""
         p = self.protocols[0]
-        trained = (self.paper, self.variant, self.recipe, p.data, p.train_split, p.padding, self.seed)
+        trained = (self.paper, self.variant, self.recipe, p.data.annotated, p.train_split, p.padding, self.seed)
         start = () if self.start is None else (self.start.sha256,)
         return fingerprint(trained + self.execution.identity + start)
 
@@ -87,6 +89,24 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
+class SweepRun:
+    """A finished training, evaluated under one setting of a dial."""
+
+    training: TrainingRun
+    protocol: Protocol
+
+    @property
+    def id(self) -> str:
+        """Identity of its record."""
+        return self.training.record_id(self.protocol)
+
+    @property
+    def code(self) -> str:
+        """The training's: nothing else of a network is run."""
+        return self.training.code
+
+
+@dataclass(frozen=True)
 class MeanPoseRun:
     """The mean training pose, placed in every test box: what a model must beat to have learned anything."""
 
@@ -123,16 +143,62 @@ class CostRun:
 def study_runs(studies: Iterable[Ablation], protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:
     """The trainings of some studies, each once, teachers before those they teach; `seeds` overrides theirs.
 
-    They stand seed by seed, so that all arms exist early.
+    They stand seed by seed, so that all arms exist early; of a study with budgets the cheapest point comes first.
     """
     runs: dict[str, TrainingRun] = {}
     studies = list(studies)
     for seed in range(max(seeds or study.seeds for study in studies)):
         for study in studies:
             if seed < (seeds or study.seeds):
-                for arm in study.arms:
+                for arm in arms_of(study):
                     _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
     return list(runs.values())
+
+
+def sweep_trainings(sweep: Sweep, protocols: tuple[Protocol, ...], seeds: int | None) -> list[TrainingRun]:
+    """The trainings whose networks a sweep evaluates, and their teachers, seed by seed."""
+    runs: dict[str, TrainingRun] = {}
+    for seed in range(seeds or sweep.seeds):
+        for arm in sweep.arms:
+            _add(runs, TrainingRun(arm.paper, arm.variant, arm.recipe, protocols, seed))
+    return list(runs.values())
+
+
+def sweep_runs(sweep: Sweep, trainings: Iterable[TrainingRun], turned: Sequence[Protocol]) -> list[SweepRun]:
+    """Every setting of the dial with every network of the sweep, setting by setting."""
+    arms = {(a.paper, a.variant, a.recipe.name, fingerprint(a.recipe)) for a in sweep.arms}
+    own = [t for t in trainings if (t.paper, t.variant, t.recipe.name, fingerprint(t.recipe)) in arms]
+    return [SweepRun(training, protocol) for protocol in turned for training in own]
+
+
+def points(study: Ablation) -> dict[int, Ablation]:
+    """A study at each of its budgets, rising: the arms that have it, by recipes of that many samples.
+
+    At the arms' own budget they are as declared, so that other studies share these trainings.
+    """
+    if study.budgets is None:
+        return {study.arms[0].recipe.samples: study}
+    found = {}
+    for samples in study.budgets.every:
+        arms = [a for a in study.arms if samples in study.budgets.samples or a.name in study.budgets.of]
+        at = tuple(replace(arm, recipe=with_samples(arm.recipe, samples)) for arm in arms)
+        found[samples] = replace(study, arms=at, budgets=None)
+    return found
+
+
+def arms_of(study: Ablation) -> list[Arm]:
+    """Every arm that a study trains: at each of its budgets, if it has several."""
+    return [arm for point in points(study).values() for arm in point.arms]
+
+
+def restricted(study: Ablation, budgets: Sequence[int]) -> list[Ablation]:
+    """The points of a study at some of its budgets; ValueError naming those that it has."""
+    found = points(study)
+    for samples in budgets:
+        if samples not in found:
+            has = ", ".join(map(str, found))
+            raise ValueError(f"study {study.name!r} has no budget of {samples} samples; it has {has}")
+    return [found[samples] for samples in sorted(set(budgets))]
 
 
 def as_evidence(paper: Paper, study: Ablation) -> Ablation:
@@ -158,6 +224,25 @@ def _add(runs: dict[str, TrainingRun], run: TrainingRun) -> None:
     runs.setdefault(run.id, run)
 
 
+def full_recipes(paper: Paper) -> list[Recipe]:
+    """The recipes that no miniature of a study is trained by."""
+    pocket = {arm.recipe for study in paper.studies for arm in study.arms if arm.variant.scale == "pocket"}
+    return [recipe for recipe in paper.recipes if recipe not in pocket]
+
+
+def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
+    """The recipe of a name, or the first that is named after the variant's input size, or the paper's first."""
+    recipes, size = full_recipes(paper), "x".join(map(str, variant.input_hw))
+    if not recipes:
+        raise ValueError(f"{paper.slug} declares no full-size recipe; give its folder one")
+    if name is None:
+        return next((r for r in recipes if size in r.name), recipes[0])
+    for recipe in recipes:
+        if recipe.name == name:
+            return recipe
+    raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
+
+
 def shortened(recipe: Recipe, budget: int | None) -> Recipe:
     """A recipe with fewer samples: its schedule is in fractions, so it keeps its shape. A recipe of its own by name."""
     if budget is None:
@@ -166,12 +251,26 @@ def shortened(recipe: Recipe, budget: int | None) -> Recipe:
         raise ValueError(f"a budget of {budget:,} samples is less than a batch of {recipe.name!r} ({recipe.batch})")
     if budget > recipe.samples:
         raise ValueError(f"a budget of {budget:,} samples is more than recipe {recipe.name!r} has ({recipe.samples:,})")
-    note = f"{recipe.name} shortened from {recipe.samples:,} samples; held against no printed figure"
-    short = replace(recipe, name=f"{recipe.name}-{budget}", samples=budget, note=note)
-    if isinstance(short, Curriculum) and short.teacher is not None:
-        taught = replace(short.teacher, recipe=shortened(short.teacher.recipe, budget))
-        return replace(short, teacher=taught)
-    return short
+    return _with_samples(recipe, budget, "shortened")
+
+
+def with_samples(recipe: Recipe, samples: int) -> Recipe:
+    """A recipe of another length, shorter or longer, and its teacher's with it; the recipe itself at its own length.
+
+    A shorter one is what `shortened` gives.
+    """
+    if samples == recipe.samples:
+        return recipe
+    return shortened(recipe, samples) if samples < recipe.samples else _with_samples(recipe, samples, "lengthened")
+
+
+def _with_samples(recipe: Recipe, samples: int, how: str) -> Recipe:
+    note = f"{recipe.name} {how} from {recipe.samples:,} samples; held against no printed figure"
+    other = replace(recipe, name=f"{recipe.name}-{samples}", samples=samples, note=note)
+    if isinstance(other, Curriculum) and other.teacher is not None:
+        taught = replace(other.teacher, recipe=_with_samples(other.teacher.recipe, samples, how))
+        return replace(other, teacher=taught)
+    return other
 
 
 def from_random(recipe: Recipe) -> Recipe:

@@ -7,7 +7,7 @@ the crop's edge, no half-pixel term); how heatmap pixels lie on the input, and w
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.data.mpii import MPII
 from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.skeletons import Skeleton
-from hpe_bench.declare import STRICT, Codec, Metric, Protocol, Unreachable, replace
+from hpe_bench.declare import STRICT, Codec, Dial, Metric, Protocol, Unreachable, replace
 from hpe_bench.metrics.crowdpose_ap import CrowdPoseAP
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.own_metrics import Reference, own_metrics
@@ -83,14 +83,29 @@ def pocket_codec(decoder: Literal["quarter", "dark"]) -> Gaussian:
     return Gaussian(sigma_px=1.0, centre="exact", decoder=decoder, dark_kernel_px=3)
 
 
+SCENES = Dials(occlusion=0.1, crowding=0.2, stature_px=(110.0, 210.0))  # of `mannequins-v1`
+
+
 def mannequins(decoder: Literal["quarter", "dark"]) -> Protocol:
     """`mannequins-v1-<decoder>`: the embedded data set, ground-truth boxes, PCKh@0.5 over all 17 joints and OKS-AP."""
     return Protocol(
         name=f"mannequins-v1-{decoder}",
-        data=Mannequins(version=1, dials=Dials(occlusion=0.1, crowding=0.2, stature_px=(110.0, 210.0))),
+        data=Mannequins(version=1, dials=SCENES),
         codec=pocket_codec(decoder),
         metrics=(PCKh(0.5), OksAP()),
     )
+
+
+OCCLUSION = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+CROWDING = (0.0, 0.2, 0.4, 0.6, 0.8)
+STATURE = (40.0, 60.0, 90.0, 130.0, 190.0)  # px, sole to crown
+
+
+def turned(dial: Dial, value: float) -> Protocol:
+    """`mannequins-v1-<dial>-<value>`: scored as `mannequins-v1-dark` by PCKh, on scenes with one dial turned."""
+    turned_to: dict[str, Any] = {"stature_px": (value, value)} if dial == "stature" else {dial: value}
+    source = Mannequins(version=1, dials=replace(SCENES, **turned_to))
+    return replace(mannequins("dark"), name=f"mannequins-v1-{dial}-{value:g}", data=source, metrics=(PCKh(0.5),))
 
 
 def lsp(decoder: Literal["quarter", "dark"]) -> Protocol:
@@ -118,7 +133,12 @@ decoder gains must not pass for what a loss gains (F8)."""
 HRNET_CODEC = Gaussian(sigma_px=2.0, centre="rounded", decoder="quarter", flip_shift_px=1)
 
 # The boxes of the SimpleBaseline and HRNet tables, "person AP 56.4" (F1). Its hash is published nowhere that we know.
-DETECTIONS_56 = DetectionFile("COCO_val2017_detections_AP_H_56_person.json", boxes=104_125)
+DETECTIONS_56 = DetectionFile(
+    "COCO_val2017_detections_AP_H_56_person.json",
+    boxes=104_125,
+    origin="the authors of SimpleBaseline and HRNet link them from their repositories, "
+    "github.com/microsoft/human-pose-estimation.pytorch and github.com/leoxiaobin/deep-high-resolution-net.pytorch",
+)
 
 # 79 images of val2017: the annotation file of COCO-MINI's validation part.
 COCO_MINI_SHA256 = "318ac76dc0da3af71c02ea60582b9663eaa74b2a28dee56ea16735c9424816d0"
@@ -278,7 +298,7 @@ TRAINED = {
     "lsp": ((LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK), (LSP_PC,)),
     "mannequins": ((MANNEQUINS_V1,),),
     "mpii": ((MPII_VAL,),),
-    "coco": ((COCO_GTBOX,),),
+    "coco": ((COCO_GTBOX, COCO_DET),),
 }
 """By data set, the protocols that full-size trainings are scored under, in groups of one aspect."""
 

@@ -1,4 +1,4 @@
-"""Small ONNX files: one convolution from an image to maps."""
+"""Small ONNX files, one convolution from an image to maps, and the papers whose networks are exported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from hpe_bench import catalog
+
+LONG = ("lite_hrnet", "lpn")  # whose exports take a minute each
+EXPORTED_PAPERS = [
+    pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
+    for p in catalog.load_all()[0]
+]
+"""The papers whose miniatures are exported in tests; those of `LONG` where there is time."""
 
 
 def write(

@@ -107,3 +107,14 @@ def coco_truth(truth: PersonSet) -> dict[str, object]:
 def write_json(path: Path, value: object) -> Path:
     path.write_text(json.dumps(value))
     return path
+
+
+def of_each(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> Predictions:
+    """One prediction a person, in the order of the persons; it ranks by the mean of its joint scores (F10, F15).
+
+    ValueError unless there is one of each.
+    """
+    if joints_NJ2.shape != truth.joints.shape:
+        raise ValueError(f"predictions have shape {joints_NJ2.shape}, the test persons {truth.joints.shape}")
+    mean_N = scores_NJ.astype(float).mean(axis=1)
+    return Predictions(truth.image, joints_NJ2, scores_NJ, mean_N, np.arange(len(truth)))

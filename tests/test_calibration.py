@@ -10,7 +10,7 @@ from hpe_bench.metrics.calibration import Judged
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.run import scoring
 from tests import small
-from tests.predicted import persons
+from tests.predicted import of_each, persons
 
 
 def drawn(sharpness: float, images: int = 400) -> Judged:
@@ -60,8 +60,8 @@ def test_scores_that_are_all_alike_say_nothing_and_others_are_kept_in_the_record
     joints = truth.joints + rng.normal(0, 8, truth.joints.shape)
     flat = np.ones(truth.labelled.shape)
     protocol = small.PROTOCOLS[0]
-    assert scoring.calibrated(protocol, truth, scoring.of_each(truth, joints, flat)) is None
-    found = scoring.calibrated(protocol, truth, scoring.of_each(truth, joints, rng.random(flat.shape)))
+    assert scoring.calibrated(protocol, truth, of_each(truth, joints, flat)) is None
+    found = scoring.calibrated(protocol, truth, of_each(truth, joints, rng.random(flat.shape)))
     assert found is not None
     assert found.parts[0].n == truth.labelled.sum() == sum(b.n for b in found.bins)
     assert {p.part for p in found.parts} >= {"", "joint/nose"}

@@ -42,6 +42,7 @@ COMMANDS = {
         "--launcher",
         "--nodes",
         "--precision",
+        "--protocol",
         "--recipe",
         "--reports",
         "--results",
@@ -58,8 +59,10 @@ COMMANDS = {
         "--workers",
     },
     "ablate": {
+        "--budgets",
         "--data",
         "--device",
+        "--missing-only",
         "--reports",
         "--results",
         "--root",

@@ -21,9 +21,9 @@ from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.run import scoring
-from hpe_bench.run.scoring import of_each
 from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
+from tests.predicted import of_each
 from tests.synthetic_paper import CONTROL, PROPOSAL
 from tests.synthetic_records import STANDING, Level
 

@@ -26,12 +26,7 @@ from hpe_bench.inference import exporting, networks
 from hpe_bench.inference.model_file import Convention, read_convention
 from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
-
-LONG = ("lite_hrnet", "lpn")  # whose exports take a minute each
-PAPERS = [
-    pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
-    for p in catalog.load_all()[0]
-]
+from tests.onnx_files import EXPORTED_PAPERS
 
 
 class Stacked(nn.Module):
@@ -56,7 +51,7 @@ def eager(model: nn.Module, images: Tensor) -> Tensor:
         return model.eval()(images)[-1]
 
 
-@pytest.mark.parametrize("slug", PAPERS)
+@pytest.mark.parametrize("slug", EXPORTED_PAPERS)
 def test_every_miniature_is_exported_with_its_stacks_in_order(
     slug: str, exported_pocket: Callable[[str], Path]
 ) -> None:

@@ -20,7 +20,7 @@ from hpe_bench.records import frame, store
 from hpe_bench.run import scoring
 from tests import test_records
 from tests.predicted import answers as predicted
-from tests.predicted import persons
+from tests.predicted import of_each, persons
 from tests.test_submissions import GOOD, PROTOCOL, TRUTH, file_of, record_of
 
 V1 = Path(__file__).parent / "data" / "records_v1"
@@ -153,7 +153,7 @@ def test_a_comparison_gives_accuracies_and_differences() -> None:
 def test_the_same_predictions_give_the_same_keys_trained_or_submitted() -> None:
     truth = persons(20, 8)
     found = predicted(truth, 2.0)
-    trained = scoring.scores(PROTOCOL, truth, scoring.of_each(truth, found.joints, found.joint_scores))
+    trained = scoring.scores(PROTOCOL, truth, of_each(truth, found.joints, found.joint_scores))
     submitted = scoring.scores(PROTOCOL, truth, found)
     assert [s.key for s in trained] == [s.key for s in submitted]
     assert len({s.key for s in trained}) == len(trained)

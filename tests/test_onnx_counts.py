@@ -19,15 +19,10 @@ from hpe_bench import catalog
 from hpe_bench.cost.dispatched import count_dispatched
 from hpe_bench.cost.onnx_counts import count_onnx
 from tests import onnx_files
-
-LONG = ("lite_hrnet", "lpn")  # whose exports take a minute each
-PAPERS = [
-    pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
-    for p in catalog.load_all()[0]
-]
+from tests.onnx_files import EXPORTED_PAPERS
 
 
-@pytest.mark.parametrize("slug", PAPERS)
+@pytest.mark.parametrize("slug", EXPORTED_PAPERS)
 def test_an_exported_paper_counts_as_its_network_does(slug: str, exported_pocket: Callable[[str], Path]) -> None:
     variant = catalog.find_variant(catalog.load(slug), "pocket")
     with torch.device("meta"):

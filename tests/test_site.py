@@ -121,7 +121,10 @@ def test_a_text_without_the_markers_is_refused() -> None:
     board = leaderboard.build([LoadedPaper(PAPER, (), Path("tiny"))], ALL, site.suite())
     with pytest.raises(ValueError, match="verdicts"):
         front_page.refreshed("no markers here", board)
-    text = f"before\n{front_page.BEGIN}\nold\n{front_page.END}\nafter\n"
+    table = f"before\n{front_page.BEGIN}\nold\n{front_page.END}\n"
+    with pytest.raises(ValueError, match="findings"):
+        front_page.refreshed(table, board)
+    text = f"{table}{front_page.BEGIN_FINDINGS}\nold\n{front_page.END_FINDINGS}\nafter\n"
     fresh = front_page.refreshed(text, board)
     assert fresh.startswith("before\n")
     assert fresh.endswith("\nafter\n")

@@ -8,12 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hpe_bench.declare import Claim
+from hpe_bench.declare import Ablation, Arm, Augmentation, Claim
 from hpe_bench.metrics.oks_ap import OksAP
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records.schema import Measurement, Release, RunRecord
 from hpe_bench.run import scoring
 from hpe_bench.verdicts import STATUSES, Verdict, count, evidence, judge, judge_all
 from hpe_bench.verdicts.families import over_suite, within_paper
+from hpe_bench.verdicts.pairs import pocket_pair
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, matches
 from tests import synthetic_records as make
@@ -23,11 +24,13 @@ from tests.synthetic_paper import (
     BASE_POCKET,
     CONTROL,
     FULL,
+    MSE,
     OLD_LOSS,
     PAPER,
     POCKET,
     PRINTED,
     PROPOSAL,
+    RCE,
     claim,
     macs,
     relation,
@@ -375,6 +378,81 @@ def test_one_seed_decides_nothing_at_any_scale() -> None:
 
 
 SIDES = ((replace(PROPOSAL, variant=FULL), 80.0), (replace(CONTROL, variant=BASE_FULL), 60.0))
+OF_THE_LOSS = relation(baseline="tiny/small_256x192", kind="direction", value=None, printed="")
+LARGE_RCE, LARGE_MSE = replace(PROPOSAL, variant=FULL), replace(OLD_LOSS, variant=FULL)
+
+
+def large(arm: Arm, level: float, seeds: int = 3, **more: object) -> list[RunRecord]:
+    return [make.accuracy(arm, seed, Level(level), scale="full", **more) for seed in range(seeds)]  # type: ignore[arg-type]
+
+
+def test_a_claim_about_the_loss_never_holds_a_run_against_itself() -> None:
+    (v,) = judged(OF_THE_LOSS, *large(LARGE_RCE, 80))
+    assert (v.status, v.value, v.records) == ("not attempted", None, ())
+    (v,) = judged(OF_THE_LOSS, *large(LARGE_RCE, 80), *large(LARGE_MSE, 60))
+    assert (v.status, v.scale, len(v.records)) == ("confirmed", "full", 6)
+    assert v.value == pytest.approx(20, abs=2)
+    assert "small_256x192 (rce) against tiny/small_256x192 (mse)" in v.reason
+    (v,) = judged(OF_THE_LOSS, *large(LARGE_RCE, 60), *large(LARGE_MSE, 80))
+    assert v.status == "differs"
+
+
+def test_a_control_that_differs_in_more_than_the_loss_is_none() -> None:
+    longer = replace(LARGE_MSE, recipe=replace(MSE, name="mse_longer", augmentation=Augmentation(flip_p=0.0)))
+    paper = replace(PAPER, recipes=(*PAPER.recipes, longer.recipe))
+    (v,) = judge(OF_THE_LOSS, paper, [*large(LARGE_RCE, 80), *large(longer, 60)])
+    assert v.status == "not attempted"
+
+
+def test_arms_of_one_training_are_no_pair() -> None:
+    twin = replace(PROPOSAL, name="twin")
+    study = Ablation("twins", "Are they one?", (PROPOSAL, twin), "twin")
+    paper = replace(PAPER, ablations=(study,))
+    records = [make.accuracy(PROPOSAL, seed, Level(70)) for seed in range(3)]
+    (v,) = judge(relation(variant="pocket", baseline="tiny/pocket"), paper, records)
+    assert v.status == "not attempted"
+    assert pocket_pair(relation(variant="pocket", baseline="base/base_pocket"), paper) is not None
+
+
+def test_full_size_sides_are_one_recipe_each() -> None:
+    base = large(replace(CONTROL, variant=BASE_FULL), 70)
+    both = judged(relation(), *large(LARGE_RCE, 80), *large(LARGE_MSE, 60), *base)
+    assert {v.reason.partition(" against")[0]: v.status for v in both} == {
+        "small_256x192 (rce)": "differs",  # the printed 1.3 is far from 10
+        "small_256x192 (mse)": "differs",
+    }
+    assert sorted(round(v.value or 0, -1) for v in both) == [-10, 10]
+    (shorter,) = judged(relation(), *large(LARGE_RCE, 80, samples_seen=20_000), *base)
+    assert (shorter.status, "samples seen" in shorter.reason) == ("not comparable", True)
+    undeclared = replace(LARGE_RCE, recipe=replace(RCE, name="of_somebody"))
+    assert judged(relation(), *large(undeclared, 80), *base)[0].status == "not attempted"
+
+
+def test_full_size_sides_of_another_execution_or_start_are_not_comparable() -> None:
+    base, ours = large(replace(CONTROL, variant=BASE_FULL), 70), large(LARGE_RCE, 80)
+    half = [r.model_copy(update={"identity": r.identity.model_copy(update={"execution": "bf16"})}) for r in ours]
+    (v,) = judged(relation(), *half, *base)
+    assert v.status == "not comparable"
+    assert "execution: bf16 against strict float32" in v.reason
+    taught = [r.provenance.model_copy(update={"flags": {"start": "r50.pth"}}) for r in ours]
+    started = [r.model_copy(update={"provenance": p}) for r, p in zip(ours, taught, strict=True)]
+    (v,) = judged(relation(), *started, *base)
+    assert "start: ImageNet weights against random weights" in v.reason
+
+
+def test_released_weights_and_trainings_are_no_pair() -> None:
+    release = Release(file="w.pth", sha256="0" * 64, checkpoint="", trained_by="", colours="rgb")
+    (first, *_), base = large(LARGE_RCE, 80), large(replace(CONTROL, variant=BASE_FULL), 70)
+    identity = first.identity.model_copy(
+        update={"recipe": "", "recipe_hash": "", "seed": None, "samples_seen": 0, "train_digest": ""}
+    )
+    weights = first.model_copy(update={"release": release, "identity": identity})
+    assert judged(relation(), weights, *base)[0].status == "not attempted"
+    theirs = weights.model_copy(
+        update={"id": "t", "identity": identity.model_copy(update={"paper": "base", "variant": "big_256x192"})}
+    )
+    (v,) = judged(relation(), weights, theirs)
+    assert (v.status, v.scale) == ("inconclusive", "full")
 
 
 def below_mean_pose(records: list[RunRecord], floor: float) -> RunRecord:

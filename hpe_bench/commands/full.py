@@ -12,6 +12,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.declare import Paper, Recipe, Variant, replace
 from hpe_bench.plan import Start, TrainingRun
+from hpe_bench.protocols import FullProtocol
 from hpe_bench.training import imagenet
 from hpe_bench.training.execution import PLAIN, Execution
 
@@ -32,6 +33,7 @@ class Asked:
     budget: int | None = None
     init: str | None = None
     input_hw: tuple[int, int] | None = None
+    protocols: tuple[str, ...] = ()  # to score trainings under; all of the data set's own if there are none
     weights: tuple[str, ...] = ()  # VARIANT=FILE pairs of released weights, in place of a training
     colours: str | None = None  # of the images that the weights were trained on; as declared if None
     seeds: int = 1
@@ -46,14 +48,33 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
     loaded = catalog.load(slug)
     variant = variant_of(loaded, asked.variant)
-    recipe = begun(plan.shortened(recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
+    recipe = begun(plan.shortened(plan.recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)
     if asked.input_hw is not None:
         variant = resized(loaded.paper, variant, asked.input_hw)
-    scored = protocols.for_training(asked.data, variant.input_hw)
+    scored = scored_under(asked, variant.input_hw)
     execution = shared(asked.execution, recipe, asked.devices)
     start = start_of(recipe, variant, asked.init)
     seeds = range(asked.seeds) if asked.seed is None else [asked.seed]
     return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in seeds]
+
+
+def scored_under(asked: Asked, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
+    """The protocols that trainings are scored under; ValueError for one on other data, of another aspect, or unknown.
+
+    They share the training: data, splits and crop.
+    """
+    if not asked.protocols:
+        return protocols.for_training(asked.data, input_hw)
+    found = []
+    for name in dict.fromkeys(asked.protocols):
+        protocol = catalog.find_protocol(name)
+        if protocol.data.name != asked.data:
+            raise ValueError(f"--protocol {name} is measured on {protocol.data.name}, not on {asked.data}; see --data")
+        if not isinstance(protocol, FullProtocol):
+            raise ValueError(f"--protocol {name} is for miniatures; leave it out, or name one of full-size models")
+        protocol.check_input(input_hw)
+        found.append(protocol)
+    return tuple(found)
 
 
 def start_of(recipe: Recipe, variant: Variant, init: str | None) -> Start | None:
@@ -117,25 +138,6 @@ def resized(paper: Paper, variant: Variant, input_hw: tuple[int, int]) -> Varian
 
 def _size(input_hw: tuple[int, int]) -> str:
     return f"{input_hw[0]}x{input_hw[1]}"
-
-
-def full_recipes(paper: Paper) -> list[Recipe]:
-    """The recipes that no miniature of a study is trained by."""
-    pocket = {arm.recipe for study in paper.studies for arm in study.arms if arm.variant.scale == "pocket"}
-    return [recipe for recipe in paper.recipes if recipe not in pocket]
-
-
-def recipe_of(paper: Paper, variant: Variant, name: str | None) -> Recipe:
-    """The recipe of a name, or the first that is named after the variant's input size, or the paper's first."""
-    recipes = full_recipes(paper)
-    if not recipes:
-        raise ValueError(f"{paper.slug} declares no full-size recipe; give its folder one")
-    if name is None:
-        return next((r for r in recipes if _size(variant.input_hw) in r.name), recipes[0])
-    for recipe in recipes:
-        if recipe.name == name:
-            return recipe
-    raise ValueError(f"{paper.slug} has no full-size recipe {name!r}; it has {', '.join(r.name for r in recipes)}")
 
 
 def begun(recipe: Recipe, asked: Asked) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +21,16 @@ from hpe_bench.commands.show import print_ceilings, print_verdicts
 from hpe_bench.commands.until import train_until
 from hpe_bench.cost.count_cache import count_variant
 from hpe_bench.cost.dispatched import count_on_meta
-from hpe_bench.declare import Ablation, Paper, Protocol
+from hpe_bench.declare import Ablation, Paper, Protocol, Sweep
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.records.provenance import check_device, code_version
 from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.throughput import Throughput
 from hpe_bench.report import site
 from hpe_bench.run import pool, training
 from hpe_bench.run.pool import Outcome, Settings
+from hpe_bench.run.sweeping import run_sweep
 from hpe_bench.terminal import Board
 from hpe_bench.training import world
 
@@ -49,6 +52,9 @@ def reproduce(
     announce(loaded, [loaded.paper.headline], asked.data, scales, console)
     pocket = pocket_protocols(asked.data) if "pocket" in scales else ()
     study = with_budget(loaded.paper.headline, asked.budget) if pocket else loaded.paper.headline
+    seeds = seeds or (study.first_seeds if until is None else None)
+    if pocket and seeds is not None and seeds < study.seeds:
+        console.print(f"{seeds} of the study's {study.seeds} seeds; --seeds {study.seeds} runs all", highlight=False)
     runs = plan.study_runs([study], pocket, seeds) if pocket else []
     if asked.weights and "full" not in scales:
         raise ValueError("--weights are full-size networks' own: add --scale full")
@@ -110,19 +116,54 @@ def ablate(
     data: str,
     seeds: int | None,
     until: float | None,
+    budgets: Sequence[int],
     settings: Settings,
     reports: Path,
     console: Console,
 ) -> bool:
-    """Some or all studies of a paper, then its page. False if a run failed."""
+    """Some or all studies of a paper, or one at some of its budgets, then its page. False if a run failed."""
     loaded = catalog.load(slug)
-    chosen = [find_study(loaded.paper, study)] if study else list(loaded.paper.studies)
-    studies = [plan.as_evidence(loaded.paper, s) for s in chosen]
-    announce(loaded, studies, data, ["pocket"], console)
-    runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
-    prepare(runs, settings, console)
-    outcome = pocket_trainings(studies, protocols.POCKET[data], seeds, until, settings, console)
+    sweeps = [s for s in loaded.paper.sweeps if study in (None, s.name)]
+    chosen = [find_study(loaded.paper, study)] if study and not sweeps else list(loaded.paper.studies)
+    if budgets:
+        if study is None or sweeps or chosen[0].budgets is None:
+            has = [s.name for s in loaded.paper.studies if s.budgets is not None]
+            raise ValueError(f"--budgets: name a study that has budgets ({', '.join(has) or 'this paper has none'})")
+        chosen = plan.restricted(chosen[0], budgets)
+    if study and sweeps and data != "mannequins":
+        raise ValueError(f"study {study!r} turns a dial of the mannequins; {data} has none: leave --data out")
+    outcome = Outcome()
+    if not (study and sweeps):
+        studies = [plan.as_evidence(loaded.paper, s) for s in chosen]
+        announce(loaded, studies, data, ["pocket"], console)
+        runs = plan.study_runs(studies, protocols.POCKET[data], seeds)
+        print_hours(runs, pool.unfinished(runs, settings), settings, console)
+        prepare(runs, settings, console)
+        outcome = pocket_trainings(studies, protocols.POCKET[data], seeds, until, settings, console)
+    for sweep in sweeps if data == "mannequins" else ():
+        outcome = outcome.merge(turn(sweep, seeds, settings, console))
     return conclude(loaded, outcome, settings, reports, console)
+
+
+def turn(sweep: Sweep, seeds: int | None, settings: Settings, console: Console) -> Outcome:
+    """Evaluate a sweep's networks at every value of its dial; those whose weights are not here are trained first."""
+    trainings = plan.sweep_trainings(sweep, protocols.POCKET["mannequins"], seeds)
+    here = replace(settings, missing_only=False)
+    left = pool.unfinished(trainings, here, weights=True)
+    console.print(sweep.question, highlight=False, markup=False)
+    print_hours(trainings, left, settings, console)
+    outcome = Outcome()
+    if left:
+        prepare(trainings, settings, console)
+        outcome = pool.run_trainings(trainings, here, console, macs_of, weights=True)
+    failed = {(r.identity.paper, r.identity.variant, r.identity.recipe, r.identity.seed) for r in outcome.failed}
+    there = [t for t in trainings if (t.paper, t.variant.name, t.recipe.name, t.seed) not in failed]
+    turned = [protocols.turned(sweep.dial, value) for value in sweep.values]
+    runs = plan.sweep_runs(sweep, there, turned)
+    with Board(
+        console, f"{len(runs)} evaluations: {sweep.dial} from {sweep.values[0]:g} to {sweep.values[-1]:g}", 1
+    ) as b:
+        return outcome.merge(run_sweep(runs, settings, b))
 
 
 def profile(slug: str, variant: str | None, settings: Settings, console: Console) -> bool:
@@ -186,7 +227,8 @@ def find_study(paper: Paper, name: str) -> Ablation:
     for study in paper.studies:
         if study.name == name:
             return study
-    raise ValueError(f"{paper.slug} has no study {name!r}; it has {', '.join(s.name for s in paper.studies)}")
+    known = ", ".join([*(s.name for s in paper.studies), *(s.name for s in paper.sweeps)])
+    raise ValueError(f"{paper.slug} has no study {name!r}; it has {known}")
 
 
 def costs_of(loaded: LoadedPaper) -> list[plan.CostRun]:
@@ -210,6 +252,13 @@ def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: li
             "only signs of differences are tested (F1-F4).",
             highlight=False,
         )
+
+
+def print_hours(runs: Sequence[TrainingRun], todo: Sequence[TrainingRun], settings: Settings, console: Console) -> None:
+    """How many trainings are to be run and what they are expected to take."""
+    hours = Throughput(store.load_all(settings.results)).hours(todo)
+    told = "" if hours is None else f", about {hours:.1f} core-hours by the pace of recorded ones"
+    console.print(f"{len(todo)} of {len(runs)} trainings are to be run{told}", highlight=False)
 
 
 def pocket_protocols(data: str) -> tuple[Protocol, ...]:
@@ -247,6 +296,7 @@ def prepare(runs: list[TrainingRun], settings: Settings, console: Console) -> No
         return
     check_device(settings.device)
     protocol = runs[0].protocols[0]
+    training.check_boxes(runs[0].protocols, settings.root)
     for split in (protocol.train_split, protocol.test_split):
         with Board(console, f"{protocol.data.name}, {split} split", 1) as board:
             protocol.data.prepare(split, settings.root, board.set_done)

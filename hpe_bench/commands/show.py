@@ -46,7 +46,12 @@ def print_paper(console: Console, slug: str) -> None:
     console.print(table, "")
     table = plain_table("study", " arms", " seeds", " samples each", "question")
     for s in paper.studies:
-        table.add_row(s.name, str(len(s.arms)), str(s.seeds), f"{s.arms[0].recipe.samples:,}", escape(s.question))
+        at = [s.arms[0].recipe.samples] if s.budgets is None else [s.budgets.every[0], s.budgets.every[-1]]
+        samples = " to ".join(f"{n:,}" for n in at)
+        table.add_row(s.name, str(len(s.arms)), str(s.seeds), samples, escape(s.question))
+    for sweep in paper.sweeps:
+        turned = f"{sweep.dial} {sweep.values[0]:g} to {sweep.values[-1]:g}"
+        table.add_row(sweep.name, str(len(sweep.arms)), str(sweep.seeds), turned, escape(sweep.question))
     console.print(table)
     if loaded.checkpoints:
         from hpe_bench.commands.weights import print_list as print_weights

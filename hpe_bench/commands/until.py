@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hpe_bench.declare import Ablation, Protocol, fingerprint
-from hpe_bench.plan import FEWEST_SEEDS, MOST_SEEDS, TrainingRun, another_seed, study_runs
+from hpe_bench.plan import FEWEST_SEEDS, MOST_SEEDS, TrainingRun, another_seed, points, study_runs
 from hpe_bench.records import query, store
 from hpe_bench.run.pool import Outcome
 from hpe_bench.verdicts import evidence
@@ -53,7 +53,7 @@ def half_widths(studies: Sequence[Ablation], protocol: Protocol, results: Path) 
     places = [
         c for c in records.conditions() if (c.protocol, c.protocol_hash) == (protocol.name, fingerprint(protocol))
     ]
-    for study in studies:
+    for study in (point for s in studies for point in points(s).values()):
         arms = {arm.name: arm for arm in study.arms}
         for name, arm in arms.items():
             if name != study.control:

@@ -66,6 +66,18 @@ def every_person(truth: PersonSet) -> Boxes:
     return Boxes(truth.image, truth.box.astype(float), np.ones(len(truth)), np.arange(len(truth)))
 
 
+def annotated_persons(source: DataSource, split: str, root: str | None) -> tuple[PersonSet, PersonSet, Boxes]:
+    """All annotated persons of a split, those whom models are trained on and probed with, and the boxes of these.
+
+    Where a data set says whom to predict in which annotated box, as COCO's code does, they are these, in these boxes.
+    """
+    everybody = source.annotated.load(split, root)
+    own = source.annotated.boxes(split, root)
+    if own is None:
+        return everybody, everybody, every_person(everybody)
+    return everybody, own.persons(everybody), own
+
+
 def boxes_of(source: DataSource, truth: PersonSet, split: str, root: str | None) -> Boxes:
     """The boxes a data set is predicted in: its own, or every person's where it names none."""
     own = source.boxes(split, root)

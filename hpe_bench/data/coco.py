@@ -51,12 +51,13 @@ class DetectionFile:
     """Person boxes of somebody's detector, under `person_detection_results/` of the data set's folder (F1, F2).
 
     `boxes` is how many person boxes it holds. `sha256` is empty where no published hash is known: then the number is
-    all that is asserted, and `Boxes.sha256` says what was really used.
+    all that is asserted, and `Boxes.sha256` says what was really used. `origin` says where the file comes from.
     """
 
     file: str
     boxes: int
     sha256: str = ""
+    origin: str = field(default="", metadata={"hashed": False})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class COCO(DataSource):
     @property
     def skeleton(self) -> Skeleton:
         return COCO_17
+
+    @property
+    def annotated(self) -> COCO:
+        return replace(self, detections=None)
 
     def load(self, split: str, root: str | None) -> PersonSet:
         """All annotated persons of "train2017" or "val2017", in the order of the file; every image must be there."""
@@ -583,6 +588,12 @@ def annotated_boxes(annotations: Annotations) -> Boxes:
 def read_declared_detections(folder: Path, declared: DetectionFile, truth: PersonSet) -> Boxes:
     """The boxes of a declared file; ValueError unless it has the declared hash (if any) and number of boxes."""
     path = folder / "person_detection_results" / declared.file
+    if not path.is_file():
+        origin = f" ({declared.origin})" if declared.origin else ""
+        raise ValueError(
+            f"{path}: no such file; put the detections there{origin}; ground-truth boxes are another protocol, whose "
+            "scores are higher (F1): --protocol names it"
+        )
     if declared.sha256:
         require_hash(path, declared.sha256)
     found = read_detections(path, truth)

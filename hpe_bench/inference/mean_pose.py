@@ -15,10 +15,10 @@ def mean_pose(train: CropSet) -> np.ndarray:
     return total / np.maximum(labelled.sum(axis=0), 1)
 
 
-def predict_mean_pose(train: CropSet, test: CropSet) -> tuple[np.ndarray, np.ndarray]:
-    """Joints [N,J,2] in image pixels and constant scores [N,J] for every test crop."""
-    height, width = test.input_hw
+def predict_mean_pose(train: CropSet, to_image_N23: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [N,J,2] in image pixels and constant scores [N,J] for every test crop, by its affine to the image."""
+    height, width = train.input_hw
     pose = mean_pose(train) + np.array([width, height]) / 2
-    joints_in = np.broadcast_to(pose, (len(test.joints), *pose.shape))
-    joints_img = apply_affine(test.to_image, joints_in).astype(np.float32)
+    joints_in = np.broadcast_to(pose, (len(to_image_N23), *pose.shape))
+    joints_img = apply_affine(to_image_N23, joints_in).astype(np.float32)
     return joints_img, np.ones(joints_img.shape[:2], np.float32)

@@ -18,6 +18,7 @@ from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerp
 from hpe_bench.inference import weights
 from hpe_bench.inference.model_file import Convention, FileNetwork, ModelFile, file_predictor, names_of, told
 from hpe_bench.inference.predictors import Estimator
+from hpe_bench.plan import arms_of
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.training.checkpoints import weights_digest
@@ -55,7 +56,7 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
         raise ValueError(f"{file}: no record of a training has these weights; name --paper and --variant")
     i = record.identity
     loaded = catalog.load(i.paper)
-    arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in s.arms]
+    arms = [a for p in (loaded, *catalog.load_all()[0]) for s in p.paper.studies for a in arms_of(s)]
     teachers = [a.recipe.teacher for a in arms if isinstance(a.recipe, Curriculum) and a.recipe.teacher is not None]
     settings: list[Arm | Trained] = [*arms, *teachers]
     trained = [t for t in settings if t.paper == i.paper]

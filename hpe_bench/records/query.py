@@ -173,6 +173,10 @@ class Records(tuple[RunRecord, ...]):
         """Codec ceilings by id."""
         return {r.id: r for r in oldest_first(self.finished("ceiling"))}
 
+    def swept(self, of: Training, protocol: str, protocol_hash: str) -> dict[int, RunRecord]:
+        """A training's networks by seed under a setting of a dial. They are no part of any comparison but a sweep's."""
+        return by_seed(self._swept.get((of, (protocol, protocol_hash)), ()))
+
     def submissions(self) -> dict[tuple[str, str, str], list[RunRecord]]:
         """The newest submission of each name, by protocol, its hash and the persons: a corrected file takes its
         predecessor's place.
@@ -216,6 +220,11 @@ class Records(tuple[RunRecord, ...]):
     @cached_property
     def _trainings(self) -> Mapping[tuple[Training, Condition], list[RunRecord]]:
         return _grouped((training(r), condition(r), r) for r in self.finished("accuracy"))
+
+    @cached_property
+    def _swept(self) -> Mapping[tuple[Training, tuple[str, str]], list[RunRecord]]:
+        found = self.finished("sweep")
+        return _grouped((training(r), (r.identity.protocol, r.identity.protocol_hash), r) for r in found)
 
     @cached_property
     def _of_models(self) -> Mapping[Condition, list[RunRecord]]:

@@ -318,7 +318,7 @@ class Robustness(Strict):
         return self
 
 
-Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency", "robustness"]
+Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency", "sweep", "robustness"]
 RecordName = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 

@@ -25,8 +25,9 @@ from hpe_bench import catalog, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.ceilings.contenders import contenders
 from hpe_bench.ceilings.measure import CEILINGS, data_protocols
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.data import csv_files
-from hpe_bench.declare import Curriculum, Protocol
+from hpe_bench.declare import Curriculum, Protocol, Variant
 from hpe_bench.files import write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import frame, store
@@ -181,7 +182,8 @@ def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
 def _spoken_about(loaded: LoadedPaper) -> Iterator[str]:
     """Slugs of a paper, of its studies' arms and their teachers, of its claims' baselines, and the mean pose's."""
     yield from (loaded.paper.slug, MEAN_POSE)
-    for arm in (a for study in loaded.paper.studies for a in study.arms):
+    arms = [a for study in loaded.paper.studies for a in study.arms]
+    for arm in (*arms, *(a for sweep in loaded.paper.sweeps for a in sweep.arms)):
         yield arm.paper
         if isinstance(arm.recipe, Curriculum) and arm.recipe.teacher is not None:
             yield arm.recipe.teacher.paper
@@ -192,7 +194,9 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     slug, found = loaded.paper.slug, sources.about(slugs)
     drawn = architecture.architectures(loaded.paper, loaded.claims)
     verdicts = sources.judged[slug]
-    page = paper_page.build(loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts)
+    page = paper_page.build(
+        loaded.paper, loaded.claims, found, suite(), pixels.readers(suite()), drawn, verdicts, _macs_of
+    )
     if pair := comparison.with_yardstick(loaded, sources.papers):
         page = replace(page, beside=comparison.address([p.paper.slug for p in pair]))
     folder = reports / slug
@@ -202,6 +206,12 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     _write_tables(folder, page.tables)
     text = render("paper.html.j2", sources.digest(slugs), page=page, root="../")
     return [_write(folder / "index.html", text)]
+
+
+@cache
+def _macs_of(variant: Variant) -> float:
+    """Multiply-adds of a network as it is declared."""
+    return float(count_on_meta(variant.builder, variant.joints, variant.input_hw).macs)
 
 
 def board(*results: Path) -> Leaderboard:
@@ -226,7 +236,7 @@ def _write_board(sources: Sources, reports: Path) -> list[Path]:
 
 
 def refresh_readme(file: Path, *results: Path) -> None:
-    """Make the table of verdicts in a README anew, between its markers."""
+    """Make the table of verdicts and the findings in a README anew, between their markers."""
     _write(file, front_page.refreshed(file.read_text(encoding="utf-8"), board(*results)))
 
 

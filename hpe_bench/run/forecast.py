@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hpe_bench.data import crop_store
 from hpe_bench.data.crops import CropSet, crop_hw
 from hpe_bench.data.half_body import upper_body
 from hpe_bench.plan import TrainingRun
@@ -113,9 +114,12 @@ def crops_bytes(run: TrainingRun, root: str | None) -> int | None:
     protocol, total = run.protocols[0], 0
     for split, context in ((protocol.train_split, training.TRAIN_CONTEXT), (protocol.test_split, 1.0)):
         try:
-            persons = len(protocol.data.truth(split, root))
+            source = protocol.data.annotated
+            persons = len(source.boxes(split, root) or source.truth(split, root))
         except (ValueError, OSError):
             return None
         height, width = crop_hw(run.variant.input_hw, context)
-        total += persons * height * width * 3
+        size = persons * height * width * 3
+        compressed = split == protocol.train_split and size > training.STORED_OVER
+        total += round(size / 3 * crop_store.BITS_PER_PIXEL / 8) if compressed else size
     return total

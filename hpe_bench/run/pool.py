@@ -45,6 +45,7 @@ class Settings:
     root: str | None = None
     workers: int = 1
     device: str = "cpu"
+    missing_only: bool = False  # whether a record in `results` of the present code stands for its run, made here or not
 
 
 @dataclass
@@ -80,12 +81,26 @@ class Comparison:
 
 
 def finished(record_id: str, code: str, settings: Settings) -> RunRecord | None:
-    """The record this checkout made for a run with this code, if it did. A damaged one is said and set aside."""
+    """The record this checkout made for a run with this code, if it did. A damaged one is said and set aside.
+
+    With `missing_only` one that came with the checkout serves as well, if it says that it is of this code.
+    """
     path = settings.runs / "records" / f"{record_id}.json"
     if files.state(path) == "damaged":
         files.set_aside(path, "and the run counts as not finished")
     record = _readable(path)
-    return None if record is None or record.identity.code not in ("", code) else record
+    if record is not None and record.identity.code in ("", code):
+        return record
+    return _published(record_id, code, settings) if settings.missing_only else None
+
+
+def _published(record_id: str, code: str, settings: Settings) -> RunRecord | None:
+    """The finished record of a run with this code in `results/`, wherever it was made."""
+    for path in settings.results.glob(f"*/*__{record_id}.json"):
+        record = _readable(path)
+        if record is not None and record.status == "done" and record.identity.code == code:
+            return record
+    return None
 
 
 def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
@@ -130,33 +145,48 @@ def check_room(folder: Path, need_bytes: int) -> None:
 
 
 def run_trainings(
-    plan: list[TrainingRun], settings: Settings, console: Console, weigh: Callable[[TrainingRun], float]
+    plan: list[TrainingRun],
+    settings: Settings,
+    console: Console,
+    weigh: Callable[[TrainingRun], float],
+    weights: bool = False,
 ) -> Outcome:
     """Run the trainings that are not finished, `workers` at a time. Ctrl-C stops at the last checkpoint of each.
 
-    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left.
+    `weigh` gives the relative cost of one sample of a training, for the estimate of the time left. With `weights` those
+    whose weights are no longer there are run again, too.
     """
     outcome = Outcome()
-    todo = []
-    for run in plan:
-        there = [finished(run.record_id(p), run.code, settings) for p in run.protocols]
-        if all(there):
-            outcome.kept += 1
-            for record in there:
-                assert record is not None
-                restore_missing(record, settings)
-        else:
-            todo.append(run)
+    todo = unfinished(plan, settings, weights)
+    left = {run.id for run in todo}
+    for run in (run for run in plan if run.id not in left):
+        outcome.kept += 1
+        for protocol in run.protocols:
+            there = finished(run.record_id(protocol), run.code, settings)
+            assert there is not None
+            restore_missing(there, settings)
     todo = [*_lost_teachers(todo, settings), *todo]
     if not todo:
         return outcome
     check_room(settings.runs, 64 << 20)
-    weights = {run.id: weigh(run) for run in todo}
-    work = sum(run.recipe.samples * weights[run.id] for run in todo)
+    relative = {run.id: weigh(run) for run in todo}
+    work = sum(run.recipe.samples * relative[run.id] for run in todo)
     title = f"{len(todo)} training{'s' if len(todo) > 1 else ''}, {settings.workers} at a time"
     with Board(console, title, work) as board:
-        _Pool(todo, settings, board, outcome, weights).run()
+        _Pool(todo, settings, board, outcome, relative).run()
     return outcome
+
+
+def unfinished(plan: Iterable[TrainingRun], settings: Settings, weights: bool = False) -> list[TrainingRun]:
+    """The trainings that a record is missing of, under one protocol or more; or whose `weights` are wanted and gone."""
+    from hpe_bench.run.training import is_trained
+
+    return [
+        run
+        for run in plan
+        if not all(finished(run.record_id(p), run.code, settings) for p in run.protocols)
+        or (weights and not is_trained(settings.runs / run.folder))
+    ]
 
 
 def _lost_teachers(todo: list[TrainingRun], settings: Settings) -> list[TrainingRun]:

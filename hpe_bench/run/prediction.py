@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hpe_bench import __version__
 from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
 from hpe_bench.data.corruptions import Seen, corrupted
-from hpe_bench.data.crops import apply_affine, build_crops
+from hpe_bench.data.crops import CropSet, apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
@@ -26,6 +26,7 @@ from hpe_bench.inference.predictor import predict
 from hpe_bench.inference.predictors import Estimator
 from hpe_bench.inference.rescoring import rescore
 from hpe_bench.protocols import DetectionProtocol, FullProtocol
+from hpe_bench.training.world import SOLO, World
 
 CHUNK = 400  # persons whose crops are in memory at a time: 60 MB at 256x192
 
@@ -68,22 +69,99 @@ Model = Network | Estimator
 
 
 def answer(task: Task, model: Model, device: str = "cpu", progress: Progress | None = None) -> Predictions:
-    """One prediction a box, then rescored and thinned out where the protocol says so.
+    """One prediction a box, then rescored and thinned out where the protocol says so."""
+    if isinstance(model, Network):
+        return ranked(task, of_boxes(task, model, device, progress), model.input_hw)
+    shape = model.input_hw or getattr(task.protocol, "aspect_wh", (1, 1))[::-1]
+    return ranked(task, of_function(task, model, progress), shape)
 
-    Without rescoring a detection's score is the mean of its joint scores (F10).
+
+def of_boxes(
+    task: Task,
+    network: Network,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    crops: CropSet | None = None,
+    world: World = SOLO,
+) -> Predictions:
+    """One prediction a box, in the order of the boxes; each scores the mean of its joint scores (F10).
+
+    `crops` are those of the boxes where they are cut already. Of several processes (`world`) each predicts a part of
+    the boxes, each box once (F23), and all of them return the whole.
     """
+    protocol, skeleton = task.protocol, task.protocol.data.skeleton
+    if isinstance(protocol, FullProtocol):
+        protocol.check_input(network.input_hw)
+    if not len(task.boxes):
+        raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
+    run = partial(
+        predict,
+        network.module.to(device),
+        codec=protocol.codec,
+        activate=network.activate,
+        flip_pairs=skeleton.flip_pairs if protocol.flip_test else None,
+        device=device,
+    )
+    if crops is not None:
+        own = np.array_split(np.arange(len(crops)), world.size)[world.rank]
+        found = run(crops, rows=own)
+    else:  # image by image: each is decoded once, but at the borders of chunks
+        persons = task.seen.boxes.persons(task.seen.persons)
+        own = np.array_split(np.argsort(persons.image, kind="stable"), world.size)[world.rank]
+        cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding)
+        found = _in_chunks(own, lambda rows: run(cut(persons.subset(rows))), progress, len(skeleton.joints))
+    rows, joints_BJ2, scores_BJ = (np.concatenate(world.lists(part)) for part in (own, *found))
+    order = np.argsort(rows)
+    joints_BJ2, scores_BJ = joints_BJ2[order], scores_BJ[order]
+    mean_B = scores_BJ.astype(float).mean(axis=1)
+    return Predictions(task.boxes.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
+
+
+def _in_chunks(
+    rows: np.ndarray,
+    predicted: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    progress: Progress | None,
+    joints: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Joints and scores of some rows, of which a few are in memory at a time."""
+    found = [(np.empty((0, joints, 2), np.float32), np.empty((0, joints), np.float32))]
+    for start in range(0, len(rows), CHUNK):
+        found.append(predicted(rows[start : start + CHUNK]))
+        if progress is not None:
+            progress(min(start + CHUNK, len(rows)), len(rows))
+    joints_BJ2, scores_BJ = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return joints_BJ2, scores_BJ
+
+
+def ranked(task: Task, found: Predictions, input_hw: tuple[int, int]) -> Predictions:
+    """Predictions of every box, rescored and thinned out where the protocol says so, in pixels of the task's images."""
+    seen = task.seen
+    if isinstance(task.protocol, DetectionProtocol):
+        found = rescored(found, seen.boxes, task.protocol, input_hw)
+    return found if seen.back is None else brought_back(found, seen.back)
+
+
+def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
+    """Joints of turned images, in the pixels of the images as they are."""
+    joints = apply_affine(back_I23[found.image], found.joints.astype(float))
+    return replace(found, joints=joints.astype(found.joints.dtype))
+
+
+# ---------------------------------------------------------------------------------------------------- functions
+
+
+def of_function(task: Task, model: Estimator, progress: Progress | None = None) -> Predictions:
+    """As `of_boxes`, of anybody's function, which is given crops or whole images with their boxes."""
     protocol, skeleton = task.protocol, task.protocol.data.skeleton
     if isinstance(protocol, FullProtocol) and model.input_hw is not None:
         protocol.check_input(model.input_hw)
-    seen = task.seen
-    persons = seen.boxes.persons(seen.persons)
+    persons = task.seen.boxes.persons(task.seen.persons)
     if not len(persons):
         raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
     joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
     scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
-    if isinstance(model, Network):
-        parts = _of_network(protocol, persons, model, device)
-    elif model.input_hw is None:
+    if model.input_hw is None:
         parts = _of_images(skeleton, persons, model)
     else:
         parts = _of_crops(protocol, persons, model, model.input_hw)
@@ -94,40 +172,22 @@ def answer(task: Task, model: Model, device: str = "cpu", progress: Progress | N
         if progress is not None:
             progress(done, len(persons))
     mean_B = scores_BJ.astype(float).mean(axis=1)
-    found = Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
-    if isinstance(protocol, DetectionProtocol):
-        found = rescored(found, seen.boxes, protocol, model.input_hw or protocol.aspect_wh[::-1])
-    return found if seen.back is None else brought_back(found, seen.back)
-
-
-def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
-    """Joints of turned images, in the pixels of the images as they are."""
-    joints = apply_affine(back_I23[found.image], found.joints.astype(float))
-    return replace(found, joints=joints.astype(found.joints.dtype))
+    return Predictions(task.boxes.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
 
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their joints in image pixels, their scores
 
 
-def _in_chunks(persons: PersonSet) -> Iterator[np.ndarray]:
+def _chunks(persons: PersonSet) -> Iterator[np.ndarray]:
     """Rows, so many at a time; each image is decoded once, but at the borders of chunks."""
     by_image = np.argsort(persons.image, kind="stable")
     for start in range(0, len(by_image), CHUNK):
         yield by_image[start : start + CHUNK]
 
 
-def _of_network(protocol: Protocol, persons: PersonSet, network: Network, device: str) -> Iterator[Part]:
-    """Crops through a network, flip test, decoding."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # F22
-    module, pairs = network.module.to(device), _pairs(protocol)
-    for rows in _in_chunks(persons):
-        crops = build_crops(persons.subset(rows), network.input_hw, protocol.padding)
-        yield rows, *predict(module, crops, protocol.codec, network.activate, flip_pairs=pairs, device=device)
-
-
 def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator, input_hw: tuple[int, int]) -> Iterator[Part]:
     """Crops, as the protocol cuts them, to somebody's function."""
-    for rows in _in_chunks(persons):
+    for rows in _chunks(persons):
         crops = build_crops(persons.subset(rows), input_hw, protocol.padding)
         what = f"crops of {persons.images.name(int(persons.image[rows[0]]))} and on"
         yield rows, *model.on_crops(crops, protocol.codec, _pairs(protocol), what, protocol.data.skeleton)
@@ -144,6 +204,11 @@ def _of_images(skeleton: Skeleton, persons: PersonSet, model: Estimator) -> Iter
 
 def _pairs(protocol: Protocol) -> tuple[tuple[int, int], ...] | None:
     return protocol.data.skeleton.flip_pairs if protocol.flip_test else None
+
+
+def box_flags(task: Task) -> dict[str, str]:
+    """What a record says of the file that a detector's boxes came from."""
+    return {"boxes": f"{len(task.boxes):,}, SHA-256 {task.boxes.sha256}"} if task.boxes.sha256 else {}
 
 
 def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:

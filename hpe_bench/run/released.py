@@ -170,7 +170,7 @@ def evaluate(
             test_digest=task.truth.digest(),
         ),
         status="done",
-        provenance=provenance.collect(started, device, torch.get_num_threads()),
+        provenance=provenance.collect(started, device, torch.get_num_threads(), prediction.box_flags(task)),
         measurements=measurements,
         tallies=tallies,
         matches=scoring.matches_of(scores),

@@ -101,17 +101,6 @@ def to_persons(truth: PersonSet, predictions: Predictions) -> Predictions | None
     return replace(predictions, person=person)
 
 
-def of_each(truth: PersonSet, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> Predictions:
-    """One prediction a person, in the order of the persons; it ranks by the mean of its joint scores (F10, F15).
-
-    ValueError unless there is one of each.
-    """
-    if joints_NJ2.shape != truth.joints.shape:
-        raise ValueError(f"predictions have shape {joints_NJ2.shape}, the test persons {truth.joints.shape}")
-    mean_N = scores_NJ.astype(float).mean(axis=1)
-    return Predictions(truth.image, joints_NJ2, scores_NJ, mean_N, np.arange(len(truth)))
-
-
 @dataclass(frozen=True, eq=False)
 class Answered:
     """The persons that were predicted one by one and their predictions, row by row; for metrics without a matching."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,19 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench import files
+from hpe_bench.data import prediction_files
+from hpe_bench.data.boxes import Boxes, annotated_persons, boxes_of
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crop_store import CropStore
-from hpe_bench.data.crops import CropSet, build_crops
+from hpe_bench.data.crops import CropSet, box_to_affine, build_crops, invert_affine
 from hpe_bench.data.half_body import upper_body
 from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.predictions import Predictions
 from hpe_bench.declare import Protocol, Variant, fingerprint
-from hpe_bench.files import write_with_digest
+from hpe_bench.files import write_atomically, write_with_digest
 from hpe_bench.inference.mean_pose import predict_mean_pose
+from hpe_bench.inference.networks import Network
 from hpe_bench.inference.predictor import largest_maps, predict
 from hpe_bench.plan import MEAN_POSE, MeanPoseRun, TrainingRun
+from hpe_bench.protocols import DetectionProtocol
 from hpe_bench.records import provenance
-from hpe_bench.records.schema import CurvePoint, Identity, Measurement, RunRecord
-from hpe_bench.run import scoring
+from hpe_bench.records.schema import CurvePoint, Identity, Measurement, RunRecord, Sample
+from hpe_bench.run import prediction, scoring
+from hpe_bench.run.prediction import Task
 from hpe_bench.training import checkpoints, engine, imagenet
 from hpe_bench.training.feeding import seeded
 from hpe_bench.training.loop import Report, Teacher, steps_of, train
@@ -41,9 +47,15 @@ HISTORY = "history.json"
 
 @dataclass(frozen=True)
 class Data:
-    """Train and test crops of a protocol at one input size."""
+    """Train and test crops of a protocol at one input size.
+
+    `truth` are all annotated test persons, `tested` those whom the test crops show, row by row, in their annotated
+    `boxes`: the same where a data set makes no difference.
+    """
 
     truth: PersonSet
+    tested: PersonSet
+    boxes: Boxes
     train: CropSet
     test: CropSet
     train_digest: str
@@ -56,14 +68,16 @@ Progress = Callable[[int, int], None]
 def load_data(
     protocol: Protocol, root: str | None, input_hw: tuple[int, int], progress: Progress | None = None
 ) -> Data:
-    """Persons and cached crops of both splits; builds what is missing (images decoded once)."""
-    train_set = protocol.data.load(protocol.train_split, root)
-    truth = protocol.data.load(protocol.test_split, root)
+    """Persons and cached crops of both splits in annotated boxes; builds what is missing (images decoded once)."""
+    _, train_set, _ = annotated_persons(protocol.data, protocol.train_split, root)
+    truth, tested, boxes = annotated_persons(protocol.data, protocol.test_split, root)
     build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache_folder("crops"))
     return Data(
         truth=truth,
+        tested=tested,
+        boxes=boxes,
         train=build(train_set, context=TRAIN_CONTEXT, progress=progress, stored_over=STORED_OVER),
-        test=build(truth, context=1.0, progress=progress),
+        test=build(tested, context=1.0, progress=progress),
         train_digest=train_set.digest(),
         test_digest=truth.digest(),
     )
@@ -101,13 +115,15 @@ def run_training(
     engine.prepare(run.variant.scale, device)
     folder = runs / run.folder
     data = load_data(run.protocols[0], root, run.variant.input_hw)
+    tasks = [task_of(p, data, root) for p in run.protocols]  # before hours are spent: a missing file is said now
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
     teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
     curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say, world)
     weights = checkpoints.load_weights(folder / WEIGHTS, model)
+    network = network_of(run, model, weights)
     found = [
-        _score(run, p, model, data, weights, curve, train_seconds, folder, device, started, threads, world)
-        for p in run.protocols
+        _score(run, task, network, data, curve, train_seconds, folder, device, started, threads, world)
+        for task in tasks
     ]
     return [record for record in found if record is not None]
 
@@ -123,6 +139,18 @@ def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
         return run.recipe.loss.activate(model(images_B3HW)[-1])
 
     return teach
+
+
+def network_of(run: TrainingRun, model: nn.Module, weights_sha256: str) -> Network:
+    """What predicts with a run's weights."""
+    return Network(
+        module=model,
+        input_hw=run.variant.input_hw,
+        activate=run.recipe.loss.activate,
+        name=f"{run.paper}/{run.variant.name}",
+        weights_sha256=weights_sha256,
+        runtime=f"torch {torch.__version__}, recipe {run.recipe.name}",
+    )
 
 
 def _trained(
@@ -185,19 +213,33 @@ def is_trained(folder: Path) -> bool:
 
 def _probe(model: nn.Module, *, run: TrainingRun, protocol: Protocol, data: Data, device: str) -> float:
     """Headline metric on a fixed spread of test persons, without flip test."""
-    rows = np.unique(np.linspace(0, len(data.truth) - 1, PROBE_PERSONS).round().astype(int))
+    rows = np.unique(np.linspace(0, len(data.tested) - 1, PROBE_PERSONS).round().astype(int))
     joints, scores = predict(
         model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=None, rows=rows, device=device
     )
-    return protocol.metrics[0].evaluate(data.truth.subset(rows), joints, scores)[0].value
+    return protocol.metrics[0].evaluate(data.tested.subset(rows), joints, scores)[0].value
+
+
+def task_of(protocol: Protocol, data: Data, root: str | None) -> Task:
+    """What a protocol of a training predicts in: the boxes of a detector where it names one, else the annotated."""
+    if protocol.data == protocol.data.annotated:
+        return Task(protocol, data.truth, data.boxes)
+    return Task(protocol, data.truth, boxes_of(protocol.data, data.truth, protocol.test_split, root))
+
+
+def check_boxes(protocols: Iterable[Protocol], root: str | None) -> None:
+    """ValueError for a file of boxes that is missing or another than declared, before hours are spent."""
+    for protocol in protocols:
+        if protocol.data != protocol.data.annotated:
+            truth = protocol.data.truth(protocol.test_split, root)
+            boxes_of(protocol.data, truth, protocol.test_split, root)
 
 
 def _score(
     run: TrainingRun,
-    protocol: Protocol,
-    model: nn.Module,
+    task: Task,
+    network: Network,
     data: Data,
-    weights: str,
     curve: list[CurvePoint],
     train_seconds: float,
     folder: Path,
@@ -206,25 +248,14 @@ def _score(
     threads: int,
     world: World,
 ) -> RunRecord | None:
-    flip_pairs = data.truth.skeleton.flip_pairs if protocol.flip_test else None
-    own = np.array_split(np.arange(len(data.truth)), world.size)[world.rank]
-    joints, scores = predict(
-        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=own, device=device
-    )
-    joints, scores = (np.concatenate(world.lists(part)) for part in (joints, scores))  # each person once (F23)
+    """The record under one protocol, which rank 0 makes of what all predicted."""
+    protocol, annotated = task.protocol, task.boxes is data.boxes
+    of_boxes = prediction.of_boxes(task, network, device, crops=data.test if annotated else None, world=world)
     if not world.leads:
         return None
-    answers = scoring.of_each(data.truth, joints, scores)
-    found = scoring.scores(protocol, data.truth, answers)
+    predictions = prediction.ranked(task, of_boxes, network.input_hw)
+    found = scoring.scores(protocol, data.truth, predictions)
     measurements, tallies = scoring.as_measured(found, protocol.name)
-    rows = scoring.drawn_rows(data.truth, joints)
-    maps = largest_maps(
-        model, data.test, protocol.codec, run.recipe.loss.activate, flip_pairs=flip_pairs, rows=rows, device=device
-    )
-    heatmaps = {
-        int(row): scoring.heatmap_of(found, data.test.to_image[row], data.test.input_hw)
-        for row, found in zip(rows, maps, strict=True)
-    }
     seconds = Measurement(key="train/seconds", value=round(train_seconds, 1), unit="s", scope="training", n=1)
     return RunRecord(
         id=run.record_id(protocol),
@@ -240,17 +271,49 @@ def _score(
         ),
         status="done",
         provenance=provenance.collect(
-            started, device, threads, engine.flags(run.execution, device) | _start_flags(run) | _crop_flags(data)
+            started,
+            device,
+            threads,
+            engine.flags(run.execution, device) | _start_flags(run) | _crop_flags(data) | prediction.box_flags(task),
         ),
         measurements=(*measurements, seconds),
         tallies=tallies,
         matches=scoring.matches_of(found),
         curve=tuple(curve),
-        samples=scoring.samples(data.truth, joints, scores, heatmaps),
-        predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
-        weights_sha256=weights,
-        calibration=scoring.calibrated(protocol, data.truth, answers),
+        samples=_drawn(run, protocol, network, data, of_boxes, device) if annotated else (),
+        predictions_sha256=_kept(folder / f"{protocol.name}.npz", task, predictions, network),
+        weights_sha256=network.weights_sha256,
+        calibration=scoring.calibrated(protocol, data.truth, predictions),
     )
+
+
+def _drawn(
+    run: TrainingRun, protocol: Protocol, network: Network, data: Data, found: Predictions, device: str
+) -> tuple[Sample, ...]:
+    """A few persons with what was predicted in their annotated boxes, and its heatmaps."""
+    rows = scoring.drawn_rows(data.tested, found.joints)
+    maps = largest_maps(
+        network.module,
+        data.test,
+        protocol.codec,
+        run.recipe.loss.activate,
+        flip_pairs=data.truth.skeleton.flip_pairs if protocol.flip_test else None,
+        rows=rows,
+        device=device,
+    )
+    heatmaps = {
+        int(row): scoring.heatmap_of(found, data.test.to_image[row], data.test.input_hw)
+        for row, found in zip(rows, maps, strict=True)
+    }
+    return scoring.samples(data.tested, found.joints, found.joint_scores, heatmaps)
+
+
+def _kept(path: Path, task: Task, found: Predictions, network: Network) -> str:
+    """Store what was scored; its digest. Where there is not just one prediction a person the file says of whom."""
+    if len(found) == len(task.truth) and not isinstance(task.protocol, DetectionProtocol):
+        return scoring.save_predictions(path, found.joints, found.joint_scores)
+    write_atomically(path, prediction.as_file(task, found, network))
+    return prediction_files.read(path, task.truth).sha256
 
 
 def _crop_flags(data: Data) -> dict[str, str]:
@@ -283,8 +346,13 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
     """Score the mean training pose."""
     started = datetime.now(UTC)
     data = load_data(run.protocol, root, run.variant.input_hw)
-    joints, scores = predict_mean_pose(data.train, data.test)
-    found = scoring.scores(run.protocol, data.truth, scoring.of_each(data.truth, joints, scores))
+    task = task_of(run.protocol, data, root)
+    annotated = task.boxes is data.boxes
+    affines_B23 = box_to_affine(task.boxes.box, run.variant.input_hw, run.protocol.padding)
+    joints, scores = predict_mean_pose(data.train, data.test.to_image if annotated else invert_affine(affines_B23))
+    of_boxes = Predictions(task.boxes.image, joints, scores, np.ones(len(joints)), task.boxes.person)
+    predictions = prediction.ranked(task, of_boxes, run.variant.input_hw)
+    found = scoring.scores(run.protocol, data.truth, predictions)
     measurements, tallies = scoring.as_measured(found, run.protocol.name)
     identity = _accuracy_identity(MEAN_POSE, run.variant, run.protocol, data)
     return RunRecord(
@@ -295,6 +363,8 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
         measurements=measurements,
         tallies=tallies,
         matches=scoring.matches_of(found),
-        samples=scoring.samples(data.truth, joints, scores),
-        predictions_sha256=scoring.save_predictions(runs / run.id / f"{run.protocol.name}.npz", joints, scores),
+        samples=scoring.samples(data.tested, joints, scores) if annotated else (),
+        predictions_sha256=scoring.save_predictions(
+            runs / run.id / f"{run.protocol.name}.npz", predictions.joints, predictions.joint_scores
+        ),
     )

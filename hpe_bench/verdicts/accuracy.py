@@ -10,13 +10,14 @@ from hpe_bench.metrics.bootstrap import next_value_interval
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.verdicts import commands, evidence
+from hpe_bench.verdicts import budgets, commands, evidence
 from hpe_bench.verdicts.evidence import Estimate, Records
-from hpe_bench.verdicts.pairs import pocket_pair
+from hpe_bench.verdicts.pairs import Pair, pocket_pair
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.printed import decimals, figure
 from hpe_bench.verdicts.readings import hedged
 from hpe_bench.verdicts.scores import not_attempted
+from hpe_bench.verdicts.sides import full_sides
 from hpe_bench.verdicts.verdict import Status, Verdict
 
 # ---------------------------------------------------------------------------------------------------- relations
@@ -37,23 +38,37 @@ def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
         subject, control = (evidence.arm_runs(records, arm, where) for arm in (pair.subject, pair.control))
         if subject and control:
             label = f"{pair.subject.label or pair.subject.name} against {pair.control.label or pair.control.name}"
-            verdict = hedged(_relation(claim, where, subject, control, label, pools), pair.subject.variant)
+            verdict = _relation(claim, where, subject, control, label, pools)
+            if verdict.value is not None and (told := _by_budget(claim, paper, pair, records, where, pools)):
+                verdict = replace(verdict, reason=f"{verdict.reason} {told}")
+            verdict = hedged(verdict, pair.subject.variant)
             verdicts.append(replace(verdict, command=commands.pair(paper, pair, where.protocol)))
     return verdicts
 
 
+def _by_budget(claim: Claim, paper: Paper, pair: Pair, records: Records, where: Condition, pools: SeedPools) -> str:
+    """At which budgets the claim holds, in a sentence; empty where no study asks or fewer than two were run."""
+    study = budgets.study_of(paper, (pair.subject, pair.control))
+    if study is None:
+        return ""
+    found = budgets.curves(study, records, where)
+    subject, control = (budgets.curve_of(found, study, arm) for arm in (pair.subject, pair.control))
+    if not subject or not control:
+        return ""
+    key = query.headline_key(next(iter(subject[0].runs.values())))
+    return budgets.in_words(budgets.gains(subject, control, key, pools), _claimed_sign(claim))
+
+
+def _claimed_sign(claim: Claim) -> int:
+    return -1 if claim.value is not None and claim.value < 0 else 1
+
+
 def _full_size(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -> list[Verdict]:
-    slug, _, name = claim.baseline.partition("/")
-    asked = query.of(records)
-    ours, theirs = asked.full_runs(paper.slug, claim.variant), asked.full_runs(slug, name)
     variant = evidence.declared_variant(paper, paper.slug, claim.variant)
-    label = f"{claim.variant} against {claim.baseline}"
-    verdicts = []
-    for where in query.of(ours).conditions():
-        subject, control = (query.by_seed(r for r in runs if query.condition(r) == where) for runs in (ours, theirs))
-        if subject and control:
-            verdicts.append(hedged(_relation(claim, where, subject, control, label, pools), variant))
-    return verdicts
+    return [
+        hedged(_relation(claim, s.where, s.subject, s.control, s.label, pools), variant)
+        for s in full_sides(claim, paper, records)
+    ]
 
 
 def _relation(
@@ -65,6 +80,7 @@ def _relation(
     pools: SeedPools,
 ) -> Verdict:
     runs = [*subject.values(), *control.values()]
+    assert len({r.id for r in runs}) == len(runs), "a record is never held against itself"
     base = _verdict(claim, "not comparable", "-", runs, where.scale, where.protocol)
     if unequal := evidence.unequal_budgets(subject, control):
         return replace(base, reason=unequal)
@@ -108,7 +124,7 @@ def _signed(claim: Claim, estimate: Estimate, key: str, label: str, pocket: bool
 
     The printed size is the difference of two trainings of theirs: it must lie where that of a further pair would.
     """
-    wanted = -1 if claim.value is not None and claim.value < 0 else 1
+    wanted = _claimed_sign(claim)
     what = f"{label}: {estimate.value:+.2f} points of {key}"
     if estimate.interval is None:
         return "inconclusive", f"{what}, from one seed and without an interval."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpe_bench import plan
 from hpe_bench.declare import Claim, Paper
 from hpe_bench.verdicts.pairs import Pair
 
@@ -40,11 +41,37 @@ def full(claim: Claim, paper: Paper) -> tuple[str, str]:
     name = claim.protocol.partition("-")[0]
     if not name:
         return "Needs a protocol, which the source does not state.", ""
+    if name not in protocols.TRAINED:
+        score = f"hpe-bench score <predictions> --protocol {claim.protocol} --root <folder of {name}>"
+        return (
+            f"Cannot be run: no network is run on {name} here; `{score}` scores predictions, without a verdict.",
+            score,
+        )
     command = f"hpe-bench reproduce {paper.slug} --scale full --data {name} --root <folder of {name}>"
     weights = f"{command} --weights {claim.variant}=<file>"
     if claim.checkpoint:
         return f"Needs {name} and the released file: `{weights}`.", weights
-    return f"Needs {name}, and released weights: `{weights}`; or a GPU to train it: `{command}`.", weights
+    if not plan.full_recipes(paper):
+        return f"Needs {name}, and released weights: `{weights}`.", weights
+    training = command + _trained(claim, paper, name)
+    if claim.recipe:
+        return f"Needs {name}, and a GPU to train it: `{training}`.", training
+    return f"Needs {name}, and released weights: `{weights}`; or a GPU to train it: `{training}`.", weights
+
+
+def _trained(claim: Claim, paper: Paper, data: str) -> str:
+    """The options by which the claim's own variant is trained and scored."""
+    from hpe_bench import protocols
+
+    variant = next(v for v in paper.variants if v.name == claim.variant)
+    recipe = plan.recipe_of(paper, variant, claim.recipe or None)
+    options = f" --variant {variant.name}"
+    if claim.recipe:
+        options += f" --recipe {recipe.name}"
+    if recipe.init == "imagenet":
+        options += " --init <ImageNet weights>"
+    usual = {p.name for group in protocols.TRAINED.get(data, ()) for p in group}
+    return options if claim.protocol in usual else f"{options} --protocol {claim.protocol}"
 
 
 def _data(protocol: str) -> str:

@@ -3,6 +3,9 @@
 The words can mean two things, and an arm that ends higher may pass one test and fail the other: reaching a given
 accuracy sooner (the mark is 90 % of the control's final accuracy), and settling sooner (90 % of the arm's own). A
 verdict needs both.
+
+A curve is of a learning rate that has not come down yet, and a loss may only do well while it is high. So it is judged
+on annealed points as well, where a study has them: the samples that whole trainings need for an equal accuracy.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from hpe_bench.metrics import bootstrap
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.verdicts import commands, evidence
+from hpe_bench.verdicts import budgets, commands, evidence
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.pairs import Pair, loss_pair
 from hpe_bench.verdicts.pools import SeedPools
@@ -52,11 +55,63 @@ def judge_convergence(claim: Claim, paper: Paper, records: Records, pools: SeedP
             found.setdefault(
                 (*(p.probe for s in seeds for p in subject[s].curve),), hedged(verdict, pair.subject.variant)
             )
-    if found:
-        return list(found.values())
+    annealed = _annealed(claim, paper, pair, records, pools)
+    if found or annealed:
+        return [*found.values(), *annealed]
     command = commands.pair(paper, pair)
     reason = f"{_label(pair)}: not both were run."
     return [_missing(claim, reason, f"Needs `{command}`, minutes to an hour on a laptop.", command)]
+
+
+def _annealed(claim: Claim, paper: Paper, pair: Pair, records: Records, pools: SeedPools) -> list[Verdict]:
+    """One verdict per condition on the samples that the arms' whole trainings need for an equal accuracy."""
+    study = budgets.study_of(paper, (pair.subject, pair.control))
+    verdicts = []
+    for where in query.of(records).conditions() if study is not None else ():
+        assert study is not None
+        found = budgets.curves(study, records, where)
+        ours, theirs = (budgets.curve_of(found, study, arm) for arm in (pair.subject, pair.control))
+        if len(ours) > 1 and theirs:
+            verdict = _judged_annealed(claim, pair, where, ours, theirs, commands.study(paper, study.name))
+            runs = [list(p.runs.values()) for p in (*ours, *theirs)]
+            if untaught := next((t for r in runs if (t := pools.below_mean_pose(r))), ""):
+                reason = f"{_label(pair)}: one has not learned at some budget ({untaught}), so nothing follows."
+                verdict = replace(verdict, status="inconclusive", reason=reason, p_value=None, family="")
+            verdicts.append(hedged(verdict, pair.subject.variant))
+    return verdicts
+
+
+def _judged_annealed(
+    claim: Claim, pair: Pair, where: Condition, ours: budgets.Curve, theirs: budgets.Curve, command: str
+) -> Verdict:
+    runs = [r for p in (*ours, *theirs) for r in p.runs.values()]
+    key = query.headline_key(runs[0])
+    base = Verdict(
+        claim.id,
+        "inconclusive",
+        "full" if where.scale == "full" else "pocket",
+        f"{_label(pair)}: no accuracy of one lies between two of the other.",
+        protocol=where.protocol,
+        key="convergence",
+        over="seeds",
+        records=tuple(sorted(r.id for r in runs)),
+        command=command,
+    )
+    factor = budgets.samples_for_equal_accuracy(ours, theirs, key)
+    if factor is None:
+        return base
+    at = ", ".join(f"{p.samples:,}" for p in theirs)
+    percent, n = 100 * (factor.value - 1), len(factor.each)
+    what = f"{_label(pair)}: {percent:+.0f} % samples for equal {key} after whole trainings of {at} samples"
+    base = replace(base, value=percent, unit="percent", n=n)
+    if factor.interval is None or n < SEEDS:
+        return replace(base, reason=f"{what}; a verdict needs {SEEDS} seeds.")
+    low, high = (100 * (end - 1) for end in factor.interval)
+    side: Status = "inconclusive" if low <= 0 <= high else "confirmed" if high < 0 else "differs"
+    reason = f"{what} (95 % t-interval [{low:+.0f}, {high:+.0f}])."
+    sides = (sorted({repr(r.identity.training) for p in curve for r in p.runs.values()}) for curve in (ours, theirs))
+    family = fingerprint(("annealed", *sides))
+    return replace(base, status=side, reason=reason, interval=(low, high), p_value=factor.p_value, family=family)
 
 
 def _missing(claim: Claim, reason: str, needs: str, command: str) -> Verdict:

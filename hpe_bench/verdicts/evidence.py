@@ -271,10 +271,13 @@ def _value(record: RunRecord, key: str) -> float:
 
 
 def unequal_budgets(subject: dict[int, RunRecord], control: dict[int, RunRecord]) -> str:
-    """A sentence if the arms did not see the same samples from the same data, else an empty string (F5)."""
+    """A sentence if the arms did not see the same samples from the same data, in the same way and from the same kind of
+    start, else an empty string (F5)."""
     for what, pick in (
         ("samples seen", lambda r: r.identity.samples_seen),
         ("training data", lambda r: r.identity.train_digest),
+        ("execution", lambda r: r.identity.execution or "strict float32"),
+        ("start", lambda r: "ImageNet weights" if "start" in r.provenance.flags else "random weights"),
     ):
         ours, theirs = ({pick(r) for r in runs.values()} for runs in (subject, control))
         if len(ours | theirs) > 1:

@@ -11,6 +11,7 @@ from hpe_bench.verdicts.convergence import judge_convergence
 from hpe_bench.verdicts.costs import judge_cost
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.families import over_suite, within_paper
+from hpe_bench.verdicts.occluded import judge_occluded, occlusion_sweep
 from hpe_bench.verdicts.pools import SeedPools
 from hpe_bench.verdicts.scores import judge_score
 from hpe_bench.verdicts.verdict import Verdict
@@ -38,6 +39,8 @@ def judge(
         return judge_convergence(claim, paper, records, pools)
     if claim.kind == "value":
         return judge_score(claim, paper, records, elsewhere)
+    if (sweep := occlusion_sweep(claim, paper)) is not None:
+        return judge_occluded(claim, paper, sweep, records)
     return judge_relation(claim, paper, records, pools)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hpe_bench.declare import Arm, Claim, Paper, canonical
+from hpe_bench.declare import Arm, Claim, Paper, Recipe, canonical, fingerprint
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,11 @@ def loss_pair(paper: Paper) -> Pair | None:
     Of several such arms, one trained as the headline's control is comes first: its loss is the one claimed against.
     """
     first, against = proposal(paper), control(paper)
-    found = [b for a, b in _couples(paper) if a == first and _only_loss_differs(a, b)]
+    found = [
+        b
+        for a, b in _couples(paper)
+        if a == first and (a.paper, a.variant) == (b.paper, b.variant) and only_loss_differs(a.recipe, b.recipe)
+    ]
     found.sort(key=lambda arm: arm.recipe != against.recipe)
     return Pair(first, found[0]) if found else None
 
@@ -58,10 +62,15 @@ def loss_pair(paper: Paper) -> Pair | None:
 def _couples(paper: Paper) -> Iterator[tuple[Arm, Arm]]:
     for study in paper.studies:
         for a in study.arms:
-            yield from ((a, b) for b in study.arms if b.name != a.name)
+            yield from ((a, b) for b in study.arms if _trained(b) != _trained(a))
 
 
-def _only_loss_differs(a: Arm, b: Arm) -> bool:
-    same_model = (a.paper, a.variant) == (b.paper, b.variant)
-    aligned = replace(b.recipe, name=a.recipe.name, loss=a.recipe.loss)
-    return same_model and a.recipe.loss != b.recipe.loss and canonical(aligned) == canonical(a.recipe)
+def _trained(arm: Arm) -> tuple[str, str, str]:
+    """What an arm trains, whatever it is called: two arms of one training are no pair."""
+    return arm.paper, fingerprint(arm.variant), fingerprint(arm.recipe)
+
+
+def only_loss_differs(a: Recipe, b: Recipe) -> bool:
+    """Whether two recipes are the same but for name and loss."""
+    aligned = replace(b, name=a.name, loss=a.loss)
+    return a.loss != b.loss and canonical(aligned) == canonical(a)

@@ -6,7 +6,7 @@ A setting is a model with a recipe; those under one condition, one budget and on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,13 +25,13 @@ class Budget(NamedTuple):
 
 
 class SeedPools:
-    """The accuracy records of a suite, asked for the spread of seeds under each protocol and budget."""
+    """The accuracy records of a suite (or those of sweeps), asked for the spread of seeds by protocol and budget."""
 
-    def __init__(self, records: Iterable[RunRecord]) -> None:
+    def __init__(self, records: Iterable[RunRecord], kind: Literal["accuracy", "sweep"] = "accuracy") -> None:
         self._records = query.of(records)
         self._runs: dict[Budget, dict[Training, list[RunRecord]]] = {}
         self._known: dict[tuple[Budget, str], SeedVariance | None] = {}
-        for r in self._records.finished("accuracy"):
+        for r in self._records.finished(kind):
             if r.identity.seed is not None and r.identity.recipe:
                 self._runs.setdefault(budget(r), {}).setdefault(query.training(r), []).append(r)
 

@@ -25,12 +25,14 @@ from hpe_bench.declare import (
     Recipe,
     Schedule,
     Stage,
+    Sweep,
     Variant,
     in_stages,
     replace,
 )
+from hpe_bench.protocols import OCCLUSION
 
-from ..simple_baseline.paper import MPII_TRAIN_PERSONS, pocket_mse
+from ..simple_baseline.paper import MPII_TRAIN_PERSONS, POCKET_BUDGETS, pocket_mse
 from . import model, vgg
 from .loss import CascadeLoss, DetectionPart, DiscCrossEntropy, RegressionPart
 
@@ -166,6 +168,23 @@ paper = Paper(
             question="Does it help that the detector is not asked for occluded joints?",
             arms=(CASCADE, Arm("cascade_drawn", SLUG, POCKET, CASCADE_SURE, "occluded joints drawn for the detector")),
             control="cascade_drawn",
+        ),
+        Ablation(
+            name="budget",
+            question="At which training budgets does the cascade beat its detector, and if the detectors see as much?",
+            arms=(CASCADE, DETECTOR),
+            control="detector",
+            budgets=replace(POCKET_BUDGETS, part="detector"),
+        ),
+    ),
+    sweeps=(
+        Sweep(
+            name="occlusion",
+            question="Does the regressor find hidden joints that its detector does not?",
+            dial="occlusion",
+            values=OCCLUSION,
+            arms=(CASCADE, DETECTOR),
+            control="detector",
         ),
     ),
 )

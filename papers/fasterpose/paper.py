@@ -172,5 +172,13 @@ paper = Paper(
             arms=(FP_RCE_A, *OTHER_HEADS),
             control="fp_rce_a",
         ),
+        Ablation(
+            name="budget",
+            question="At which training budgets does SimpleBaseline stay ahead, and does RCE reach an accuracy with "
+            "fewer samples than the squared error?",
+            arms=(SB_MSE, FP_RCE_A, FP_MSE),
+            control="sb_mse",
+            budgets=replace(simple_baseline.POCKET_BUDGETS, further=(320_000,), of=("sb_mse", "fp_rce_a")),
+        ),
     ),
 )

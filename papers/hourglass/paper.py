@@ -30,7 +30,7 @@ from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.protocols import MPII_VAL
 from hpe_bench.training.losses import HeatmapMSE
 
-from ..simple_baseline.paper import pocket_mse
+from ..simple_baseline.paper import POCKET_BUDGETS, pocket_mse
 from . import model
 from .codec import Newell
 from .loss import FinalOnly, NewellMSE
@@ -181,6 +181,13 @@ paper = Paper(
             question="Of what a second stack gains, how much would a first one of twice the residuals gain as well?",
             arms=(ONE, TWO, ONE_SMALL),
             control="one_stack_half",
+        ),
+        Ablation(
+            name="budget",
+            question="At which training budgets do two stacks beat one of equal capacity?",
+            arms=(TWO, ONE),
+            control="one_stack",
+            budgets=POCKET_BUDGETS,
         ),
     ),
 )

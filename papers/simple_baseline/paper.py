@@ -11,7 +11,18 @@ Cost: the study is 6 trainings of 40 000 crops of 128x96 (44 and 36 MMAC a crop)
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Augmentation, Optimiser, Paper, Recipe, Schedule, Variant, replace
+from hpe_bench.declare import (
+    Ablation,
+    Arm,
+    Augmentation,
+    Budgets,
+    Optimiser,
+    Paper,
+    Recipe,
+    Schedule,
+    Variant,
+    replace,
+)
 from hpe_bench.training.losses import HeatmapMSE
 
 from . import model
@@ -111,6 +122,9 @@ def pocket_mse() -> Recipe:
         "scores; one rate was near the best of both the squared error and FasterPose's RCE-a, so all arms share it",
     )
 
+
+POCKET_BUDGETS = Budgets(samples=(10_000, 20_000, 40_000, 80_000, 160_000))
+"""At which pocket studies of a budget are asked: a sixteenfold range around the shared one."""
 
 # ------------------------------------------------------------------------------------------------------- studies
 

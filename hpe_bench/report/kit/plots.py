@@ -125,6 +125,63 @@ def curves(name: str, lines: Sequence[Line], y_label: str) -> Markup:
         return _svg(figure, name, f"{y_label} against training samples seen", told)
 
 
+@dataclass(frozen=True)
+class Trace:
+    """One arm's values over a quantity, with intervals."""
+
+    label: str
+    style: Style
+    points: tuple[Point, ...]
+
+
+def traces(
+    name: str, rows: Sequence[Trace], x_label: str, y_label: str, *, ticks: Sequence[float] = (), log: bool = False
+) -> Markup:
+    """Values over a quantity, one line a row, with vertical intervals; `ticks` name the places that are labelled."""
+    import pandas as pd
+    import seaborn as sns  # slow to import, and no command but a page's needs it
+
+    found = [(str(i), p.x, p.y) for i, row in enumerate(rows) for p in row.points]
+    styles = {str(i): row.style for i, row in enumerate(rows)}
+    with _axes(WIDTH_PX, 320) as (figure, axes):
+        sns.lineplot(
+            pd.DataFrame(found, columns=["row", "x", "y"]),
+            x="x",
+            y="y",
+            hue="row",
+            style="row",
+            hue_order=list(styles),
+            style_order=list(styles),
+            palette={key: style.sentinel for key, style in styles.items()},
+            markers={key: style.marker for key, style in styles.items()},
+            dashes={key: style.dash[1] or "" for key, style in styles.items()},
+            estimator=None,
+            errorbar=None,  # the intervals are those of the tables
+            legend=False,
+            markersize=7,
+            markeredgecolor=SURFACE,
+            ax=axes,
+        )
+        for row in rows:
+            for p in row.points:
+                if p.interval is not None:
+                    axes.vlines(p.x, *p.interval, color=row.style.sentinel, linewidth=1.8)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        if log:
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(lambda x, _: "")
+            axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        if ticks:
+            axes.set_xticks(list(ticks), [_short(t) for t in ticks])
+        told = "; ".join(f"{r.label}: " + ", ".join(f"{p.y:.1f} at {p.x:,.4g}" for p in r.points) for r in rows)
+        return _svg(figure, name, f"{y_label} against {x_label}", told)
+
+
+def _short(value: float) -> str:
+    """A number on an axis: 40 k for 40,000."""
+    return f"{value / 1000:g} k" if value >= 1000 and value % 1000 == 0 else f"{value:g}"
+
+
 def lines(
     name: str, series: Sequence[tuple[str, Style, np.ndarray, np.ndarray]], x_label: str, y_label: str, top: float
 ) -> Markup:

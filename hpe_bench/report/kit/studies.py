@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hpe_bench.declare import Ablation, Arm, Paper, Protocol, fingerprint
+from hpe_bench.declare import Ablation, Arm, Paper, Protocol, Sweep, fingerprint
+from hpe_bench.plan import arms_of
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import RunRecord
@@ -55,8 +56,14 @@ class StudyResult:
 def styles(paper: Paper) -> dict[str, Style]:
     """A look for every arm of a paper, the same in all its figures: headline control, proposal, then the others."""
     first = [pairs.control(paper), pairs.proposal(paper)]
-    order = dict.fromkeys(same(arm) for arm in (*first, *(a for s in paper.studies for a in s.arms)))
-    return {key: Style(i) for i, key in enumerate(order)}
+    studies: tuple[Ablation | Sweep, ...] = (*paper.studies, *paper.sweeps)
+    order = dict.fromkeys(same(arm) for arm in (*first, *(a for s in studies for a in s.arms)))
+    found = {key: Style(i) for i, key in enumerate(order)}
+    for study in paper.studies:
+        names = {arm.name: found[same(arm)] for arm in study.arms}
+        for arm in arms_of(study):  # an arm looks the same at every budget
+            found.setdefault(same(arm), names[arm.name])
+    return found
 
 
 def same(arm: Arm) -> str:

@@ -32,6 +32,7 @@ from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
 from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
+from hpe_bench.verdicts.findings import paragraph
 from hpe_bench.verdicts.pools import SeedPools
 
 MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
@@ -49,6 +50,7 @@ class PaperLine:
     counts: dict[Status, int]
     has_records: bool
     beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
+    findings: str  # what became of its claims, in a paragraph
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,11 @@ def build(
 
 
 def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) -> PaperLine:
-    counts = count(judge_all(loaded.claims, loaded.paper, records))
+    judged = judge_all(loaded.claims, loaded.paper, records)
     pair = comparison.with_yardstick(loaded, papers)
     beside = comparison.address([p.paper.slug for p in pair]) if pair else ""
-    return PaperLine(loaded, counts, any(r.identity.paper == loaded.paper.slug for r in records), beside)
+    ran = any(r.identity.paper == loaded.paper.slug for r in records)
+    return PaperLine(loaded, count(judged), ran, beside, paragraph(loaded.claims, judged, records))
 
 
 def _current(papers: Sequence[LoadedPaper], records: Records) -> query.Records:

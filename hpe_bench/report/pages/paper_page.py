@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from hpe_bench.declare import Ablation, Arm, Claim, Paper, fingerprint
+from hpe_bench.declare import Ablation, Arm, Claim, Paper, Variant, fingerprint
+from hpe_bench.plan import TrainingRun, arms_of, points, study_runs
+from hpe_bench.protocols import POCKET
 from hpe_bench.records import query
+from hpe_bench.records.query import Condition
 from hpe_bench.records.schema import Calibration, RunRecord
+from hpe_bench.records.throughput import Throughput
 from hpe_bench.report.kit import figures, gallery, tables
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.gallery import Images, Person
@@ -30,21 +35,25 @@ from hpe_bench.report.kit.text import (
     where,
 )
 from hpe_bench.report.pages import (
+    budget_view,
     calibration_view,
     claims_view,
     diagnosis_view,
     joint_groups,
     latency_view,
     provenance_view,
+    sweep_view,
 )
 from hpe_bench.report.pages.architecture import Architecture
 from hpe_bench.report.pages.claims_view import ClaimView, Waiting
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
+from hpe_bench.report.pages.sweep_view import SweepView
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
+from hpe_bench.verdicts.findings import paragraph
 
 TRUE_COUNT = ("true multiply-adds", "true count")
 
@@ -69,6 +78,7 @@ class Study:
     blocks: tuple[Block, ...]
     missing: str  # arms that no block shows
     command: str
+    left: str = ""  # how many trainings are left to run, and their hours
 
 
 @dataclass(frozen=True)
@@ -106,11 +116,13 @@ class PaperPage:
     counts: dict[Status, int]
     summary: str
     extent: str
+    findings: str  # what became of the claims, in a paragraph
     tiles: tuple[Tile, ...]
     tested: tuple[ClaimView, ...]
     waiting: tuple[Waiting, ...]
     headline: Study
     ablations: tuple[Study, ...]
+    sweeps: tuple[SweepView, ...]
     joint_groups: tuple[Drawing, ...]
     architectures: tuple[Architecture, ...]
     costs: tuple[Table, ...]
@@ -133,6 +145,7 @@ class PaperPage:
         """Every table of the page, for the downloads beside it."""
         studies = (self.headline, *self.ablations)
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
+        found += [s.table for s in self.sweeps if s.table is not None]
         found += [a.stages for a in self.architectures]
         found += [*self.calibration, *self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
         return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
@@ -146,11 +159,13 @@ def build(
     images: dict[str, Images],
     architectures: Sequence[Architecture] = (),
     judged: Sequence[Verdict] | None = None,
+    macs: Callable[[Variant], float | None] = lambda _: None,
 ) -> PaperPage:
     """The page from a paper, its claims and all records; `images` gives pixels by protocol, where they may be shown.
 
     `architectures` are drawn from the code of the paper's models, which nothing else here runs. `judged` are the
-    paper's verdicts among those of a suite; a paper by itself is judged here.
+    paper's verdicts among those of a suite; a paper by itself is judged here. `macs` counts a network that no record
+    does, to say how long its training will take.
     """
     records = query.of(records)
     verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
@@ -159,16 +174,27 @@ def build(
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
     counts = count(verdicts)
     scores = _calibrated(paper, own)
+    left = partial(_left, records=records, pace=Throughput(records, macs))
     return PaperPage(
         paper=paper,
         counts=counts,
         summary=claims_view.summary({str(k): v for k, v in counts.items()}),
         extent=f"{sum(v.tested for v in views)} of {plural(len(views), 'claim')} tested. Verdicts:" if views else "",
+        findings=claims_view.typeset(paragraph(claims, verdicts, records)),
         tiles=_tiles(paper, claims, verdicts, own),
         tested=tuple(v for v in views if v.tested),
         waiting=tuple(claims_view.waiting(views)),
-        headline=_study(paper, paper.headline, results[paper.headline.name]),
-        ablations=tuple(_study(paper, s, results[s.name]) for s in paper.ablations),
+        headline=replace(_study(paper, paper.headline, results[paper.headline.name]), left=left(paper.headline)),
+        ablations=tuple(
+            replace(
+                _study(paper, s, results[s.name])
+                if s.budgets is None
+                else _budget_study(paper, s, ordered_conditions(records, protocols), records),
+                left=left(s),
+            )
+            for s in paper.ablations
+        ),
+        sweeps=tuple(sweep_view.view(paper, s, records) for s in paper.sweeps),
         joint_groups=joint_groups.drawings(paper.joint_groups),
         architectures=tuple(architectures),
         costs=_costs(paper, claims, own),
@@ -218,7 +244,8 @@ def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Ve
 
 def records_of(paper: Paper, claims: Sequence[Claim], records: Records) -> tuple[list[RunRecord], int]:
     """The records this page rests on, and how many of the paper's were made from an earlier declaration."""
-    arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for s in paper.studies for a in s.arms}
+    used = [*(a for s in paper.studies for a in arms_of(s)), *(a for s in paper.sweeps for a in s.arms)]
+    arms = {(a.paper, fingerprint(a.variant), fingerprint(a.recipe)) for a in used}
     models = {(paper.slug, fingerprint(v)) for v in paper.variants} | {(p, v) for p, v, _ in arms}
     baselines = {c.baseline for c in claims}
     found, outdated = [], 0
@@ -270,9 +297,52 @@ def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Stu
     return Study(study.name, study.question, tuple(blocks), missing, commands.study(paper, study.name))
 
 
+def _budget_study(paper: Paper, study: Ablation, places: Sequence[Condition], records: Records) -> Study:
+    """A study at several budgets."""
+    blocks: list[Block] = []
+    there: set[str] = set()
+    open_: set[str] = set()
+    for place in places:
+        name = f"{study.name}-{_place(place)}"
+        if (view := budget_view.view(paper, study, records, place, name)) is not None:
+            data = place.protocol.partition("-")[0]
+            folded = () if view.equal is None else (("At equal cost", view.equal),)
+            blocks.append(Block(where(place), view.table, folded, view.figures, data not in open_))
+            there |= view.seen
+            open_.add(data)
+    missing = "; ".join(
+        f"{samples:,} samples"
+        for samples, point in points(study).items()
+        if not {same(arm) for arm in point.arms} & there
+    )
+    return Study(study.name, study.question, tuple(blocks), missing, commands.study(paper, study.name))
+
+
+def _left(study: Ablation, records: query.Records, pace: Throughput) -> str:
+    """How many of a study's trainings on mannequins no record is about, and what they are expected to take."""
+    done = {(query.training(r), r.identity.seed, r.identity.protocol) for r in records.finished("accuracy")}
+    runs = study_runs([study], POCKET["mannequins"], None)
+    todo = [run for run in runs if not all((_trains(run), run.seed, p.name) in done for p in run.protocols)]
+    if not todo:
+        return ""
+    hours = pace.hours(todo)
+    told = "how long they take is not known" if hours is None else f"about {number(hours, 1)} core-hours"
+    if hours is not None and not pace.is_measured(todo):
+        told += ", by the MACs of networks that were never trained here; light ones take longer"
+    return f"{len(todo)} of {plural(len(runs), 'training')} on mannequins are left to run: {told}."
+
+
+def _trains(run: TrainingRun) -> query.Training:
+    return evidence.trained_as(Arm("arm", run.paper, run.variant, run.recipe))
+
+
+def _place(place: Condition) -> str:
+    """A condition as a part of ids."""
+    return f"{place.scale}-{identifier(place.protocol)}-{identifier(place.test_digest[:6])}".replace(".", "-")
+
+
 def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
-    place = f"{identifier(result.where.protocol)}-{identifier(result.where.test_digest[:6])}"
-    name = f"{study.name}-{result.where.scale}-{place}".replace(".", "-")
+    name = f"{study.name}-{_place(result.where)}".replace(".", "-")
     # The curve of a training is the same under every decoder: it stands once, in the data set's open block.
     models = _models(result)
     caption = f"{where(result.where)}: what the labelled joints of found persons are, errors by kind. The rest is good."
@@ -496,5 +566,6 @@ def _commands(paper: Paper) -> tuple[tuple[str, str], ...]:
         (f"make reproduce PAPER={paper.slug}", "costs and the headline comparison, from a fresh checkout"),
         (commands.cost(paper), "costs only, about a minute a few models"),
         *((commands.study(paper, s.name), s.question) for s in paper.ablations),
+        *((commands.study(paper, s.name), s.question) for s in paper.sweeps),
         (f"hpe-bench show {paper.slug}", "what the paper claims and which variants there are"),
     )

@@ -1,0 +1,84 @@
+"""What became of a paper's claims in one paragraph: what held, where, at which budget; what did not; what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from hpe_bench.declare import Claim
+from hpe_bench.records.schema import RunRecord
+from hpe_bench.verdicts.verdict import Status, Verdict
+
+LEADS: tuple[tuple[Status, str], ...] = (
+    ("confirmed", "Held"),
+    ("differs", "Did not hold"),
+    ("inconclusive", "Undecided"),
+    ("not comparable", "Not comparable"),
+)
+MOST_NAMED = 4  # claims or reasons of a kind
+
+
+def paragraph(claims: Sequence[Claim], verdicts: Sequence[Verdict], records: Iterable[RunRecord]) -> str:
+    """Generated from verdicts and the records they rest on; no figure in it is written by hand.
+
+    Printed costs are counted; relations are named with what was measured, on which data and after how many samples.
+    """
+    said = {c.id: c for c in claims}
+    seen = {r.id: r.identity.samples_seen for r in records}
+    told = [_of_status(status, lead, verdicts, said, seen) for status, lead in LEADS]
+    return " ".join([*filter(None, told), _unknown(claims, verdicts)]).strip()
+
+
+def _of_status(
+    status: Status, lead: str, verdicts: Sequence[Verdict], said: Mapping[str, Claim], seen: Mapping[str, int]
+) -> str:
+    mine = [v for v in verdicts if v.status == status]
+    costs = [v for v in mine if v.scale == "cost"]
+    relations = [v for v in mine if v.scale != "cost"]
+    told = []
+    if costs:
+        of = len({v.claim for v in verdicts if v.scale == "cost" and v.status != "not attempted"})
+        told.append(f"{len({v.claim for v in costs})} of {of} claims on costs, by one counter at least")
+    by_claim = {claim: list(group) for claim, group in groupby(relations, key=lambda v: v.claim)}
+    told += [_claim(said[claim], group, seen) for claim, group in list(by_claim.items())[:MOST_NAMED]]
+    if len(by_claim) > MOST_NAMED:
+        told.append(f"{len(by_claim) - MOST_NAMED} more of the kind")
+    return f"{lead}: {'; '.join(told)}." if told else ""
+
+
+def _claim(claim: Claim, verdicts: Sequence[Verdict], seen: Mapping[str, int]) -> str:
+    """A claim with its first figure, and under which conditions it got this verdict."""
+    v = verdicts[0]
+    figure = ""
+    if v.value is not None:
+        unit = {"points": " points", "percent": " %"}.get(v.unit, f" {v.unit}" if v.unit else "")
+        around = f" [{v.interval[0]:+.1f}, {v.interval[1]:+.1f}]" if v.interval else ""
+        figure = f"{v.value:+.1f}{unit}{around}, "
+    protocols = " and ".join(dict.fromkeys(x.protocol for x in verdicts if x.protocol))
+    samples = sorted({seen[i] for x in verdicts for i in x.records if seen.get(i)})
+    budget = f" after {_several(samples)} samples" if samples else ""
+    where = "in miniature" if v.scale == "pocket" else f"at {v.scale} scale"
+    under = f" ({protocols})" if protocols else ""
+    return f"“{claim.statement}”: {figure}{where}{budget}{under}"
+
+
+def _several(numbers: Sequence[int]) -> str:
+    words = [f"{n:,}" for n in numbers]
+    return words[0] if len(words) == 1 else f"{words[0]} to {words[-1]}"
+
+
+def _unknown(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> str:
+    """How many claims nothing here can decide, and what they wait for."""
+    tested = {v.claim for v in verdicts if v.status != "not attempted"}
+    waiting = [c for c in claims if c.id not in tested]
+    if not waiting:
+        return ""
+    reasons: dict[str, set[str]] = {}
+    for v in verdicts:
+        if v.claim not in tested:
+            reasons.setdefault(v.reason, set()).add(v.claim)
+    largest = sorted(reasons.items(), key=lambda r: (-len(r[1]), r[0]))[:MOST_NAMED]
+    why = " ".join(f"({len(of)}) {reason}" for reason, of in largest)
+    rest = sum(len(of) for of in reasons.values()) - sum(len(of) for _, of in largest)
+    more = f" ({rest}) Other reasons, on the paper's page." if rest > 0 else ""
+    return f"Cannot be known from here: {len(waiting)} of {len(claims)} claims. {why}{more}"

@@ -1,0 +1,44 @@
+"""A paper's paragraph: what held, what did not, what is open, from verdicts and records alone."""
+
+from __future__ import annotations
+
+from hpe_bench.verdicts import Verdict
+from hpe_bench.verdicts.findings import MOST_NAMED, paragraph
+from tests import synthetic_records as make
+from tests.synthetic_paper import CONTROL, claim
+
+RECORD = make.accuracy(CONTROL, 0, make.Level(60.0), samples_seen=20_000)
+LONGER = make.accuracy(CONTROL, 1, make.Level(60.0), samples_seen=80_000)
+AHEAD = claim(id="ahead", statement="It is more accurate", kind="direction", metric="ap", baseline="a/b", value=None)
+OPEN = claim(id="open", statement="It reaches 70 AP", metric="ap")
+
+
+def verdict(of: str, status: str, **changes: object) -> Verdict:
+    fields: dict[str, object] = {"claim": of, "status": status, "scale": "pocket", "reason": "Because."}
+    return Verdict(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_it_names_figure_data_and_budget_and_counts_costs() -> None:
+    held = verdict(
+        "ahead", "confirmed", value=1.25, unit="points", interval=(0.5, 2.0), protocol="mannequins-v1-dark",
+        records=(RECORD.id, LONGER.id),
+    )  # fmt: skip
+    other = verdict("ahead", "differs", value=-2.0, unit="points", protocol="lsp-pc-v1-dark", records=(RECORD.id,))
+    cost = verdict("c", "confirmed", scale="cost")
+    wrong = verdict("d", "differs", scale="cost")
+    waits = verdict("open", "not attempted", needs="A GPU.", reason="Nothing was at hand.")
+    claims = [AHEAD, OPEN, claim(id="c"), claim(id="d")]
+    told = paragraph(claims, [held, other, cost, wrong, waits], [RECORD, LONGER])
+    assert "Held: 1 of 2 claims on costs, by one counter at least; “It is more accurate”" in told
+    assert "+1.2 points [+0.5, +2.0], in miniature after 20,000 to 80,000 samples (mannequins-v1-dark)" in told
+    assert "Did not hold: 1 of 2 claims on costs, by one counter at least; “It is more accurate”: -2.0 points" in told
+    assert told.endswith("Cannot be known from here: 1 of 4 claims. (1) Nothing was at hand.")
+    assert "Undecided" not in told
+
+
+def test_many_of_a_kind_are_counted_and_not_listed() -> None:
+    claims = [claim(id=f"c{i}", statement=f"S{i}") for i in range(MOST_NAMED + 3)]
+    told = paragraph(claims, [verdict(c.id, "inconclusive") for c in claims], [])
+    assert told.count("“") == MOST_NAMED
+    assert "3 more of the kind" in told
+    assert paragraph([], [], []) == ""
