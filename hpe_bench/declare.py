@@ -51,6 +51,7 @@ __all__ = [
     "Reported",
     "Schedule",
     "Score",
+    "SideBySide",
     "Stage",
     "Sweep",
     "Trained",
@@ -65,6 +66,7 @@ STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PROSE: dict[str, Any] = {"hashed": False}  # field metadata: text for readers, not part of the identity
 LATER: dict[str, Any] = {"later": True}  # field metadata: no part of the identity while it has its default
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+SIZE = re.compile(r"_\d+x\d+$")  # that ends the name of a variant which is declared at several input sizes
 
 Reading = Literal["published", "ours", "recollection"]
 """Where a number of ours comes from: read in the paper or its code, our own reading, or unverified memory."""
@@ -730,6 +732,27 @@ class LatencyQuestion:
 
 
 @dataclass(frozen=True, config=STRICT)
+class SideBySide:
+    """A page that sets networks of several papers side by side: published accuracy against measured time.
+
+    `address` is the page's folder under the reports; `networks` are full-size ones (`slug/variant`), the first is the
+    baseline that the others are told against.
+    """
+
+    address: str
+    title: str
+    question: str
+    networks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_name(self.address, "side-by-side page's address")
+        unique(list(self.networks), "networks")
+        for network in self.networks:
+            if network.count("/") != 1 or not all(network.split("/")):
+                raise ValueError(f"side-by-side page {self.address!r} names {network!r}; write paper/variant")
+
+
+@dataclass(frozen=True, config=STRICT)
 class Paper:
     """A folder under `papers/`. `claims` are read from `claims.csv` beside `paper.py` by the catalog."""
 
@@ -753,7 +776,9 @@ class Paper:
     timed: tuple[str, ...] = ()  # variants that stand for the paper where every runtime is timed
     timed_against: tuple[str, ...] = ()  # networks (`slug/variant`) that these take turns with, as ratios are claimed
     latency_question: LatencyQuestion | None = None  # has a page of its own that answers it
+    side_by_side: SideBySide | None = None  # has a page of several papers' networks
     known_as: str = ""  # what readers call its network; the slug where there is no name
+    called: tuple[tuple[str, str], ...] = ()  # what they call its variants, by their names without the input size
     protocols: tuple[Protocol, ...] = ()  # those of its tables that need something of its own, such as its codec
     unreachable: tuple[Unreachable, ...] = ()
 
@@ -766,6 +791,7 @@ class Paper:
         unique([r.name for r in self.recipes], "recipes")
         unique([*(a.name for a in self.studies), *(s.name for s in self.sweeps)], "studies")
         self._check_timed()
+        self._check_called()
 
     def _check_timed(self) -> None:
         for network in self.timed_against:
@@ -776,10 +802,23 @@ class Paper:
         if self.latency_question and not self.timed_against:
             raise ValueError(f"paper {self.slug!r}: its latency_question is answered against timed_against; name some")
 
+    def _check_called(self) -> None:
+        stems = {SIZE.sub("", v.name) for v in self.variants}
+        unique([stem for stem, _ in self.called], "called variants")
+        unique([text for _, text in self.called], "display names")
+        for stem, text in self.called:
+            if stem not in stems or not text:
+                raise ValueError(f"paper {self.slug!r}: called names {stem!r}; write a variant's name without its size")
+
     @property
     def name(self) -> str:
         """What readers call its network."""
         return self.known_as or self.slug
+
+    def name_of(self, variant: str) -> str:
+        """What readers call a variant, by its name, whatever its input size: `HRNet-W32`."""
+        stem = SIZE.sub("", variant)
+        return dict(self.called).get(stem) or f"{self.name} {stem}"
 
     @property
     def studies(self) -> tuple[Ablation, ...]:

@@ -19,12 +19,13 @@ import pytest
 from hpe_bench.records import frame
 from hpe_bench.report import site
 from hpe_bench.report.kit.tables import Cell, Column, Table
-from hpe_bench.report.pages import entries, leaderboard, score_page
+from hpe_bench.report.pages import advice, choice, entries, leaderboard, networks, score_page
 from hpe_bench.report.pages.entries import Entry
 from hpe_bench.report.pages.leaderboard import Group, Leaderboard
 from hpe_bench.report.pages.score_page import Rival
 from hpe_bench.run import submission
 from tests import browser
+from tests import test_networks as nets
 from tests.browser import PHONE_PX, Visits, unfold, violations
 from tests.synthetic_latency import latency
 from tests.synthetic_paper import POCKET
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PAGES = {
-    "index": "index.html",
+    "front": "index.html",
+    "board": "board.html",
     "paper": "fasterpose/index.html",
     "comparison": "compare/simple_baseline-vs-fasterpose/index.html",
     "ceilings": "ceilings/index.html",
     "costs": "costs/index.html",
     "without-a-gpu": "without-a-gpu/index.html",
+    "small-networks": "small-networks/index.html",
 }
 TEXTS_ONLY = {  # pages without tables that sort
     "docs": "docs/index.html",
@@ -80,9 +83,11 @@ def visits(chromium: Browser) -> Iterator[Visits]:
 
 
 @pytest.fixture
-def index(visits: Visits, built_site: Path) -> Page:
-    """The leaderboard, freshly opened."""
-    return visits((built_site / "index.html").as_uri())
+def whole(visits: Visits, built_site: Path) -> Page:
+    """The whole board, freshly opened and with all of its folds filled."""
+    page = visits((built_site / "board.html").as_uri())
+    unfold(page)
+    return page
 
 
 def address(page: Page) -> str:
@@ -217,71 +222,71 @@ def rows(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("facet", ["data", "protocol", "scale", "by", "paper"])
-def test_a_filter_shows_the_rows_it_names_and_no_others(index: Page, facet: str) -> None:
-    everything = rows(index)
-    select = index.locator(f"#filters select[name={facet}]")
+def test_a_filter_shows_the_rows_it_names_and_no_others(whole: Page, facet: str) -> None:
+    everything = rows(whole)
+    select = whole.locator(f"#filters select[name={facet}]")
     parts = []
     for value in select.locator("option").evaluate_all("options => options.slice(1).map((o) => o.value)"):
         select.select_option(value)
-        shown = rows(index)
+        shown = rows(whole)
         expected = f"document.querySelectorAll('tr[data-{facet}=\"{value}\"]').length"
-        assert len(shown) == index.evaluate(expected) > 0
-        assert index.locator("#filters .shown").inner_text() == f"{len(shown)} of {len(everything)} rows"
+        assert len(shown) == whole.evaluate(expected) > 0
+        assert whole.locator("#filters .shown").inner_text() == f"{len(shown)} of {len(everything)} rows"
         parts += shown
-        kept = index.locator(".group:not([hidden]) tr[data-kept]")
+        kept = whole.locator(".group:not([hidden]) tr[data-kept]")
         assert all(row.get_attribute("hidden") is None for row in kept.all())  # what a model must beat stays
     if facet in ("scale", "by", "paper"):  # cost rows have neither data set nor protocol
         assert sorted(parts) == sorted(everything)
-    index.get_by_role("button", name="Show all").click()
-    assert rows(index) == everything
-    assert address(index) == ""
+    whole.get_by_role("button", name="Show all").click()
+    assert rows(whole) == everything
+    assert address(whole) == ""
 
 
-def test_search_finds_rows_with_all_words_in_any_order(index: Page) -> None:
-    index.locator("#filters [name=q]").fill("POCKET_MSE hrnet")
-    found = index.evaluate(
+def test_search_finds_rows_with_all_words_in_any_order(whole: Page) -> None:
+    whole.locator("#filters [name=q]").fill("POCKET_MSE hrnet")
+    found = whole.evaluate(
         """Array.from(document.querySelectorAll(".group:not([hidden]) tr[data-paper]:not([hidden])"),
             (row) => row.textContent)"""
     )
     assert found
     assert all("pocket_mse" in text and "hrnet" in text for text in found)
-    index.locator("#filters [name=q]").fill("no such model")
-    assert rows(index) == []
-    assert index.locator("#nothing").is_visible()
-    assert not index.locator("#measured").is_visible()
+    whole.locator("#filters [name=q]").fill("no such model")
+    assert rows(whole) == []
+    assert whole.locator("#nothing").is_visible()
+    assert not whole.locator("#measured").is_visible()
 
 
-def test_a_link_opens_the_same_view_and_back_undoes_it(index: Page, visits: Visits) -> None:
-    filters = index.locator("#filters")
-    before = rows(index)
+def test_a_link_opens_the_same_view_and_back_undoes_it(whole: Page, visits: Visits) -> None:
+    filters = whole.locator("#filters")
+    before = rows(whole)
     filters.locator("[name=paper]").select_option("hrnet")
-    one = rows(index)
+    one = rows(whole)
     filters.locator("[name=q]").press_sequentially("pocket")
-    two = rows(index)
+    two = rows(whole)
     filters.locator("[data-axis=latency]").click()
     assert len(before) > len(one) > len(two) > 0
 
-    other = visits(index.url)
+    other = visits(whole.url)
     assert rows(other) == two
     assert other.locator("#filters [name=paper]").input_value() == "hrnet"
     assert other.locator("#filters [name=q]").input_value() == "pocket"
     assert other.locator("#filters [data-axis=latency]").get_attribute("aria-pressed") == "true"
     assert other.locator("#filters").is_visible()
 
-    index.go_back()
-    assert index.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
-    assert rows(index) == two
-    index.go_back()  # the whole word at once
-    assert rows(index) == one
-    index.go_back()
-    assert rows(index) == before
-    index.go_forward()
-    assert rows(index) == one
+    whole.go_back()
+    assert whole.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
+    assert rows(whole) == two
+    whole.go_back()  # the whole word at once
+    assert rows(whole) == one
+    whole.go_back()
+    assert rows(whole) == before
+    whole.go_forward()
+    assert rows(whole) == one
 
 
-def test_an_address_of_nonsense_shows_everything(visits: Visits, index: Page) -> None:
-    strange = visits(index.url + "#paper=nobody&axis=height&zz=1")
-    assert rows(strange) == rows(index)
+def test_an_address_of_nonsense_shows_everything(visits: Visits, whole: Page) -> None:
+    strange = visits(whole.url + "#paper=nobody&axis=height&zz=1")
+    assert rows(strange) == rows(whole)
     assert strange.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
 
 
@@ -291,14 +296,14 @@ TIMED = """(runtime) => {
 }"""
 
 
-def test_the_filter_by_runtime_and_its_link(index: Page, visits: Visits) -> None:
-    index.locator("#filters [name=runtime]").select_option("OpenVINO")
-    index.locator("#filters [name=threads]").select_option("1")
-    shown = rows(index)
+def test_the_filter_by_runtime_and_its_link(whole: Page, visits: Visits) -> None:
+    whole.locator("#filters [name=runtime]").select_option("OpenVINO")
+    whole.locator("#filters [name=threads]").select_option("1")
+    shown = rows(whole)
     assert shown
-    assert len(shown) == index.locator("#latency tr[data-runtime=OpenVINO][data-threads='1']").count()
-    assert not index.locator("#measured").is_visible()  # its rows have no number of threads
-    other = visits(index.url)
+    assert len(shown) == whole.locator("#latency tr[data-runtime=OpenVINO][data-threads='1']").count()
+    assert not whole.locator("#measured").is_visible()  # its rows have no number of threads
+    other = visits(whole.url)
     assert rows(other) == shown
     assert other.locator("#filters [name=runtime]").input_value() == "OpenVINO"
     other.locator("#filters [name=threads]").select_option("")
@@ -328,7 +333,8 @@ def test_ranked_rows_show_the_latency_of_the_runtime_that_is_asked_for(visits: V
 
 
 def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, built_site: Path) -> None:
-    page = visits((built_site / "index.html").as_uri())
+    page = visits((built_site / "board.html").as_uri())
+    unfold(page)
     shown = page.locator("#latency tbody tr:visible")
     total = page.locator("#latency tbody tr").count()
     assert total > 30
@@ -337,8 +343,9 @@ def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, bui
     page.get_by_role("button", name=f"Show all {total} rows").click()
     assert shown.count() == total
     linked = visits(page.url + f"#latency-{total - 1}")
-    assert linked.locator(f"#latency-{total - 1}").is_visible()
+    linked.locator(f"#latency-{total - 1}").wait_for(state="visible")
     filtered = visits(page.url + "#runtime=PyTorch%2C+eager")
+    filtered.locator("#costs tr[data-runtime]:visible").first.wait_for()
     assert (
         filtered.locator("#costs tr[data-runtime]:visible").count() == page.locator("#costs tr[data-runtime]").count()
     )
@@ -362,36 +369,36 @@ def test_claims_of_a_paper_are_filtered_by_verdict_and_by_word(visits: Visits, b
 # ---------------------------------------------------------------------------------------------------- plots
 
 
-def test_buttons_choose_the_cost_that_plots_show(index: Page) -> None:
+def test_buttons_choose_the_cost_that_plots_show(whole: Page) -> None:
     for key in ("latency", "params", "macs"):
-        index.locator(f"[data-axis={key}]").first.click()
-        seen = index.evaluate("Array.from(document.querySelectorAll('figure:not([hidden])'), (f) => f.dataset.axis)")
+        whole.locator(f"[data-axis={key}]").first.click()
+        seen = whole.evaluate("Array.from(document.querySelectorAll('figure:not([hidden])'), (f) => f.dataset.axis)")
         assert seen
         assert set(seen) == {key}
-        assert index.locator("#filters [aria-pressed=true]").get_attribute("data-axis") == key
+        assert whole.locator("#filters [aria-pressed=true]").get_attribute("data-axis") == key
 
 
-def test_a_mark_tells_its_model_to_pointer_and_keyboard(index: Page) -> None:
-    figure = index.locator("#measured figure:visible").first
+def test_a_mark_tells_its_model_to_pointer_and_keyboard(whole: Page) -> None:
+    figure = whole.locator("#measured figure:visible").first
     marks = figure.locator("a[data-row]")
     marks.first.scroll_into_view_if_needed()
     marks.last.locator("circle").hover()
     assert figure.locator(".told").inner_text() == f"{marks.last.get_attribute('aria-label')}."
-    index.mouse.move(0, 0)  # so that no mark slides under the pointer when the page scrolls to the one in focus
+    whole.mouse.move(0, 0)  # so that no mark slides under the pointer when the page scrolls to the one in focus
     marks.first.focus()
     assert figure.locator(".told").inner_text() == f"{marks.first.get_attribute('aria-label')}."
-    row = index.locator(f"[id='{marks.first.get_attribute('data-row')}']")
+    row = whole.locator(f"[id='{marks.first.get_attribute('data-row')}']")
     value = row.locator("td.num .cell").first.inner_text()
     assert f": {value} % " in (marks.first.get_attribute("aria-label") or "")
 
 
-def test_marks_of_hidden_rows_are_dimmed(index: Page) -> None:
-    index.locator("#filters [name=paper]").select_option("hrnet")
-    hidden = index.evaluate("new Set(Array.from(document.querySelectorAll('tr[hidden]'), (row) => row.id)).size")
+def test_marks_of_hidden_rows_are_dimmed(whole: Page) -> None:
+    whole.locator("#filters [name=paper]").select_option("hrnet")
+    hidden = whole.evaluate("new Set(Array.from(document.querySelectorAll('tr[hidden]'), (row) => row.id)).size")
     assert hidden > 0
     wrong = """Array.from(document.querySelectorAll("a[data-row]")).filter((mark) =>
         mark.classList.contains("dim") !== document.getElementById(mark.dataset.row).hidden).length"""
-    assert index.evaluate(wrong) == 0
+    assert whole.evaluate(wrong) == 0
 
 
 # ---------------------------------------------------------------------------------------------------- links
@@ -402,24 +409,25 @@ def file_of_link(page: Page, href: str) -> Path:
     return Path(page.evaluate("(href) => decodeURI(new URL(href, location).pathname)", href))
 
 
-def test_a_measured_number_leads_to_its_record(index: Page) -> None:
-    link = index.locator("#measured td.num a").first
+def test_a_measured_number_leads_to_its_record(whole: Page) -> None:
+    link = whole.locator("#measured td.num a").first
     record = (link.get_attribute("href") or "").partition("#")[2]
     link.click()
-    row = index.locator(f"[id='{record}']")
+    row = whole.locator(f"[id='{record}']")
     row.wait_for(state="visible")  # its details were unfolded
     assert row.evaluate("(row) => row.matches(':target')")
     seen = """(id) => {
         const y = document.getElementById(id).getBoundingClientRect().top;
         return 0 <= y && y < innerHeight;
     }"""
-    index.wait_for_function(seen, arg=record)  # it scrolls there
+    whole.wait_for_function(seen, arg=record)  # it scrolls there
     assert record.removeprefix("record-").startswith(row.locator("th .cell").inner_text())
 
 
 @every_page
 def test_tables_download_with_as_many_rows_as_they_show(visits: Visits, built_site: Path, name: str) -> None:
     page = visits((built_site / name).as_uri())
+    unfold(page)
     tables = page.locator("table:has(caption a.download[href^='tables/'])").all()
     assert tables
     for table in tables:
@@ -431,12 +439,12 @@ def test_tables_download_with_as_many_rows_as_they_show(visits: Visits, built_si
         assert len(downloaded) == table.locator("tbody > tr").count(), href
 
 
-def test_the_whole_board_downloads_as_csv_and_json(index: Page) -> None:
-    shown = index.locator("#measured tr[data-paper], #published tr[data-paper]").count()
+def test_the_whole_board_downloads_as_csv_and_json(whole: Page) -> None:
+    shown = whole.locator("#measured tr[data-paper], #published tr[data-paper]").count()
     found = {}
     for kind in ("csv", "json"):
-        href = index.locator("#filters ~ .note a[download]", has_text=kind.upper()).get_attribute("href")
-        found[kind] = file_of_link(index, href or "").read_text(encoding="utf-8")
+        href = whole.locator("#filters ~ .note a[download]", has_text=kind.upper()).get_attribute("href")
+        found[kind] = file_of_link(whole, href or "").read_text(encoding="utf-8")
     listed, objects = list(csv.DictReader(found["csv"].splitlines())), json.loads(found["json"])
     assert len(listed) == len(objects) == shown
     assert [float(row["value_percent"]) for row in listed] == [o["value_percent"] for o in objects]
@@ -519,7 +527,7 @@ def scrolls_down_only(page: Page) -> None:
 
 
 def test_columns_can_be_sorted_on_a_phone(visits: Visits, built_site: Path) -> None:
-    page = visits((built_site / "index.html").as_uri(), PHONE_PX)
+    page = visits((built_site / "board.html").as_uri(), PHONE_PX)
     table = page.locator("#measured table").first
     button = table.get_by_role("button", name="Latency")
     assert button.is_visible()
@@ -551,11 +559,11 @@ def test_print_is_dark_on_white_and_without_controls(visits: Visits, built_site:
 
 
 def test_the_keyboard_reaches_every_control_and_focus_is_seen(visits: Visits, built_site: Path) -> None:
-    index = visits((built_site / "index.html").as_uri())
+    whole = visits((built_site / "board.html").as_uri())
     reached = []
     for _ in range(90):
-        index.keyboard.press("Tab")
-        reached.append(index.evaluate(FOCUSED))
+        whole.keyboard.press("Tab")
+        reached.append(whole.evaluate(FOCUSED))
         if reached[-1]["name"] == "reset":
             break
     names = [r["name"] for r in reached]
@@ -591,23 +599,23 @@ FOCUSED = """(() => {
 })()"""
 
 
-def test_enter_and_space_sort(index: Page) -> None:
-    table = index.locator("#measured table").first
+def test_enter_and_space_sort(whole: Page) -> None:
+    table = whole.locator("#measured table").first
     button = table.get_by_role("button", name="Latency")
     head = button.locator("xpath=..")
     button.focus()
-    index.keyboard.press("Enter")
+    whole.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "descending"
-    index.keyboard.press("Space")
+    whole.keyboard.press("Space")
     assert head.get_attribute("aria-sort") == "ascending"
-    assert index.evaluate("document.activeElement.textContent") == button.inner_text()
+    assert whole.evaluate("document.activeElement.textContent") == button.inner_text()
 
 
 @pytest.mark.parametrize("width_px", [1280, PHONE_PX])
 def test_an_address_or_the_contents_lead_to_a_section(visits: Visits, built_site: Path, width_px: int) -> None:
     """Also past tables that have not been laid out yet."""
     top = "name => document.getElementById(name).getBoundingClientRect().top"
-    page = visits((built_site / "index.html").as_uri() + "#runtimes", width_px)
+    page = visits((built_site / "board.html").as_uri() + "#runtimes", width_px)
     assert 0 <= page.evaluate(top, "runtimes") < 40
     links = page.locator(".toc a")
     for k in range(links.count() if links.first.is_visible() else 0):
@@ -617,7 +625,7 @@ def test_an_address_or_the_contents_lead_to_a_section(visits: Visits, built_site
 
 
 def test_nothing_moves(visits: Visits, built_site: Path) -> None:
-    page = visits((built_site / "index.html").as_uri())
+    page = visits((built_site / "board.html").as_uri())
     moving = """Array.from(document.querySelectorAll("*")).filter((e) => {
         const s = getComputedStyle(e);
         return s.scrollBehavior === "smooth" || s.animationName !== "none" || parseFloat(s.transitionDuration) > 0;
@@ -626,10 +634,171 @@ def test_nothing_moves(visits: Visits, built_site: Path) -> None:
 
 
 def test_everything_is_shown_without_scripts(visits: Visits, built_site: Path) -> None:
-    page = visits((built_site / "index.html").as_uri(), java_script_enabled=False)
+    page = visits((built_site / "board.html").as_uri(), java_script_enabled=False)
     assert not page.locator("#filters").is_visible()
-    assert page.locator("#measured tbody tr").first.is_visible()
-    assert page.locator("#measured figure").last.is_visible()
+    for fold in page.locator("#measured details").all():
+        fold.evaluate("(box) => { box.open = true; }")
+    assert page.locator("#measured :is(tbody tr, .part a)").first.is_visible()
+    page.locator(".part a").last.evaluate("(a) => a.click()")
+    assert page.locator("tbody tr").first.is_visible()
+
+
+@page_or_text
+def test_pages_keep_their_weight(built_site: Path, name: str) -> None:
+    limit = site.PAGE_BYTES if "/" in name else site.BOARD_BYTES
+    assert (built_site / name).stat().st_size < limit + 10_000
+    assert max(p.stat().st_size for p in (built_site / name).parent.glob("*.html")) < 3_000_000
+
+
+def test_a_fold_is_filled_when_it_is_opened(visits: Visits, built_site: Path) -> None:
+    """From its file, without a server; its tables sort, and its links lead where they led on the page."""
+    page = visits((built_site / PAGES["paper"]).as_uri())
+    fold = page.locator("#gallery details[data-part]").first
+    assert not page.locator("#gallery svg.person").count()
+    fold.locator("summary").click()
+    page.locator("#gallery svg.person").first.wait_for(state="visible")
+    assert not page.locator("iframe").count()
+    record = page.locator("details[data-ids~=record]").get_attribute("data-part") or ""
+    wanted = re.findall(r'id="(record-[0-9a-f]+)"', (built_site / PAGES["paper"]).with_name(record).read_text())[-1]
+    there = visits(page.url + f"#{wanted}")
+    there.locator(f"#{wanted}").wait_for(state="visible")
+    assert there.locator("#runs th button.sort").count(), "its tables sort"
+    alone = visits((built_site / PAGES["paper"]).with_name(record).as_uri())
+    assert alone.locator(f"#{wanted}").is_visible()
+    assert alone.locator("#runs th button.sort").count()
+
+
+# ---------------------------------------------------------------------------------------------------- the front page
+
+INDEX_BYTES = 400_000
+SCREEN_PX, SCREENS = 844, 15  # of a phone
+SAID = "Array.from(document.querySelectorAll('#answer li'), (li) => li.textContent)"
+NAMED = "Array.from(document.querySelectorAll('#networks tbody tr'), (row) => row.id)"
+COVERED = """() => {
+    const box = (e, by) => {
+        const b = e.getBoundingClientRect();
+        return [b.left + by, b.top + by, b.right - by, b.bottom - by];
+    };
+    const all = (what) => Array.from(document.querySelectorAll(`#choice-plot ${what}`));
+    const texts = all("text.name").map((e) => [e.textContent, box(e, 1.5)]);
+    const dots = all("circle").map((e) => ["a mark", box(e, 1)]);
+    const meet = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+    const met = (a, others) => others.filter((b) => meet(a[1], b[1])).map((b) => [a[0], b[0]]);
+    return texts.flatMap((a, i) => met(a, texts.slice(0, i).concat(dots)));
+}"""
+
+
+@pytest.fixture
+def front(visits: Visits, built_site: Path) -> Page:
+    """The front page, freshly opened."""
+    return visits((built_site / "index.html").as_uri())
+
+
+def test_the_script_says_what_the_page_was_written_with(visits: Visits, tmp_path: Path) -> None:
+    """Every view: the same sentences, the same rows in the same order, as Python computes them."""
+    claims = (*nets.CLAIMS, nets.score(nets.MPII, 88.25, protocol="mpii-val", metric="pckh@0.5"))
+    claims += (nets.score(nets.WIDE, 70.8),)
+    records = [nets.timed(v, ms) for v, ms in ((nets.SMALL, 10), (nets.LARGE, 41), (nets.MIDDLE, 22), (nets.MPII, 7))]
+    records += [nets.timed(nets.UNPRINTED, 5), nets.timed(nets.WIDE, 30)]
+    found = nets.found(*records, loaded=nets.replace_claims(claims))
+    built = choice.build(found, {})
+    assert built is not None
+    (tmp_path / "index.html").write_text(site.render("index.html.j2", board=nets.board_of(built), root=""))
+    page = visits((tmp_path / "index.html").as_uri())
+    assert page.evaluate(SAID) == built.advice.text
+    seen = set()
+    for field, _ in built.fields:
+        for runtime, _ in built.runtimes:
+            for host in networks.hosts(found):
+                for within, size in ((30, ""), (3, ""), (1000, "256×192")):
+                    page.locator("#choice [name=figure]").select_option(field.key)
+                    page.locator("#choice [name=in]").select_option(runtime)
+                    page.locator("#choice [name=threads]").select_option(str(host.threads))
+                    page.locator("#choice [name=size]").select_option(size)
+                    page.locator("#choice [name=within]").fill(str(within))
+                    view = networks.view_of(found, field, host, runtime, within, size)
+                    chosen = advice.candidates(found, view, {})
+                    expected = advice.advise(chosen, view).text
+                    assert page.evaluate(SAID) == expected
+                    assert page.evaluate(NAMED) == [c.network.id for c in chosen]
+                    seen.add(expected[0].partition(":")[0].partition(";")[0])
+    assert len(seen) > 3, "views of several kinds"
+
+
+def test_the_first_screen_answers(front: Page) -> None:
+    """A network for 30 ms on two cores, what it costs, on what evidence, how to repeat it: before any scrolling."""
+    front.set_viewport_size({"width": 1400, "height": 900})
+    for part in ("#answer li", "#choice-plot svg", ".evidence", "#repeat"):
+        box = front.locator(part).first.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 900, part
+    assert front.locator("#choice [name=threads]").input_value() == "2"
+    assert "30 ms" in front.locator("#answer li").first.inner_text()
+    assert front.locator("#repeat").inner_text().startswith("hpe-bench profile ")
+    assert front.locator("#answer a[href*='#record-']").count() > 0
+    assert front.locator("h1").count() == 1
+    assert front.evaluate(
+        "document.querySelector('#studies h3').compareDocumentPosition("
+        "document.querySelector('#studies table')) & Node.DOCUMENT_POSITION_FOLLOWING"
+    )
+
+
+@pytest.mark.parametrize("width_px", [1400, PHONE_PX])
+def test_names_of_marks_cover_nothing_in_any_view(visits: Visits, built_site: Path, width_px: int) -> None:
+    page = visits((built_site / "index.html").as_uri(), width_px)
+    options = "(name) => Array.from(document.querySelector(`#choice [name=${name}]`).options, (o) => o.value)"
+    for runtime in page.evaluate(options, "in"):
+        page.locator("#choice [name=in]").select_option(runtime)
+        for figure in page.evaluate(options, "figure")[:3]:
+            page.locator("#choice [name=figure]").select_option(figure)
+            assert page.evaluate(COVERED) == [], (runtime, figure)
+
+
+def test_a_view_is_kept_in_the_address(front: Page, visits: Visits) -> None:
+    before = front.evaluate(SAID)
+    front.locator("#choice [name=in]").select_option("openvino")
+    front.locator("#choice [name=within]").fill("120")
+    said, shown = front.evaluate(SAID), front.evaluate(NAMED)
+    assert said != before
+    other = visits(front.url)
+    assert (other.evaluate(SAID), other.evaluate(NAMED)) == (said, shown)
+    front.get_by_role("button", name="Start again").click()
+    assert front.evaluate(SAID) == before
+    front.go_back()
+    assert front.evaluate(SAID) == said
+    strange = visits(front.url.partition("#")[0] + "#in=nothing&threads=99&within=many")
+    assert strange.locator("#choice [name=in]").input_value() == "fastest"
+
+
+def test_marks_and_times_lead_to_records(front: Page) -> None:
+    hrefs = front.evaluate(
+        "Array.from(document.querySelectorAll('#choice-plot a, .multiple a'), (a) => a.getAttribute('href'))"
+    )
+    assert len(hrefs) > 20
+    assert all("/index.html#record-" in href for href in hrefs)
+
+
+def test_the_front_page_is_light_and_short(visits: Visits, built_site: Path) -> None:
+    assert (built_site / "index.html").stat().st_size < INDEX_BYTES
+    phone = visits((built_site / "index.html").as_uri(), PHONE_PX)
+    assert phone.evaluate("document.documentElement.scrollHeight") < SCREENS * SCREEN_PX
+
+
+def test_the_front_page_without_scripts_shows_its_first_view(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "index.html").as_uri(), java_script_enabled=False)
+    assert not page.locator("#choice").is_visible()
+    assert page.locator("#answer li").first.is_visible()
+    assert page.locator("#networks tbody tr").first.is_visible()
+    assert page.locator("#choice-plot svg").is_visible()
+
+
+def test_the_keyboard_reaches_the_choice(front: Page) -> None:
+    names = []
+    for _ in range(30):
+        front.keyboard.press("Tab")
+        names.append(front.evaluate("document.activeElement.name || ''"))
+    wanted = ["figure", "in", "threads", "machine", "size", "within"]
+    assert [n for n in dict.fromkeys(names) if n in wanted] == wanted
 
 
 # ---------------------------------------------------------------------------------------------------- ten thousand rows

@@ -277,12 +277,12 @@ def test_the_leaderboard_links_the_page_and_both_are_rebuilt_from_records(
     results, reports = tmp_path / "results", tmp_path / "reports"
     monkeypatch.setattr(site, "data_protocols", lambda: {"people": SMALL})
     site.write_leaderboard(results, reports)
-    assert "ceilings/index.html" not in (reports / "index.html").read_text()
+    assert "ceilings/index.html" not in (reports / "board.html").read_text()
     assert site.write_ceilings(results, reports) is None
     for record in measured:
         store.save(record, results)
     show.write_all(Console(quiet=True), [results], reports, readme=None)
-    links = re.findall(r'href="(ceilings/[^"]+)"', (reports / "index.html").read_text())
+    links = re.findall(r'href="(ceilings/[^"]+)"', (reports / "board.html").read_text())
     assert links
     assert all((reports / link).is_file() for link in links)
     page = (reports / "ceilings" / "index.html").read_text()

@@ -80,7 +80,7 @@ def test_ratios_are_of_one_input_size_and_to_the_first_paper(two: Comparison) ->
 
 
 def test_sentences_say_who_wins_and_that_macs_do_not_order_speed(two: Comparison) -> None:
-    accuracy, full, pocket = two.wins
+    full, pocket, accuracy = two.wins
     assert "tiny leads base by" in accuracy
     assert "tiny small_256x192 needs the fewest MACs (true count), 80\N{NO-BREAK SPACE}%" in full
     assert "it is not the fastest: base big_256x192 is" in full
@@ -182,9 +182,9 @@ def test_the_sentence_on_speed_names_a_ratio_and_whose() -> None:
 def test_the_sentence_on_speed_decides_nothing_where_the_interval_holds_one() -> None:
     """Without a common timing run the drift of 30 % within each is no help."""
     apart = speeds_apart(99.0, 100.0)
-    assert "it is not surely faster than the slowest (tiny small_256x192 takes ×0.99 [" in apart
+    assert "the 95 % CI of its ratio to the slowest includes 1 (tiny small_256x192 takes ×0.99 [" in apart
     turned = speeds_apart(100.0, 99.0)
-    assert "no other is surely faster (base big_256x192 takes ×0.99 [" in turned
+    assert "none is faster with a 95 % CI that excludes 1 (base big_256x192 takes ×0.99 [" in turned
 
 
 def speeds_apart(cheap: float, dear: float) -> str:

@@ -41,7 +41,7 @@ def test_every_row_is_shown_with_what_speaks_against_it() -> None:
     notes = [plain(row[0].note) for row in table.rows]
     assert sum("failed: the compiler <broke> after 180 s" in n for n in notes) == 2
     assert sum("skipped: this machine has no CUDA device" in n for n in notes) == 2
-    assert sum("does not count: its maps deviate by 5e-01, allowed 1e-03" in n for n in notes) == 2
+    assert sum("does not count: its maps have deviation 0.5 (limit 0.001)" in n for n in notes) == 2
     assert "no energy: no counter can be read" in table.note
     by_name = {(r[0].text, r[2].text): r for r in table.rows}
     vino = by_name["OpenVINO", "1"]
@@ -171,7 +171,7 @@ def test_the_answer_comes_from_the_numbers() -> None:
     assert "Eager PyTorch takes 2.0" in told
     assert "Against SimpleBaseline it saves 10 % of the time, where it has 26 % fewer" in told
     assert "Against HRNet it saves 55 % of the time, where it has 47 % fewer" in told
-    assert "faster beyond doubt in 3 of 3 runtimes" in told
+    assert "faster, with a 95 % CI that excludes 1, in 3 of 3 runtimes" in told
     assert len(page.answer) == len(page.timings) == 2
     assert [row[0].text for row in page.timings[0].rows] == ["PyTorch, eager", "ONNX Runtime", "OpenVINO"]
     assert texts(page.timings[0], "FasterPose / SimpleBaseline") == ["0.90"] * 3

@@ -276,7 +276,7 @@ def test_records_of_an_older_declaration_are_counted_not_shown() -> None:
 # ---------------------------------------------------------------------------------------------------- labels
 
 
-PLAIN_COUNTS = {"Rank", "Records", "Seed", "Training samples seen", "Training samples"}
+PLAIN_COUNTS = {"Images/s", "Rank", "Records", "Seed", "Training samples seen", "Training samples"}
 
 
 def check_labels(tables: list[Table]) -> None:
@@ -328,7 +328,7 @@ def test_figures_say_protocol_scale_n_and_interval(usual: PaperPage) -> None:
         assert "2 seeds an arm" in f.caption
         assert [label for _, label in f.legend] == ["Base, squared error", "Tiny, RCE"]
     for f in block.figures[:2]:
-        assert "95 % interval" in f.caption
+        assert "95 % CI" in f.caption
         assert "n = 150\xa0images, 2,550\xa0joints (the image is what is resampled)" in f.caption
     assert "no interval" in block.figures[2].caption
 
@@ -519,7 +519,7 @@ def test_a_comparison_pairs_what_was_run_alike() -> None:
     found = comparison.build([loaded(), loaded(other)], [*ALL, *runs(LSP)], site.suite())
     assert len(found.accuracy) == len(found.differences) == 2
     check_labels(found.tables)
-    row = found.sections[2].rows[0]
+    row = next(s for s, t in zip(found.sections, found.tables, strict=True) if t is found.accuracy[0]).rows[0]
     assert row[0].startswith("tiny")
     assert row[1].startswith("+")
     Page(site.render("comparison.html.j2", comparison=found, root="../../"))

@@ -69,7 +69,7 @@ def test_what_changes_a_record_rebuilds_every_page_that_shows_it_and_no_other(tm
     there = [page for page in site.site_pages(sources, reports) if page.path.exists()]
     assert len(there) == 7  # three papers, two beside the yardstick and one asked for, the board
     assert all(page.is_current(sources) for page in there)
-    assert not site.refresh(results, reports)[2:]  # but for the documentation and the board
+    assert not site.refresh(results, reports)[3:]  # but for the documentation, the front page and the board
 
     cpn = papers[2]
     store.save(records.cost(cpn.slug, cpn.variants[0], 24_311_001, 4_042_000_000, 4_042_660_000), results)
@@ -98,6 +98,9 @@ def test_links_stay_within_the_site_and_resolve(built_site: Path) -> None:
     """Only the folder of the pages is published: whatever is no web address is a file in it, with the anchor."""
     pages = {p: Page(p.read_text(encoding="utf-8")) for p in built_site.rglob("*.html")}
     anchors = {p: {attrs["id"] for _, attrs in page.elements if "id" in attrs} for p, page in pages.items()}
+    for page, content in pages.items():  # a page leads to what its folds hold
+        held = [attrs["data-part"] for _, attrs in content.elements if "data-part" in attrs]
+        anchors[page] = anchors[page].union(*(anchors[page.with_name(name or "")] for name in held))
     checked = 0
     for page, content in pages.items():
         found = {a[name] or "" for _, a in content.elements for name in ("href", "src") if name in a}
@@ -209,12 +212,13 @@ def pages() -> dict[str, str]:
     assert INJECTION in board.runtimes.untimed[0]
     return {
         "paper": site.render("paper.html.j2", page=own, root="../"),
+        "front": site.render("index.html.j2", board=board, root=""),
         "leaderboard": site.render("leaderboard.html.j2", board=board, root=""),
         "comparison": site.render("comparison.html.j2", comparison=side, root="../../"),
     }
 
 
-@pytest.mark.parametrize("kind", ["paper", "leaderboard", "comparison"])
+@pytest.mark.parametrize("kind", ["paper", "front", "leaderboard", "comparison"])
 def test_hostile_text_stays_text(pages: dict[str, str], kind: str) -> None:
     page = Page(pages[kind])
     assert len(page.all("script")) == 1  # ours
@@ -234,6 +238,7 @@ KNOWN_ATTRIBUTES = {
     *("aria-pressed", "data-label", "data-sort", "data-filters", "data-search", "data-status", "data-statuses"),
     *("data-data", "data-protocol", "data-scale", "data-by", "data-paper", "data-kept", "data-row", "data-axis"),
     *("data-runtime", "data-threads", "data-batch", "data-machine", "data-in"),
+    *("data-network", "data-name", "data-in-process", "min", "step", "aria-live"),
     *("viewbox", "width", "height", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "cx", "cy", "r", "d", "rx", "ry"),
     *("fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "text-anchor", "transform"),
     *("clip-path", "xmlns:xlink", "xlink:href", "preserveaspectratio", "points", "opacity", "fill-opacity"),

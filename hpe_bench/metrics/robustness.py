@@ -62,14 +62,20 @@ def of_hits(models: Sequence[Sequence[np.ndarray]], counts_I: np.ndarray) -> lis
     """Models' hits per image under the same counts, drawn together; ValueError where the images are not the same."""
     if any(len(hits_I) != len(counts_I) for hits in models for hits_I in hits):
         raise ValueError("scores under corruptions are of different images; measure them again")
-    found = Resampled.of([[(hits_I, counts_I) for hits_I in hits] for hits in models])
-    return _draws(found)
+    sizes = [len(hits) for hits in models]
+    return _draws(Resampled.of([[(hits_I, counts_I)] for hits in models for hits_I in hits]), sizes)
 
 
 def of_matches(models: Sequence[Sequence[str]], key: str) -> list[Draws]:
     """Models' tables of matches, AP being accumulated again under common draws."""
-    return _draws(average_precision.resample([[match_tables.unpack(t) for t in texts] for texts in models])[key])
+    tables = [[match_tables.unpack(text)] for texts in models for text in texts]
+    return _draws(average_precision.resample(tables)[key], [len(texts) for texts in models])
 
 
-def _draws(found: Resampled) -> list[Draws]:
-    return [Draws(v, d, found.images) for v, d in zip(found.values, found.drawn, strict=True)]
+def _draws(found: Resampled, sizes: Sequence[int]) -> list[Draws]:
+    """Every score was drawn as a model of its own; here they are put together again, so many to a model."""
+    values_S = np.concatenate(found.values)
+    drawn_RS = np.concatenate([d for d in found.drawn if isinstance(d, np.ndarray)], axis=1)
+    ends = np.cumsum(sizes)[:-1]
+    parts = zip(np.split(values_S, ends), np.split(drawn_RS, ends, axis=1), strict=True)
+    return [Draws(values_K, drawn_RK, found.images) for values_K, drawn_RK in parts]

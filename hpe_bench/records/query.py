@@ -49,6 +49,14 @@ class Training(NamedTuple):
     execution: str = ""
 
 
+class Budget(NamedTuple):
+    """What trainings must share for their seeds to be compared."""
+
+    where: Condition
+    samples_seen: int
+    train_digest: str
+
+
 # ---------------------------------------------------------------------------------------------------- one record
 
 
@@ -62,6 +70,11 @@ def training(record: RunRecord) -> Training:
     """What an accuracy record's run trained, whatever its seed."""
     i = record.identity
     return Training(i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash, i.execution)
+
+
+def budget(record: RunRecord) -> Budget:
+    """What a training is pooled by."""
+    return Budget(condition(record), record.identity.samples_seen, record.identity.train_digest)
 
 
 def is_mean_pose(record: RunRecord) -> bool:
@@ -195,6 +208,16 @@ class Records(tuple[RunRecord, ...]):
             if weights_sha256 and r.weights_sha256 == weights_sha256 and r.identity.recipe
         )
 
+    def pools(self, kind: Kind) -> Mapping[Budget, Mapping[Training, list[RunRecord]]]:
+        """Finished trainings by what they must share for their seeds to be compared, then by what was trained."""
+        if kind not in self._pools:
+            found: dict[Budget, dict[Training, list[RunRecord]]] = {}
+            for r in self.finished(kind):
+                if r.identity.seed is not None and r.identity.recipe:
+                    found.setdefault(budget(r), {}).setdefault(training(r), []).append(r)
+            self._pools[kind] = found
+        return self._pools[kind]
+
     # ------------------------------------------------------------------------------------------------ indexes
 
     @cached_property
@@ -233,6 +256,10 @@ class Records(tuple[RunRecord, ...]):
             if not is_mean_pose(r):
                 found.setdefault(condition(r), []).append(r)
         return found
+
+    @cached_property
+    def _pools(self) -> dict[Kind, Mapping[Budget, Mapping[Training, list[RunRecord]]]]:
+        return {}
 
     @cached_property
     def _full(self) -> Mapping[tuple[str, str], list[RunRecord]]:

@@ -69,6 +69,13 @@ class Matches(Strict):
     key: str
     packed: str = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def whole(self) -> Matches:
+        from hpe_bench.metrics import match_tables  # of use to few records
+
+        match_tables.unpack(self.packed)
+        return self
+
 
 class CurvePoint(Strict):
     """Samples seen so far, mean training loss since the last point, headline metric on the probe persons."""
@@ -133,6 +140,8 @@ class Sample(Strict):
         lengths = {len(part) for part in (self.truth, self.labelled, self.predicted, self.scores)}
         if len(lengths) > 1:
             raise ValueError(f"person {self.row}: truth, labels, prediction and scores are of {lengths} joints")
+        if not self.truth:
+            raise ValueError(f"person {self.row} has no joints")
         return self
 
 

@@ -138,6 +138,13 @@ paper = Paper(
     variants=(R152, DETECTOR_R152, REGRESSION, VGG, POCKET, POCKET_DETECTOR, POCKET_WIDE, POCKET_REGRESSION),
     recipes=(mpii_256x256(), CASCADE_UNSURE, CASCADE_JOINT, CASCADE_SURE, DISC_UNSURE, DISC_SURE, MSE),
     timed=("r152_256x256",),
+    known_as="Bulat & Tzimiropoulos",
+    called=(
+        ("r152", "Bulat & Tzimiropoulos-R152"),
+        ("detector_r152", "Bulat & Tzimiropoulos-R152, detector alone"),
+        ("regression", "Bulat & Tzimiropoulos, regressor alone"),
+        ("vgg", "Bulat & Tzimiropoulos-VGG"),
+    ),
     headline=Ablation(
         name="headline",
         question="Does a regressor on the part maps beat the detector alone?",

@@ -142,6 +142,17 @@ paper = Paper(
         claim="flops-change",
     ),
     known_as="FasterPose",
+    called=(
+        ("d_r50", "FasterPose-R50"),
+        ("d_r101", "FasterPose-R101"),
+        ("d_r152", "FasterPose-R152"),
+        ("a_r50", "FasterPose-R50, head A"),
+        ("b_r50", "FasterPose-R50, head B"),
+        ("i_r50", "FasterPose-R50, head I"),
+        ("k_r50", "FasterPose-R50, head K"),
+        ("lr1_r50", "FasterPose-R50, one deconvolution"),
+        ("lr2_r50", "FasterPose-R50, two deconvolutions"),
+    ),
     headline=Ablation(
         name="headline",
         question="Do low-resolution features with RCE reach the accuracy of SimpleBaseline at a lower cost?",

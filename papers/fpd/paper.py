@@ -157,6 +157,13 @@ paper = Paper(
             "lsp-pc-mpii-trained and lsp-oc score either way.",
         ),
     ),
+    known_as="FPD",
+    called=(
+        ("s4_f128", "FPD student"),
+        ("s4_f128_port", "FPD student (released code)"),
+        ("s8_f256", "FPD teacher"),
+        ("s8_f256_port", "FPD teacher (released code)"),
+    ),
     headline=Ablation(
         name="headline",
         question="Does a teacher make the student better at an equal budget, and how far from the teacher is it?",

@@ -151,6 +151,18 @@ paper = Paper(
     ),
     timed=("w32_256x192",),
     known_as="HRNet",
+    called=(
+        ("w32", "HRNet-W32"),
+        ("w48", "HRNet-W48"),
+        ("w32_final_only", "HRNet-W32, one fusion"),
+        ("w32_across_stages", "HRNet-W32, three fusions"),
+        ("branch0_only", "HRNet, high resolution alone"),
+        ("w32_2x", "HRNet-W32, half-size maps"),
+        ("w32_4x", "HRNet-W32, quarter-size maps"),
+        ("w32_8x", "HRNet-W32, eighth-size maps"),
+        ("w48_2x", "HRNet-W48, half-size maps"),
+        ("w48_4x", "HRNet-W48, quarter-size maps"),
+    ),
     unreachable=tuple(
         Unreachable(name, "PoseTrack is given out on registration, and this version reads and scores no tracks.")
         for name in ("posetrack17-test", "posetrack18-val-gtbox", "posetrack18-val-cascade-rcnn")

@@ -13,7 +13,18 @@ Cost: the headline is 9 trainings of 40 000 crops of 128x96 (19 MMAC a crop); so
 from __future__ import annotations
 
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.declare import Ablation, Arm, Augmentation, Optimiser, Paper, Recipe, Schedule, Variant, replace
+from hpe_bench.declare import (
+    Ablation,
+    Arm,
+    Augmentation,
+    Optimiser,
+    Paper,
+    Recipe,
+    Schedule,
+    SideBySide,
+    Variant,
+    replace,
+)
 from hpe_bench.training.losses import HeatmapMSE
 
 from ..simple_baseline import paper as simple_baseline
@@ -139,6 +150,27 @@ paper = Paper(
     ),
     recipes=(coco_256x192(), coco_384x288(), mpii_256x256()),
     timed=("lite18_256x192",),
+    side_by_side=SideBySide(
+        address="small-networks",
+        title="Small networks together",
+        question="Lite-HRNet-18 needs a quarter of LPN-50's MACs. Is it four times as fast, and what does each "
+        "small network give up in accuracy?",
+        networks=(
+            "simple_baseline/r50_256x192",
+            "fasterpose/d_r50_256x192",
+            *(f"lpn/{name}_256x192" for name in ("lpn50", "lpn101", "lpn152")),
+            *(f"{SLUG}/{name}_256x192" for name in ("lite18", "lite30", "naive18", "wider_naive18")),
+            "fpd/s4_f128_256x256",
+        ),
+    ),
+    known_as="Lite-HRNet",
+    called=(
+        ("lite18", "Lite-HRNet-18"),
+        ("lite30", "Lite-HRNet-30"),
+        ("naive18", "Naive Lite-HRNet-18"),
+        ("wider_naive18", "Wider Naive Lite-HRNet-18"),
+        ("lite18_once", "Lite-HRNet-18, computed once"),
+    ),
     headline=Ablation(
         name="headline",
         question="At equal multiply-adds, do weights computed across resolutions beat the 1x1 convolutions of shuffle "

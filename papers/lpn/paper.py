@@ -164,6 +164,14 @@ paper = Paper(
     ),
     timed=("lpn50_256x192",),
     protocols=(DET56, MPII),
+    known_as="LPN",
+    called=(
+        ("lpn50", "LPN-50"),
+        ("lpn101", "LPN-101"),
+        ("lpn152", "LPN-152"),
+        ("lpn50_no_context", "LPN-50 without GC blocks"),
+        ("lpn50_se", "LPN-50 with SE blocks"),
+    ),
     headline=Ablation(
         name="headline",
         question="What do light blocks lose at a quarter of SimpleBaseline's multiply-adds, what do they gain at equal "

@@ -139,6 +139,14 @@ paper = Paper(
             "lsp-corrected", "Its labels are the authors' own correction of LSP's, which are not public.", "Use lsp-pc."
         ),
     ),
+    known_as="PBN",
+    called=(
+        ("s1", "PBN-1"),
+        ("s3", "PBN-3"),
+        ("s8", "PBN-8"),
+        ("s3_single", "PBN-3, one branch"),
+        ("s3_lsp", "PBN-3, LSP's groups"),
+    ),
     headline=Ablation(
         name="headline",
         question="Do features of their own for groups of related joints beat shared ones at equal cost?",

@@ -155,6 +155,16 @@ paper = Paper(
     baseline=True,
     timed=("r50_256x192",),
     known_as="SimpleBaseline",
+    called=(
+        ("r18", "SimpleBaseline-R18"),
+        ("r34", "SimpleBaseline-R34"),
+        ("r50", "SimpleBaseline-R50"),
+        ("r101", "SimpleBaseline-R101"),
+        ("r152", "SimpleBaseline-R152"),
+        ("r50_2deconv", "SimpleBaseline-R50, two deconvolutions"),
+        ("r50_k3", "SimpleBaseline-R50, kernel 3"),
+        ("r50_k2", "SimpleBaseline-R50, kernel 2"),
+    ),
     headline=Ablation(
         name="headline",
         question="Does a third deconvolution, and with it a heatmap of twice the size, raise accuracy?",

@@ -53,7 +53,7 @@ def accuracy_against_macs(name: str, result: StudyResult, results: Sequence[ArmR
         return None
     svg = plots.scatter(name, points, "MMAC per crop, true count", f"{metric(result.key)}, %")
     caption = (
-        f"{where(result.where)}. Bars: 95 % intervals over images and seeds; {_extent(shown, result.key)}. "
+        f"{where(result.where)}. Bars: 95 % CIs over images and seeds; {_extent(shown, result.key)}. "
         "MACs are no measure of speed; the table has the latency."
     )
     return Figure(svg, caption, legend(shown))
@@ -76,7 +76,7 @@ def by_joint(name: str, result: StudyResult, results: Sequence[ArmResult]) -> Fi
     names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
     svg = plots.dots(name, names, rows, f"{metric(result.key)}, %")
     methods = sorted({evidence.pooled(list(a.runs), keys[0], result.pools).method for a in results})
-    how = f"95 % intervals ({', '.join(methods)}); {_extent(results, result.key)}"
+    how = f"95 % CIs ({', '.join(methods)}); {_extent(results, result.key)}"
     caption = f"{where(result.where)}. Mean over seeds with {how}."
     return Figure(svg, caption, legend(results))
 

@@ -23,7 +23,7 @@ RUNTIMES = {
     "cuda_graph": "CUDA graph",
 }
 LATENCY = (
-    "Latency: median of single calls, below it its 95 % interval, the 90th percentile (p90), the calls (n) and the "
+    "Latency: median of single calls, below it its 95 % CI, the 90th percentile (p90), the calls (n) and the "
     "timing runs. Of one timing run the interval covers that run alone, and times of another day may differ by a "
     "quarter; of several it covers runs and calls"
 )
@@ -51,7 +51,7 @@ def verdict(t: Timing) -> str:
         return ""
     if t.deviation is None or t.tolerance is None:
         return "does not count: its maps were not checked"
-    return f"does not count: its maps deviate by {t.deviation:.0e}, allowed {t.tolerance:.0e}"
+    return f"does not count: its maps have deviation {t.deviation:.1g} (limit {t.tolerance:g})"
 
 
 def timing_runs(time: NetworkTime) -> str:

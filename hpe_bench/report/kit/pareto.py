@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from markupsafe import Markup, escape
+
+from hpe_bench.report.kit import labels
 
 Interval = tuple[float, float]
 
 WIDTH, HEIGHT = 680, 340
 LEFT, RIGHT, TOP, BOTTOM = 52, 18, 14, 46  # margins of the drawing area
-LABEL_PX, LABEL_HEIGHT_PX = 6.1, 14  # a letter of a label, and its line
 FEWEST = 3  # points that are worth a plot
-LABELLED = 8  # marks of a front that carry their name
+LABELLED = 40  # marks of a plot that are all named, those of the front first; of more the front alone is
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,25 @@ def front(dots: Sequence[Dot]) -> list[int]:
     return kept
 
 
-def plot(name: str, dots: Sequence[Dot], x_label: str, y_label: str) -> Markup:
-    """The plot; `name` makes its ids unique. Needs at least `FEWEST` dots."""
-    assert len(dots) >= FEWEST
+def plot(
+    name: str,
+    dots: Sequence[Dot],
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    limit: tuple[float, str] | None = None,
+) -> Markup:
+    """The plot; `name` makes its ids unique. Costs lie on a logarithmic axis with `log`; `limit` is a cost to be
+    marked, and its text.
+    """
     ends = [v for d in dots for v in (d.value, *(d.interval or ()))]
-    x, y = _Scale.over([d.cost for d in dots], LEFT, WIDTH - RIGHT), _Scale.over(ends, HEIGHT - BOTTOM, TOP)
+    costs = [*(d.cost for d in dots), *([limit[0]] if limit else [])]
+    x = (LogScale if log else Scale).over(costs, LEFT, WIDTH - RIGHT)
+    y = Scale.over(ends, HEIGHT - BOTTOM, TOP)
     best = front(dots)
-    title = f"{y_label} against {x_label}, {len(dots)} models, {len(best)} on the front"
-    body = [*_grid(x, y, x_label, y_label), _line([dots[i] for i in best], x, y)]
-    body += [*_marks(dots, best, x, y), *_labels([dots[i] for i in best], x, y)]
+    title = f"{y_label} against {x_label}, {len(dots)} networks, {len(best)} on the Pareto front"
+    body = [*_grid(x, y, x_label, y_label), *_limit(limit, x), _line([dots[i] for i in best], x, y)]
+    body += [*_labels(dots, best, x, y), *_marks(dots, best, x, y)]
     return Markup(
         '<svg class="pareto" viewBox="0 0 {w} {h}" role="group" aria-labelledby="{id}-title">\n'
         '<title id="{id}-title">{title}</title>\n{body}\n</svg>'
@@ -60,7 +72,7 @@ def plot(name: str, dots: Sequence[Dot], x_label: str, y_label: str) -> Markup:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """From values to pixels, linear, with round ticks inside."""
 
     low: float
@@ -69,7 +81,7 @@ class _Scale:
     end: float
 
     @classmethod
-    def over(cls, values: Sequence[float], start: float, end: float) -> _Scale:
+    def over(cls, values: Sequence[float], start: float, end: float) -> Self:
         margin = 0.08 * (max(values) - min(values)) or 0.05 * abs(max(values)) or 1.0
         return cls(max(min(values) - margin, 0.0), max(values) + margin, start, end)
 
@@ -88,7 +100,27 @@ class _Scale:
         return [(k * step, f"{k * step:,.{digits}f}") for k in range(first, first + count)]
 
 
-def _grid(x: _Scale, y: _Scale, x_label: str, y_label: str) -> list[Markup]:
+@dataclass(frozen=True)
+class LogScale(Scale):
+    """From values above 0 to pixels, logarithmic, with ticks at 1, 2 and 5 of every power of ten."""
+
+    @classmethod
+    def over(cls, values: Sequence[float], start: float, end: float) -> Self:
+        margin = max(values) / min(values)
+        margin = margin**0.06 if margin > 1 else 1.5
+        return cls(min(values) / margin, max(values) * margin, start, end)
+
+    def at(self, value: float) -> float:
+        return self.start + math.log(value / self.low) / math.log(self.high / self.low) * (self.end - self.start)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        values = [m * 10.0**p for p in powers for m in (1, 2, 5)]
+        return [(v, f"{v:,g}") for v in values if self.low <= v <= self.high]
+
+
+def _grid(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Markup]:
     bottom = HEIGHT - BOTTOM
     parts = []
     for value, text in x.ticks:
@@ -106,7 +138,7 @@ def _grid(x: _Scale, y: _Scale, x_label: str, y_label: str) -> list[Markup]:
     return [*parts, Markup(turned).format((TOP + bottom) / 2, y_label)]
 
 
-def _line(best: Sequence[Dot], x: _Scale, y: _Scale) -> Markup:
+def _line(best: Sequence[Dot], x: Scale, y: Scale) -> Markup:
     """The front as steps: between two marks, the cheaper one's accuracy is what can be had."""
     first = best[0]
     path = f"M{x.at(first.cost):.1f} {y.at(first.value):.1f}"
@@ -114,14 +146,14 @@ def _line(best: Sequence[Dot], x: _Scale, y: _Scale) -> Markup:
     return Markup('<path class="steps" d="{}"/>').format(path)
 
 
-def _marks(dots: Sequence[Dot], best: Sequence[int], x: _Scale, y: _Scale) -> list[Markup]:
+def _marks(dots: Sequence[Dot], best: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
     """Marks behind the front first, so that the front is never covered."""
     ahead = set(best)
     behind = [i for i in range(len(dots)) if i not in ahead]
     return [_mark(dots[i], x, y, i in ahead) for i in (*behind, *best)]
 
 
-def _mark(d: Dot, x: _Scale, y: _Scale, ahead: bool) -> Markup:
+def _mark(d: Dot, x: Scale, y: Scale, ahead: bool) -> Markup:
     """A link to the model's record: its name and values as title, its interval as a whisker."""
     cx = f"{x.at(d.cost):.1f}"
     told, href, whisker = escape(d.told), escape(d.href), ""
@@ -135,18 +167,31 @@ def _mark(d: Dot, x: _Scale, y: _Scale, ahead: bool) -> Markup:
     )
 
 
-def _labels(best: Sequence[Dot], x: _Scale, y: _Scale) -> list[Markup]:
-    """Names beside the marks of a short front, left out where they would run into one another."""
-    taken: list[tuple[float, float, float]] = []
+def _labels(dots: Sequence[Dot], best: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
+    """Names beside the marks, those of the front first, none over another name or a mark."""
+    rest = [i for i in range(len(dots)) if i not in set(best)]
+    unnamed = set(rest) if len(dots) > LABELLED else set()
+    order = [*best, *rest]
+    marks = [(x.at(dots[i].cost), y.at(dots[i].value), "" if i in unnamed else dots[i].name) for i in order]
     parts = []
-    for d in best if len(best) <= LABELLED else ():
-        at, line = x.at(d.cost), y.at(d.value) - 9
-        width = LABEL_PX * len(d.name)
-        left = min(max(at - width / 2, LEFT), WIDTH - RIGHT - width)
-        apart = all(
-            left > end or left + width < start or abs(line - base) > LABEL_HEIGHT_PX for start, end, base in taken
-        )
-        if line - LABEL_HEIGHT_PX > 0 and apart:
-            taken.append((left, left + width, line))
-            parts.append(Markup('<text class="name" x="{:.1f}" y="{:.1f}">{}</text>').format(left, line, d.name))
+    for (cx, cy, name), label in zip(marks, labels.place(marks, (LEFT, 0, WIDTH, HEIGHT - BOTTOM)), strict=True):
+        if label is None:
+            continue
+        if label.led:
+            line = '<line class="leader" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'
+            parts.append(Markup(line).format(cx, cy, label.x, label.y - 4))
+        text = '<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>'
+        parts.append(Markup(text).format(label.x, label.y, label.anchor, name))
     return parts
+
+
+def _limit(limit: tuple[float, str] | None, x: Scale) -> list[Markup]:
+    """A cost that is not to be passed, as a line with its text at the foot."""
+    if limit is None:
+        return []
+    at = f"{x.at(limit[0]):.1f}"
+    line = Markup('<line class="limit" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(at, TOP, HEIGHT - BOTTOM)
+    return [
+        line,
+        Markup('<text class="limit" x="{}" y="{}" dx="4">{}</text>').format(at, HEIGHT - BOTTOM - 5, limit[1]),
+    ]

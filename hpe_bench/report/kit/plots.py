@@ -50,7 +50,7 @@ RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One mark: position, value, 95 % interval."""
+    """One mark: position, value, 95 % CI."""
 
     x: float
     y: float

@@ -21,13 +21,14 @@ CROP_SIDE_PX = 320  # of an embedded picture, at most
 JPEG_QUALITY = 82
 HEAT_BGR, HEAT_ALPHA = (40, 190, 255), 220  # colour of a heatmap and its opacity at the peak
 
+SKELETONS = {len(s.joints): s for s in (COCO_17, MPII_16, LSP_14)}
+
 
 def skeleton_of(joints: int) -> Skeleton:
     """The skeleton with this number of joints."""
-    known = {len(s.joints): s for s in (COCO_17, MPII_16, LSP_14)}
-    if joints not in known:
-        raise ValueError(f"a skeleton of {joints} joints; known ones have {sorted(known)}")
-    return known[joints]
+    if joints not in SKELETONS:
+        raise ValueError(f"a skeleton of {joints} joints; known ones have {sorted(SKELETONS)}")
+    return SKELETONS[joints]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def window_of(samples: Sequence[Sample]) -> Window:
         corners += [p for p, labelled in zip(sample.truth, sample.labelled, strict=True) if labelled]
         corners += [(min(max(px, x - w), x + 2 * w), min(max(py, y - h), y + 2 * h)) for px, py in sample.predicted]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-    side = (1 + MARGIN) * float(np.max(high - low))
+    side = max((1 + MARGIN) * float(np.max(high - low)), 1.0)
     left, top = (low + high - side) / 2
     return Window(float(left), float(top), side)
 

@@ -100,9 +100,9 @@ def accuracy_table(result: StudyResult, id: str) -> Table:
     columns = (
         Column("Arm"),
         Column(f"{metric(result.key)}, %", numeric=True),
-        Column("95 % interval, %"),
+        Column("95 % CI, %"),
         Column("Difference to control, points", numeric=True),
-        Column("95 % interval, points"),
+        Column("95 % CI, points"),
         Column("Runs"),
         Column("MMAC, true count", numeric=True),
         Column("Latency, ms", numeric=True),
@@ -255,7 +255,7 @@ def metrics_table(result: StudyResult, id: str, joints: bool) -> Table | None:
             )
         rows.append(tuple(cells))
     what = "joint by joint" if joints else "every metric"
-    caption = f"{where(result.where)}: {what}, mean over seeds with 95 % interval."
+    caption = f"{where(result.where)}: {what}, mean over seeds with 95 % CI."
     return Table(id, caption, columns, tuple(rows))
 
 

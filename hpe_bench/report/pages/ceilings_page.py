@@ -130,7 +130,7 @@ def _loss_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found
         if c.role != "control"
     )
     caption = (
-        f"Points of {metric(key)} that a perfect network loses, by codec and heatmap size, with 95 % interval; "
+        f"Points of {metric(key)} that a perfect network loses, by codec and heatmap size, with 95 % CI; "
         f"{protocol.name}, {_over(found, key)}, input {size(protocol.input_hw)}, ground-truth boxes, no flip."
     )
     return Table(f"{protocol.name}-{key}".replace("@", "-"), caption, _columns(), rows, INTERVALS)
@@ -180,7 +180,7 @@ def _figure(protocol: DataProtocol, shown: Sequence[Contender], found: Found, ke
         "heatmap size",
         f"points of {metric(key)} lost",
     )
-    caption = f"{protocol.title}: what a perfect network loses, by heatmap size. Bars: 95 % intervals over images."
+    caption = f"{protocol.title}: what a perfect network loses, by heatmap size. Bars: 95 % CIs over images."
     return Figure(svg, caption, tuple((svgdraw.swatch(_style(c, shown)), c.label) for c in drawn))
 
 
@@ -194,7 +194,7 @@ def _flip_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found
     return Table(f"{protocol.name}-flip", caption, _columns(), rows, CHANGES)
 
 
-CHANGES = "Below each change: what is lost in all, with its 95 % interval. The changes themselves have no interval."
+CHANGES = "Below each change: what is lost in all, with its 95 % CI. The changes themselves have no interval."
 
 
 def _change_cell(record: RunRecord, key: str, before: Condition, after: Condition) -> Cell:

@@ -14,7 +14,7 @@ from hpe_bench.verdicts.printed import decimals
 
 ORIGIN = {
     "published": "published",
-    "secondary": "in another source",
+    "secondary": "secondary source",
     "measured": "counted from reference code",
     "inferred": "our arithmetic, not the paper's",
     "unknown": "not available",

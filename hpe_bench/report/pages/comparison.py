@@ -33,7 +33,7 @@ from hpe_bench.report.kit.text import (
     where,
 )
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import calibration_view, comparison_costs, diagnosis_view
+from hpe_bench.report.pages import calibration_view, comparison_costs, comparison_published, diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.entries import Flat
 from hpe_bench.timing.rows import NetworkTimes
@@ -77,11 +77,13 @@ class Comparison:
     missing: tuple[str, ...]
     rows: tuple[Flat, ...] = ()  # accuracies, one a paper and condition: what the downloads are made of
     gaps: tuple[Flat, ...] = ()  # differences, one a pair and condition
+    published: Table | None = None  # figures of one protocol and input size that two papers print or more
 
     @property
     def tables(self) -> list[Table]:
-        shown = [*self.accuracy, *self.differences, *(t for d in self.details for t in d.tables)]
-        return [*shown, *self.recipes, *self.ratios, *([self.costs] if self.costs else [])]
+        first = [*([self.published] if self.published else []), *self.ratios, *([self.costs] if self.costs else [])]
+        studied = [*self.accuracy, *self.differences, *(t for d in self.details for t in d.tables)]
+        return [*first, *studied, *self.recipes]
 
     @property
     def sections(self) -> list[Section]:
@@ -160,13 +162,14 @@ def build(
         accuracy=tuple(accuracy),
         differences=tuple(differences),
         details=tuple(details),
-        wins=(*wins, *filter(None, (comparison_costs.sentence(*r) for r in ratios))),
+        wins=(*filter(None, (comparison_costs.sentence(*r) for r in ratios)), *wins),
         recipes=tuple(t for a, b in combinations(entered, 2) if (t := _recipes(a, b)) is not None),
         ratios=tuple(comparison_costs.table(*r) for r in ratios),
         costs=_costs(papers, records),
         missing=tuple(missing),
         rows=tuple(rows),
         gaps=tuple(gaps),
+        published=comparison_published.table(papers),
     )
 
 
@@ -259,7 +262,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     columns = (
         Column("Paper"),
         Column(f"{metric(key)}, %", numeric=True),
-        Column("95 % interval, %"),
+        Column("95 % CI, %"),
         Column("Runs"),
         Column("Training samples", numeric=True),
         Column("MMAC, true count", numeric=True),
@@ -301,7 +304,7 @@ def _differences(place: Condition, there: Sequence[Contender], runs: Runs, pools
     columns = (
         Column("Papers"),
         Column("Difference, points", numeric=True),
-        Column("95 % interval, points"),
+        Column("95 % CI, points"),
         Column("Reading"),
     )
     note = "Paired image by image; how far seeds lie apart is taken from all settings of the protocol together."
@@ -380,7 +383,7 @@ def _by_joint(name: str, place: Condition, models: Sequence[Model], key: str) ->
         rows.append(plots.Dots(m.label, m.style, tuple(e.value for e in found), tuple(e.interval for e in found)))
     names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
     svg = plots.dots(name, names, rows, f"{metric(key)}, %")
-    caption = f"{where(place)}: by joint group, mean over seeds with 95 % intervals over images and seeds."
+    caption = f"{where(place)}: by joint group, mean over seeds with 95 % CIs over images and seeds."
     return Figure(svg, caption, tuple((svgdraw.swatch(m.style), m.label) for m in models))
 
 
@@ -397,7 +400,7 @@ def _joint_table(id: str, place: Condition, models: Sequence[Model], key: str) -
         Column("Joints"),
         *(Column(f"{a.label} {MINUS} {b.label}, {metric(key)}, points", numeric=True) for a, b in couples),
     )
-    note = "Paired image by image and seed by seed; in brackets 95 % intervals, not corrected for the number of rows."
+    note = "Paired image by image and seed by seed; in brackets 95 % CIs, not corrected for the number of rows."
     return Table(id, f"{where(place)}: differences by joint group.", columns, tuple(rows), note)
 
 

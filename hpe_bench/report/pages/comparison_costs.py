@@ -151,7 +151,7 @@ def table(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> Table:
     what = "the miniatures that were trained" if pocket else f"full size, {hw} px"
     machines = ", ".join(sorted({t.machine for r in found for t in r.times}))
     note = (
-        f"Batch 1. Below each value its ratio to {entrants[0].slug}'s, of times with its 95 % interval. Counts are "
+        f"Batch 1. Below each value its ratio to {entrants[0].slug}'s, of times with its 95 % CI. Counts are "
         f"exact, times medians{' on ' if machines else ''}{machines}. MACs do not order speed (F20)."
     )
     if any(t.row is None for r in found for t in r.times):
@@ -202,7 +202,9 @@ def _speed(entrants: Sequence[Entrant], timed: Ratio, cheapest: int) -> str:
     share = f"×{number(against.value, 2)} {span(against.interval, 2)} of {entrants[other].name}'s time"
     where = timed.what.partition("; ")[2]
     if against.interval[1] >= 1:
-        told = "no other is surely faster" if fast != cheapest else "it is not surely faster than the slowest"
+        told = "the 95 % CI of its ratio to the slowest includes 1"
+        if fast != cheapest:
+            told = "none is faster with a 95 % CI that excludes 1"
         return f"{told} ({entrants[fast].name} takes {share}; {where})"
     if fast == cheapest:
         return f"it is also the fastest ({share}; {where})"

@@ -81,10 +81,8 @@ def parts_table(id: str, caption: str, models: Sequence[Model], headline: str) -
         *(Column(f"{m.label}, {metric(headline)}, %", numeric=True) for m in models),
     ]
     if pair is not None:
-        columns += [Column("Difference, points", numeric=True), Column("95 % interval, points")]
-    note = (
-        "n counts joints, of persons found the persons, in one run. In brackets: 95 % intervals over images and seeds."
-    )
+        columns += [Column("Difference, points", numeric=True), Column("95 % CI, points")]
+    note = "n counts joints, of persons found the persons, in one run. In brackets: 95 % CIs over images and seeds."
     if any(k.endswith("found") for k in keys):
         note += f" Persons found: the share of all persons in %, not {metric(headline)}."
     return Table(id, caption, tuple(columns), tuple(rows), note, emphasised=(0,))

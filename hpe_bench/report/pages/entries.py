@@ -50,6 +50,11 @@ class Entry:
     cost: RunRecord | None = None
     time: NetworkTime | None = None  # eager
     other_times: tuple[NetworkTime, ...] = ()  # in other runtimes, on the same machine
+    called: str = ""  # what readers call it
+
+    @property
+    def name(self) -> str:
+        return self.called or f"{self.paper} {self.variant}"
 
     @property
     def data(self) -> str:

@@ -139,7 +139,7 @@ def _order(row: Timed) -> tuple[object, ...]:
 
 NOTE = (
     f"The forward pass alone. {LATENCY}. "
-    "GMAC/s: true multiply-adds a second. Of eager: ratio to eager float32 of the same network, threads, batch and "
+    "GMAC/s: true multiply-adds a second. vs eager: ratio to eager float32 of the same network, threads, batch and "
     "input, within timing runs; below 1 is faster. Process: its whole memory at the peak, libraries and weights "
     "included. Activations: the peak that one image needs in eager float32; weights: as stored, float32. Check: final "
     "maps against eager float32's; a refused time is told and counts for nothing. Not settled: the median still moved, "
@@ -157,7 +157,7 @@ def _table(found: Sequence[Timed], to: Link) -> Table:
         Column("Median, ms", numeric=True),
         Column("Images/s", numeric=True),
         Column("GMAC/s", numeric=True),
-        Column("Of eager", numeric=True),
+        Column("vs eager", numeric=True),
         Column("Process, MiB", numeric=True),
         Column("Activations, MiB", numeric=True),
         Column("Weights, MiB", numeric=True),
@@ -208,7 +208,7 @@ def _check_cell(t: Timing) -> Cell:
     if t.deviation is None or t.tolerance is None:
         return Cell("refused", note="its maps were not checked")
     passed = "passed" if counts(t) else "refused"
-    return Cell(passed, verdict(t), note=f"{t.deviation:.0e} of {t.tolerance:.0e}")
+    return Cell(passed, verdict(t), note=f"deviation {t.deviation:.1g} (limit {t.tolerance:g})")
 
 
 def _untimed(rows: Sequence[Timed]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Claim, LatencyQuestion, Variant, fingerprint
@@ -15,9 +15,10 @@ from hpe_bench.report.kit.latency_text import LATENCY, label, verdict
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, latency_cell
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, signed, size, span
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import provenance_view
+from hpe_bench.report.pages import networks, provenance_view
 from hpe_bench.report.pages.claims_view import ORIGIN, published
 from hpe_bench.report.pages.latency_view import ratio_cell
+from hpe_bench.report.pages.networks import Printed, ScoreField
 from hpe_bench.timing.rows import ALONE, EAGER, Row, rows, time_of_row
 from hpe_bench.timing.statistics import Ratio
 from hpe_bench.verdicts.evidence import Records
@@ -32,6 +33,8 @@ class Side:
     rows: tuple[Row, ...]
     macs: float
     macs_hrnet_counter: float
+    called: str  # the variant, as readers call it
+    printed: Mapping[ScoreField, Printed]
 
     @property
     def machine(self) -> str:
@@ -54,6 +57,7 @@ class LatencyQuestionPage:
 
     asked: LatencyQuestion
     answer: tuple[str, ...]
+    accuracy: Table
     counts: Table
     timings: tuple[Table, ...]  # by number of threads
     figures: tuple[Figure, ...]
@@ -64,7 +68,7 @@ class LatencyQuestionPage:
     def tables(self) -> list[Table]:
         """Every table of the page, for the downloads beside it."""
         left_out = [self.uncounted] if self.uncounted else []
-        return [self.counts, *self.timings, *left_out, self.environments]
+        return [self.accuracy, self.counts, *self.timings, *left_out, self.environments]
 
 
 def build_all(papers: Sequence[LoadedPaper], records: Records) -> list[LatencyQuestionPage]:
@@ -90,6 +94,7 @@ def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[Ro
     return LatencyQuestionPage(
         asked=asked,
         answer=tuple(_answer(sides, threads)),
+        accuracy=_accuracy_table(sides, threads),
         counts=_counts_table(sides, claim),
         timings=tuple(_timing_table(sides, n) for n in threads),
         figures=tuple(_figure(sides, n) for n in threads),
@@ -112,7 +117,15 @@ def _side(loaded: LoadedPaper, name: str, found: Sequence[Row]) -> Side | None:
     if macs is None or hrnet is None:
         return None
     own = [r for r in own if r.machine == last.machine]
-    return Side(loaded.paper.name, variant, tuple(own), macs.value, hrnet.value)
+    return Side(
+        name=loaded.paper.name,
+        variant=variant,
+        rows=tuple(own),
+        macs=macs.value,
+        macs_hrnet_counter=hrnet.value,
+        called=loaded.paper.name_of(variant.name),
+        printed=networks.printed(loaded.claims, variant.name),
+    )
 
 
 def _asked(row: Row) -> tuple[object, ...]:
@@ -121,6 +134,39 @@ def _asked(row: Row) -> tuple[object, ...]:
 
 
 # ---------------------------------------------------------------------------------------------------- tables
+
+
+def _accuracy_table(sides: Sequence[Side], threads: Sequence[int]) -> Table:
+    """Published accuracy beside the least latency at every number of threads."""
+    count = {f: sum(f in s.printed for s in sides) for s in sides for f in s.printed}
+    fields = sorted((f for f in count if count[f] > 1), key=lambda f: (-count[f], f.key))
+    columns = (
+        Column("Network"),
+        *(Column(f"{f.name}, %, {f.protocol}", numeric=True) for f in fields),
+        *(Column(f"Latency, ms, {plural(n, 'thread')}", numeric=True) for n in threads),
+    )
+    cells = [
+        (Cell(s.called, note=s.variant.name), *(_printed(s, f) for f in fields), *(_least(s, n) for n in threads))
+        for s in sides
+    ]
+    note = "Accuracy as each source printed it, under its protocol; none was measured here. Latency: fastest runtime."
+    return Table("accuracy", "Published accuracy beside measured latency.", columns, tuple(cells), note)
+
+
+def _printed(side: Side, field: ScoreField) -> Cell:
+    figure = side.printed.get(field)
+    if figure is None:
+        return Cell(EMPTY, note="none published")
+    source = figure.claim.source + (" (secondary source)" if figure.secondary else "")
+    return Cell(figure.claim.printed, source, figure.value, note=source)
+
+
+def _least(side: Side, threads: int) -> Cell:
+    best = min(_shown(side, threads), key=lambda r: r.median_ms, default=None)
+    if best is None:
+        return Cell(EMPTY)
+    cell = latency_cell(time_of_row(best))
+    return replace(cell, note=f"{label(best.timing)} · {cell.note}")
 
 
 def _counts_table(sides: Sequence[Side], claim: Claim | None) -> Table:
@@ -239,7 +285,7 @@ def _figure(sides: Sequence[Side], threads: int) -> Figure:
         lines.append(plots.Dots(f"against {other.name}", Style(k + 1), values, intervals))
     svg = plots.dots(f"ratios-{threads}", [label(row.timing) for row in shown], lines, "ratio of times")
     caption = f"{ours.name}'s time over the others', {plural(threads, 'thread')}; below 1 it is faster."
-    caption += " Bars: 95 % intervals."
+    caption += " Bars: 95 % CIs."
     return Figure(svg, caption, tuple((svgdraw.swatch(r.style), r.label) for r in lines))
 
 
@@ -281,7 +327,7 @@ def _other_sentence(ours: Side, other: Side, threads: int) -> str:
     fewer = f"{number(abs(promised), 0)}{NO_BREAK}% {'fewer' if promised >= 0 else 'more'}"
     return (
         f"Against {other.name} it {saving(saved[0], saved[-1])}, where it has {fewer} "
-        f"multiply-adds; it is faster beyond doubt in {sure} of {plural(len(ratios), 'runtime')}."
+        f"MACs; it is faster, with a 95 % CI that excludes 1, in {sure} of {plural(len(ratios), 'runtime')}."
     )
 
 

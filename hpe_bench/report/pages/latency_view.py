@@ -60,7 +60,7 @@ def _name(row: Row) -> str:
 NOTE = (
     f"{LATENCY}; from 100 calls on p99 as well, and the spread: interquartile range over median, where it is widest. "
     "GMAC/s: true multiply-adds a second, below it the share of what a matrix product or convolution reaches on the "
-    "same threads. Of eager: ratio to eager float32, below 1 is faster, taken within timing runs. "
+    "same threads. vs eager: ratio to eager float32, below 1 is faster, taken within timing runs. "
     "Deviation of the final maps from eager float32's, in their standard deviations; a row counts only below its "
     "tolerance. Memory: the whole process at its peak. Network: the forward pass alone; flip: with the mirrored pass; "
     "processed: from the decoded image to joints; end-to-end: from JPEG bytes to joints in the image."
@@ -77,7 +77,7 @@ def table_of(found: Sequence[Row]) -> Table:
         Column("Median, ms", numeric=True),
         Column("Images/s", numeric=True),
         Column("GMAC/s", numeric=True),
-        Column("Of eager", numeric=True),
+        Column("vs eager", numeric=True),
         Column("Deviation", numeric=True),
         Column("Memory, MiB", numeric=True),
     )
@@ -177,7 +177,7 @@ def scores_of(record: RunRecord) -> Table | None:
     caption = f"What each runtime costs in accuracy: {i.variant} with trained weights under {protocol}."
     note = (
         f"Every runtime predicts the same persons itself ({scores[0].n:,} joints); the difference to eager float32 is "
-        "paired over test images, with its 95 % interval."
+        "paired over test images, with its 95 % CI."
     )
     control = tuple(k for k, m in enumerate(scores) if m.conditions not in losses)
     return Table(f"runtime-scores-{identifier(i.variant)}-{record.id[:6]}", caption, columns, rows, note, control)
@@ -243,7 +243,7 @@ def _curve(axis: str, where: str, group: Sequence[Row], along: Callable[[Row], t
     variant = group[0].record.identity.variant
     name = f"latency-{_name(group[0])}-{axis.split()[0]}".replace(".", "-")
     svg = plots.steps(name, names, lines, axis, "ms an image")
-    caption = f"Time of one image by {axis}; {variant}, {where}. Bars: 95 % intervals."
+    caption = f"Time of one image by {axis}; {variant}, {where}. Bars: 95 % CIs."
     return Figure(svg, caption, tuple((svgdraw.swatch(row.style), row.label) for row in lines))
 
 

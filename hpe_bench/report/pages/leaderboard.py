@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from hpe_bench.catalog import LoadedPaper
-from hpe_bench.declare import Claim, LatencyQuestion, fingerprint
+from hpe_bench.declare import Claim, LatencyQuestion, Paper, SideBySide, fingerprint
 from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.plan import derived
 from hpe_bench.records import query
@@ -20,24 +20,47 @@ from hpe_bench.report.kit.pareto import Dot
 from hpe_bench.report.kit.ranking import rank_text
 from hpe_bench.report.kit.studies import Protocols, ordered_conditions
 from hpe_bench.report.kit.tables import Cell, Column, Table, amount, exact_span, latency_cell, latency_note
-from hpe_bench.report.kit.text import NO_BREAK, exact, identifier, metric, number, plural, size, span, unit_text
+from hpe_bench.report.kit.text import (
+    NO_BREAK,
+    arm_label,
+    exact,
+    identifier,
+    metric,
+    number,
+    plural,
+    size,
+    span,
+    unit_text,
+)
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import comparison, latency_board, latency_question_page, latency_view, submitted
+from hpe_bench.report.pages import (
+    choice,
+    comparison,
+    latency_board,
+    latency_multiples,
+    latency_question_page,
+    latency_view,
+    networks,
+    side_by_side_page,
+    submitted,
+)
+from hpe_bench.report.pages.choice import Choice
 from hpe_bench.report.pages.claims_view import ORIGIN
 from hpe_bench.report.pages.entries import Entry, in_runtime
 from hpe_bench.report.pages.latency_board import LatencyBoard
+from hpe_bench.report.pages.latency_multiples import Multiples
+from hpe_bench.report.pages.networks import Network
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
 from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
 from hpe_bench.timing.rows import Row as LatencyRow
-from hpe_bench.verdicts import Status, count, evidence, judge_all
+from hpe_bench.verdicts import Status, Verdict, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.findings import paragraph
 from hpe_bench.verdicts.pools import SeedPools
 
 MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
 MOST_LINKS = 20  # to the records of a row
-HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
 FACETS = (("data", "Data set"), ("protocol", "Protocol"), ("scale", "Scale"), ("by", "Measured by"), ("paper", "Paper"))
 TIMED_FACETS = (("runtime", "Runtime"), ("threads", "Threads"), ("batch", "Batch"), ("machine", "Machine"))
 
@@ -51,6 +74,7 @@ class PaperLine:
     has_records: bool
     beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
     findings: str  # what became of its claims, in a paragraph
+    yardstick: str = ""  # what readers call that one
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,7 @@ class Group:
 
     @property
     def leaders(self) -> list[Entry]:
-        """Rows that no other row is surely ahead of, best score first: their ranks begin at 1."""
+        """Rows within statistical ties of the best, best score first: their ranks begin at 1."""
         return [e for e in self.entries if e.rank is not None and e.rank[0] == 1]
 
     def cheapest(self, key: str) -> Entry | None:
@@ -90,9 +114,18 @@ class Leaderboard:
     latency_questions: tuple[LatencyQuestion, ...]  # whose pages there are
     submitted: tuple[Group, ...] = ()
     runtimes: LatencyBoard | None = None
+    choice: Choice | None = None
+    multiples: tuple[Multiples, ...] = ()
+    side_by_side: tuple[SideBySide, ...] = ()  # whose pages there are
 
     @property
     def tables(self) -> list[Table]:
+        """Those of the whole board, and those of the first screen."""
+        first = self.choice.tables if self.choice else []
+        return [*first, *self.board_tables]
+
+    @property
+    def board_tables(self) -> list[Table]:
         costs = [self.costs] if self.costs else []
         costs += [self.runtimes.table] if self.runtimes else []
         return [*(g.table for g in (*self.measured, *self.submitted)), *costs, *(g.table for g in self.published)]
@@ -127,9 +160,12 @@ def build(
     variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
     timed = latency_board.timed_rows(current, variants)
     others = latency_board.in_other_runtimes(timed, variants)
-    links = Links(_pages(papers, records), current, others, NetworkTimes(current))
+    links = Links(_pages(papers, records), current, others, NetworkTimes(current), _names(papers))
+    judged = {p.paper.slug: judge_all(p.claims, p.paper, records) for p in papers}
+    full = networks.build(papers, current, links.times, [t.row for t in timed], judged)
+    addresses = {r.id: address for r in current if (address := links.to(r))}
     return Leaderboard(
-        papers=tuple(_line(p, papers, records) for p in papers),
+        papers=tuple(_line(p, papers, records, judged[p.paper.slug]) for p in papers),
         measured=tuple(g for w in ordered_conditions(current, protocols) for g in _measured(w, current, links)),
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
@@ -138,15 +174,29 @@ def build(
         latency_questions=tuple(page.asked for page in latency_question_page.build_all(papers, records)),
         submitted=tuple(Group(*found) for found in submitted.groups(records, score_pages)),
         runtimes=latency_board.build(timed, links.to),
+        choice=choice.build(full, addresses),
+        multiples=latency_multiples.build(full, addresses),
+        side_by_side=tuple(side_by_side_page.asked_of(papers, full)),
     )
 
 
-def _line(loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records) -> PaperLine:
-    judged = judge_all(loaded.claims, loaded.paper, records)
+def full_size(papers: Sequence[LoadedPaper], records: Records) -> tuple[Network, ...]:
+    """The full-size networks with their figures and times."""
+    current = _current(papers, query.of(records))
+    variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
+    timed = latency_board.timed_rows(current, variants)
+    return networks.build(papers, current, NetworkTimes(current), [t.row for t in timed], {})
+
+
+def _line(
+    loaded: LoadedPaper, papers: Sequence[LoadedPaper], records: Records, verdicts: Sequence[Verdict]
+) -> PaperLine:
+    counts = count(verdicts)
     pair = comparison.with_yardstick(loaded, papers)
     beside = comparison.address([p.paper.slug for p in pair]) if pair else ""
-    ran = any(r.identity.paper == loaded.paper.slug for r in records)
-    return PaperLine(loaded, count(judged), ran, beside, paragraph(loaded.claims, judged, records))
+    has_records = any(r.identity.paper == loaded.paper.slug for r in records)
+    findings = paragraph(loaded.claims, list(verdicts), records)
+    return PaperLine(loaded, counts, has_records, beside, findings, pair[0].paper.name if pair else "")
 
 
 def _current(papers: Sequence[LoadedPaper], records: Records) -> query.Records:
@@ -180,6 +230,35 @@ def _pages(papers: Sequence[LoadedPaper], records: Records) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Names:
+    """What readers call models: papers, their variants, and the arms of their studies."""
+
+    papers: Mapping[str, Paper]
+    arms: Mapping[tuple[str, str, str], str]  # by paper and the hashes of variant and recipe
+
+    def paper(self, slug: str) -> str:
+        return self.papers[slug].name if slug in self.papers else slug
+
+    def variant(self, slug: str, variant: str) -> str:
+        return self.papers[slug].name_of(variant) if slug in self.papers else f"{slug} {variant}"
+
+    def trained(self, record: RunRecord) -> str:
+        """A model as it was trained: by its arm's label where it is one, else by its variant."""
+        i = record.identity
+        arm = self.arms.get((i.paper, i.variant_hash, i.recipe_hash))
+        return self.variant(i.paper, i.variant) if arm is None else f"{self.paper(i.paper)}: {arm}"
+
+
+def _names(papers: Sequence[LoadedPaper]) -> Names:
+    arms = {
+        (a.paper, fingerprint(a.variant), fingerprint(a.recipe)): arm_label(a)
+        for p in reversed(papers)
+        for a in reversed([a for s in p.paper.studies for a in s.arms])
+    }
+    return Names({p.paper.slug: p.paper for p in papers}, arms)
+
+
+@dataclass(frozen=True)
 class Links:
     """Where records are listed, what speaks about costs, and in which other runtimes a network was timed."""
 
@@ -187,6 +266,7 @@ class Links:
     current: query.Records
     runtimes: Mapping[tuple[str, str, str], Sequence[LatencyRow]]
     times: NetworkTimes
+    names: Names
 
     def to(self, record: RunRecord | None) -> str:
         """Address of a record's row on a paper's page; empty if no page lists it."""
@@ -256,7 +336,7 @@ def _ranked(
         Column("Model"),
         Column("Measured by"),
         Column(f"{metric(key)}, %", numeric=True),
-        Column("95 % interval, %"),
+        Column("95 % CI, %"),
         Column("Runs"),
         *_cost_columns(prefix, power),
     )
@@ -302,6 +382,7 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPool
             cost=(cost := links.current.cost_of(i.paper, i.variant_hash)),
             time=(time := links.time(cost)),
             other_times=links.in_runtimes(time),
+            called=links.names.trained(runs[0]),
         )
         rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
@@ -314,9 +395,10 @@ def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]
     return (
         Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),
         Cell(
-            e.paper,
+            e.name,
             href=f"{e.paper}/index.html",
-            note=f"{e.variant} · {e.recipe}" + (" · has not learned: below the mean pose" if row.untaught else ""),
+            note=f"{e.paper} {e.variant} · {e.recipe}"
+            + (" · has not learned: below the mean pose" if row.untaught else ""),
         ),
         Cell(e.by, note=f"{e.scale}{NO_BREAK}scale"),
         Cell(number(e.value, 1), exact(e.value, "percent"), e.value, href=links.to(row.runs[0])),
@@ -456,10 +538,11 @@ def _latency_axis(entries: Sequence[Entry], runtime: str) -> tuple[str, list[flo
 
 
 def _dot(e: Entry, cost: float, x_label: str, href: str, row: str) -> Dot:
-    name = f"{e.paper} {e.variant}"
+    name = e.name
     measured = "" if e.by == "us" else f", as printed by {e.by}"
+    what = ", ".join(filter(None, (name, f"{e.paper} {e.variant}", e.recipe)))
     told = (
-        f"{name}{f', {e.recipe}' if e.recipe else ''}: {number(e.value, 1)} % {span(e.interval)}".rstrip()
+        f"{what}: {number(e.value, 1)} % {span(e.interval)}".rstrip()
         + f"{measured} · {number(cost, 2)} {x_label.partition(' (')[0]}"
     )
     return Dot(name, cost, e.value, e.interval, told, href, row)
@@ -497,14 +580,7 @@ def _published(papers: Sequence[LoadedPaper], links: Links) -> list[Group]:
     groups: dict[tuple[str, str], list[tuple[str, Claim]]] = {}
     for loaded in papers:
         for claim in loaded.claims:
-            if (
-                claim.kind == "value"
-                and claim.status in ("published", "secondary")
-                and claim.value is not None
-                and claim.metric in HEADLINES
-                and claim.unit == "percent"  # a gain in points is no score
-                and claim.protocol
-            ):
+            if networks.is_headline(claim):
                 groups.setdefault((claim.protocol, claim.metric), []).append((loaded.paper.slug, claim))
     return [_published_group(protocol, key, rows, links) for (protocol, key), rows in sorted(groups.items())]
 
@@ -514,7 +590,7 @@ def _published_group(protocol: str, key: str, rows: list[tuple[str, Claim]], lin
     entries = [_printed(slug, claim, links) for slug, claim in rows]
     cells = [
         (
-            Cell(e.paper, href=f"{e.paper}/index.html", note=claim.statement),
+            Cell(e.name, href=f"{e.paper}/index.html", note=f"{e.paper} {e.variant} · {claim.statement}"),
             Cell(e.by, note=claim.source),
             Cell(ORIGIN[claim.status]),
             Cell(claim.printed, exact(claim.value, "percent"), claim.value),
@@ -560,4 +636,5 @@ def _printed(slug: str, claim: Claim, links: Links) -> Entry:
         cost=cost,
         time=time,
         other_times=links.in_runtimes(time),
+        called=links.names.variant(slug, claim.variant) if claim.variant else links.names.paper(slug),
     )

@@ -448,7 +448,7 @@ def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
     sign = v.scale == "pocket" or claim.value is None
     detail = [
         f"the paper: {printed}" + ("; here only the sign is tested" if sign else ""),
-        f"95 % interval {span(v.interval, 1, sign=True)}" if v.interval else "",
+        f"95 % CI {span(v.interval, 1, sign=True)}" if v.interval else "",
         f"n = {v.n:,} {v.over}" if v.n else "exact count",
     ]
     return Tile(

@@ -114,7 +114,7 @@ def headline_table(record: RunRecord) -> Table:
         )
         for m in shown
     )
-    columns = (Column("Metric"), Column(f"Value{units}", True), Column(f"95 % interval{units}"), Column("n", True))
+    columns = (Column("Metric"), Column(f"Value{units}", True), Column(f"95 % CI{units}"), Column("n", True))
     note = (
         "Intervals resample test images; they say nothing about the model trained again. n counts joints for rates, "
         "persons to find for AP and AR." + (" Without a unit, values are in %." if not units else "")
@@ -124,7 +124,7 @@ def headline_table(record: RunRecord) -> Table:
 
 def groups_table(record: RunRecord) -> Table | None:
     """Joint groups, pooled and as the mean of both sides; None where the metric has none."""
-    return parts_table(record, "groups", "By joint group; in brackets, 95 % intervals over images.", ("", "sides"))
+    return parts_table(record, "groups", "By joint group; in brackets, 95 % CIs over images.", ("", "sides"))
 
 
 def parts_table(record: RunRecord, id: str, caption: str, kinds: Sequence[str]) -> Table | None:
@@ -183,7 +183,7 @@ def versus_table(record: RunRecord, rival: Rival) -> Table:
         for key, d in found.items()
     )
     columns = (
-        *(Column("Metric"), Column("Difference, points", True), Column("95 % interval, points")),
+        *(Column("Metric"), Column("Difference, points", True), Column("95 % CI, points")),
         *(Column("p", True), Column("Reading")),
     )
     name = record.identity.variant
@@ -262,7 +262,7 @@ def group_dots(record: RunRecord) -> Figure | None:
     row = plots.Dots(record.identity.variant, THIS, tuple(m.value for m in found), tuple(m.interval for m in found))
     names = [m.key.rpartition("/")[2].replace("_", " ") for m in found]
     svg = plots.dots("groups", names, [row], f"{metric(key)}, %")
-    return Figure(svg, "By joint group, with 95 % intervals over images.", ((svgdraw.swatch(THIS), row.label),))
+    return Figure(svg, "By joint group, with 95 % CIs over images.", ((svgdraw.swatch(THIS), row.label),))
 
 
 # ---------------------------------------------------------------------------------------------------- diagnosis
@@ -399,7 +399,7 @@ def _pixels(truth: PersonSet, image: int) -> np.ndarray | None:
 def lead_of(record: RunRecord) -> str:
     """The headline in a sentence."""
     m = record.measurements[0]
-    around = f", 95 % interval {span(m.interval, 2)}" if m.interval else ""
+    around = f", 95 % CI {span(m.interval, 2)}" if m.interval else ""
     return f"{metric(m.key)} {number(m.value, 2)} %{around}, n = {m.n:,}."
 
 

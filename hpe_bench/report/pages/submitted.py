@@ -60,7 +60,7 @@ def _group(
         Column("Submission"),
         Column("Measured by"),
         Column(f"{metric(key)}, %", numeric=True),
-        Column("95 % interval, %"),
+        Column("95 % CI, %"),
         Column("GMAC, true count", numeric=True),
         Column("Parameters, M", numeric=True),
         Column("Latency, ms", numeric=True),
