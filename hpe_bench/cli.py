@@ -663,6 +663,54 @@ def evaluate(
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
 
+@app.command(epilog="Example: hpe-bench robustness runs/RUN/weights.safetensors --protocol lsp-pc-v1-dark --root DATA")
+def robustness(
+    protocol: ProtocolOpt,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Weights of a run, a file as of --model, or FILE.py:function; in place of those options.",
+        ),
+    ] = None,
+    root: RootOpt = None,
+    corruptions: Annotated[
+        str | None, typer.Option("--corruptions", help="Comma-separated kinds, such as box_jitter,fog; all by default.")
+    ] = None,
+    severities: Annotated[
+        str | None, typer.Option("--severities", help="Comma-separated, 1 to 5; all by default.")
+    ] = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
+    predictor: PredictorOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    name: NameOpt = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Score a model clean and under corruptions of boxes and images: record, page."""
+    from hpe_bench.commands import robustness as command
+    from hpe_bench.commands import submit
+
+    convention = _convention(mean, std, colours, activation, joints, output)
+    named = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
+    settings = _settings(results, runs, root, None, device)
+    levels = _numbers(severities, "--severities")
+    asked = command.model_of(model, named)
+    command.measure(asked, protocol, name, _words(corruptions), levels, settings, reports, _console())
+
+
 @app.command(epilog="Example: hpe-bench export my_paper pocket --to onnx")
 def export(
     paper: PaperArg,

@@ -185,7 +185,7 @@ def evaluate(
     started = datetime.now(UTC)
     protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
-    name = checked_name(name or _named_after(network))
+    name = checked_name(name or named_after(network))
     task = prepared(protocol, settings, console)
     found = answered(task, network, settings, console)
     truth = Truth(protocol, task.truth)
@@ -215,7 +215,7 @@ def warn_of_turned(task: Task, console: Console) -> None:
         )
 
 
-def _named_after(network: predicting.Model) -> str:
+def named_after(network: predicting.Model) -> str:
     """The network's own name, or its file's without the ending."""
     suffix = next((s for s in SUFFIXES if network.name.endswith(s)), "")
     return network.name.removesuffix(suffix).replace("/", "-")

@@ -53,6 +53,7 @@ from hpe_bench.report.pages import (
     latency_question_page,
     leaderboard,
     paper_page,
+    robustness,
     side_by_side_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
@@ -150,6 +151,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
         *_latency_pages_of(sources, reports),
+        Page(reports / robustness.ROBUSTNESS / "index.html", None, partial(_write_robustness, sources, reports)),
         *_side_by_side_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
@@ -284,6 +286,22 @@ def _write_ceilings(sources: Sources, reports: Path) -> list[Path]:
     _write_records(folder / "records.json", own)
     _write_tables(folder, page.tables)
     return [_write_page(folder / "index.html", "ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")]
+
+
+def write_robustness(results: Path, reports: Path) -> Path | None:
+    """Write the page of robustness; None where no model was measured under corruptions."""
+    written = _write_robustness(Sources.of(results), reports)
+    return written[0] if written else None
+
+
+def _write_robustness(sources: Sources, reports: Path) -> list[Path]:
+    page = robustness.build(sources.records)
+    if page is None:
+        return []
+    folder = reports / robustness.ROBUSTNESS
+    _write_tables(folder, page.tables)
+    text = render("robustness.html.j2", sources.digest(None), page=page, root="../")
+    return [_write(folder / "index.html", text)]
 
 
 def _write_costs(sources: Sources, reports: Path) -> list[Path]:

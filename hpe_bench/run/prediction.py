@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from hpe_bench import __version__
 from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
-from hpe_bench.data.crops import CropSet, build_crops
+from hpe_bench.data.corruptions import Seen, corrupted
+from hpe_bench.data.crops import CropSet, apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
@@ -43,6 +44,11 @@ class Task:
     truth: PersonSet
     boxes: Boxes
     numbered: bool = True
+
+    @cached_property
+    def seen(self) -> Seen:
+        """Persons and boxes as the model gets them: those of the task unless the protocol corrupts them."""
+        return corrupted(self.protocol, self.truth, self.boxes)
 
 
 def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | None = None) -> Task:
@@ -102,7 +108,7 @@ def of_boxes(
         own = np.array_split(np.arange(len(crops)), world.size)[world.rank]
         found = run(crops, rows=own)
     else:  # image by image: each is decoded once, but at the borders of chunks
-        persons = task.boxes.persons(task.truth)
+        persons = task.seen.boxes.persons(task.seen.persons)
         own = np.array_split(np.argsort(persons.image, kind="stable"), world.size)[world.rank]
         cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding)
         found = _in_chunks(own, lambda rows: run(cut(persons.subset(rows))), progress, len(skeleton.joints))
@@ -130,34 +136,36 @@ def _in_chunks(
 
 
 def ranked(task: Task, found: Predictions, input_hw: tuple[int, int]) -> Predictions:
-    """Predictions of every box, rescored and thinned out where the protocol says so."""
+    """Predictions of every box, rescored and thinned out where the protocol says so, in pixels of the task's images."""
+    seen = task.seen
     if isinstance(task.protocol, DetectionProtocol):
-        return rescored(found, task.boxes, task.protocol, input_hw)
-    return found
+        found = rescored(found, seen.boxes, task.protocol, input_hw)
+    return found if seen.back is None else brought_back(found, seen.back)
 
 
-def box_flags(task: Task) -> dict[str, str]:
-    """What a record says of the file that a detector's boxes came from."""
-    return {"boxes": f"{len(task.boxes):,}, SHA-256 {task.boxes.sha256}"} if task.boxes.sha256 else {}
+def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
+    """Joints of turned images, in the pixels of the images as they are."""
+    joints = apply_affine(back_I23[found.image], found.joints.astype(float))
+    return replace(found, joints=joints.astype(found.joints.dtype))
 
 
 # ---------------------------------------------------------------------------------------------------- functions
 
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their joints in image pixels, their scores
-
-
 def of_function(task: Task, model: Estimator, progress: Progress | None = None) -> Predictions:
-    """`of_boxes` of somebody's function, which takes crops or whole images."""
-    protocol, skeleton, persons = task.protocol, task.protocol.data.skeleton, task.boxes.persons(task.truth)
+    """As `of_boxes`, of anybody's function, which is given crops or whole images with their boxes."""
+    protocol, skeleton = task.protocol, task.protocol.data.skeleton
     if isinstance(protocol, FullProtocol) and model.input_hw is not None:
         protocol.check_input(model.input_hw)
+    persons = task.seen.boxes.persons(task.seen.persons)
     if not len(persons):
         raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
     joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
     scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
-    whole = model.input_hw is None
-    parts = _of_images(skeleton, persons, model) if whole else _of_crops(protocol, persons, model)
+    if model.input_hw is None:
+        parts = _of_images(skeleton, persons, model)
+    else:
+        parts = _of_crops(protocol, persons, model, model.input_hw)
     done = 0
     for rows, joints, scores in parts:
         joints_BJ2[rows], scores_BJ[rows] = joints, scores
@@ -165,16 +173,23 @@ def of_function(task: Task, model: Estimator, progress: Progress | None = None) 
         if progress is not None:
             progress(done, len(persons))
     mean_B = scores_BJ.astype(float).mean(axis=1)
-    return Predictions(persons.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
+    return Predictions(task.boxes.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
 
 
-def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator) -> Iterator[Part]:
-    """Crops, as the protocol cuts them, to somebody's function; a few in memory at a time."""
-    assert model.input_hw is not None
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their joints in image pixels, their scores
+
+
+def _chunks(persons: PersonSet) -> Iterator[np.ndarray]:
+    """Rows, so many at a time; each image is decoded once, but at the borders of chunks."""
     by_image = np.argsort(persons.image, kind="stable")
     for start in range(0, len(by_image), CHUNK):
-        rows = by_image[start : start + CHUNK]
-        crops = build_crops(persons.subset(rows), model.input_hw, protocol.padding)
+        yield by_image[start : start + CHUNK]
+
+
+def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator, input_hw: tuple[int, int]) -> Iterator[Part]:
+    """Crops, as the protocol cuts them, to somebody's function."""
+    for rows in _chunks(persons):
+        crops = build_crops(persons.subset(rows), input_hw, protocol.padding)
         what = f"crops of {persons.images.name(int(persons.image[rows[0]]))} and on"
         yield rows, *model.on_crops(crops, protocol.codec, _pairs(protocol), what, protocol.data.skeleton)
 
@@ -190,6 +205,11 @@ def _of_images(skeleton: Skeleton, persons: PersonSet, model: Estimator) -> Iter
 
 def _pairs(protocol: Protocol) -> tuple[tuple[int, int], ...] | None:
     return protocol.data.skeleton.flip_pairs if protocol.flip_test else None
+
+
+def box_flags(task: Task) -> dict[str, str]:
+    """What a record says of the file that a detector's boxes came from."""
+    return {"boxes": f"{len(task.boxes):,}, SHA-256 {task.boxes.sha256}"} if task.boxes.sha256 else {}
 
 
 def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, input_hw: tuple[int, int]) -> Predictions:

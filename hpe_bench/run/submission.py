@@ -78,6 +78,7 @@ def record(
         measurements=measurements,
         tallies=tallies,
         matches=scoring.matches_of(found),
+        calibration=scoring.calibrated(truth.protocol, truth.persons, file.predictions),
         predictions_sha256=file.sha256,
         weights_sha256=weights_sha256,
         submission=Submission(

@@ -283,6 +283,7 @@ def _score(
         samples=_drawn(run, protocol, network, data, of_boxes, device) if annotated else (),
         predictions_sha256=_kept(folder / f"{protocol.name}.npz", task, predictions, network),
         weights_sha256=network.weights_sha256,
+        calibration=scoring.calibrated(protocol, data.truth, predictions),
     )
 
 

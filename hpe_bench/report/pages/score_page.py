@@ -29,7 +29,7 @@ from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span
 from hpe_bench.report.kit.text import exact, metric, number, plural, protocol_fields, signed, span
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import provenance_view
+from hpe_bench.report.pages import calibration_view, provenance_view
 from hpe_bench.run import scoring
 from hpe_bench.run.truths import Truth
 
@@ -80,13 +80,16 @@ class ScorePage:
     submitted: Table
     conditions: Table
     environment: Table
+    calibration: tuple[Table, ...] = ()
+    reliability: tuple[Figure, ...] = ()
 
     @property
     def tables(self) -> list[Table]:
         """Every table of the page, for the downloads beside it."""
         some = (self.versus, self.groups, self.joints, self.gains)
         known = [t for t in some if t is not None]
-        return [self.headline, *known, *self.errors, self.submitted, self.conditions, self.environment]
+        told = (*self.errors, *self.calibration, self.submitted, self.conditions, self.environment)
+        return [self.headline, *known, *told]
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
@@ -436,6 +439,7 @@ def build(
     judged, gains, why_not = _diagnosed(persons, predictions)
     cases, photographs = worst_cases(persons, predictions, judged)
     assert record.submission is not None
+    scores = calibration_view.named([record], record.identity.variant)
     return ScorePage(
         name=record.identity.variant,
         protocol=record.identity.protocol,
@@ -456,6 +460,8 @@ def build(
         submitted=submission_table(record),
         conditions=protocol_table(truth),
         environment=provenance_view.environments([record]),
+        calibration=calibration_view.tables(scores),
+        reliability=calibration_view.figures(scores),
     )
 
 
