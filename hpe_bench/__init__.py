@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpe_bench.catalog import build_model
     from hpe_bench.commands.calls import compare, profile, score
+    from hpe_bench.inference.predictors import Predictor
     from hpe_bench.inference.weights import load_weights
     from hpe_bench.records.frame import results
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_model", "compare", "load_weights", "profile", "results", "score"]
+__all__ = ["Predictor", "__version__", "build_model", "compare", "load_weights", "profile", "results", "score"]
 
 _HOMES = {
+    "Predictor": "hpe_bench.inference.predictors",
     "build_model": "hpe_bench.catalog",
     "compare": "hpe_bench.commands.calls",
     "load_weights": "hpe_bench.inference.weights",

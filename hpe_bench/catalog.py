@@ -351,9 +351,13 @@ def all_protocols() -> dict[str, Protocol]:
 
 
 def find_protocol(name: str) -> Protocol:
-    """A protocol by its name; ValueError with what may have been meant, or with why it cannot be run."""
+    """A protocol by its name, with a corruption or without; ValueError with what may have been meant, or with why it
+    cannot be run."""
     from hpe_bench import protocols
+    from hpe_bench.data import corruptions
 
+    if "+" in name:
+        return corruptions.named(name, find_protocol)
     if name in (suite := protocols.every()):
         return suite[name]
     known = all_protocols()

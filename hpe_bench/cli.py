@@ -97,6 +97,10 @@ class KnownData(StrEnum):
     coco = "coco"
     crowdpose = "crowdpose"
     mpii = "mpii"
+    ochuman = "ochuman"
+    coco_wholebody = "coco-wholebody"
+    halpe = "halpe"
+    aic = "aic"
 
 
 class FetchedData(StrEnum):
@@ -407,10 +411,15 @@ def results(
 @app.command(epilog="Example: hpe-bench profile mine.py:build --inputs 256x192 --threads 1")
 def profile(
     subject: Annotated[
-        str | None, typer.Argument(help="A paper, FILE.onnx, FILE.py:callable or package.module:callable.")
+        str | None,
+        typer.Argument(help="A paper, FILE.onnx, .tflite or .xml, FILE.py:callable or package.module:callable."),
     ] = None,
     variant: Annotated[
         str | None, typer.Argument(help="A paper's variant; all of them by default, with runtimes the timed ones.")
+    ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option("--predictor", help="FILE.py:function: time your own predictor from image to joints; no record."),
     ] = None,
     every: Annotated[
         bool,
@@ -456,6 +465,14 @@ def profile(
 
     Without options: parameters, MACs under every convention, activations, eager CPU latency at 1 thread and at all.
     """
+    if predictor is not None:
+        if subject is not None or any((every, counts, runtime, inputs, scope, weights, recipe, protocol, quick)):
+            raise ValueError("--predictor takes --threads, --batch (persons in the image) and --time-limit alone")
+        from hpe_bench.commands import profile_predictor
+
+        persons = _numbers(batch, "--batch")
+        _exit(profile_predictor.profile(predictor, _numbers(threads, "--threads"), persons, time_limit, _console()))
+        return
     if counts:
         if subject is None or any((every, runtime, threads, batch, scope, weights, recipe, protocol)):
             raise ValueError("--counts takes a network and perhaps --inputs; it times and scores nothing")
@@ -501,17 +518,27 @@ RecipeOpt = Annotated[
 WeightsOpt = Annotated[
     Path | None, typer.Option("--weights", help="Weights, released or ours; of our runs they tell the network.")
 ]
-OnnxOpt = Annotated[
-    Path | None, typer.Option("--onnx", help="Somebody's network; a .toml of the same stem may say the rest.")
+FileOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "--onnx", help="Somebody's network, .onnx, .tflite or .xml (IR); a .toml beside it may say the rest."
+    ),
 ]
-MeanOpt = Annotated[str | None, typer.Option("--mean", help="ONNX: subtracted from grey levels of 0..255: a,b,c.")]
-StdOpt = Annotated[str | None, typer.Option("--std", help="ONNX: what grey levels are then divided by: a,b,c.")]
-ColoursOpt = Annotated[str | None, typer.Option("--colours", help="ONNX: rgb or bgr.")]
-ActivationOpt = Annotated[str | None, typer.Option("--activation", help="ONNX: none or sigmoid, applied to its maps.")]
+InputsOpt = Annotated[
+    str | None, typer.Option("--inputs", help="HEIGHTxWIDTH, for a file that takes images of any size.")
+]
+PredictorOpt = Annotated[
+    str | None,
+    typer.Option("--predictor", help="FILE.py:function of your own; `hpe-bench new --predictor` writes one."),
+]
+MeanOpt = Annotated[str | None, typer.Option("--mean", help="File: subtracted from grey levels of 0..255: a,b,c.")]
+StdOpt = Annotated[str | None, typer.Option("--std", help="File: what grey levels are then divided by: a,b,c.")]
+ColoursOpt = Annotated[str | None, typer.Option("--colours", help="File: rgb or bgr.")]
+ActivationOpt = Annotated[str | None, typer.Option("--activation", help="File: none or sigmoid, applied to its maps.")]
 JointsOpt = Annotated[
-    str | None, typer.Option("--joints", help="ONNX: a skeleton's name, or its maps' joints: a,b,...")
+    str | None, typer.Option("--joints", help="File: a skeleton's name, or its maps' joints: a,b,...")
 ]
-OutputOpt = Annotated[str | None, typer.Option("--output", help="ONNX: the output with the heatmaps.")]
+OutputOpt = Annotated[str | None, typer.Option("--output", help="File: the output with the heatmaps.")]
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace files that are there; never an input.")]
 NameOpt = Annotated[
     str | None, typer.Option("--name", help="Who or what is scored; the file's or network's by default.")
@@ -520,7 +547,7 @@ PersonsOpt = Annotated[Path | None, typer.Option("--persons", help="CSV to write
 AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions to hold these against, pairwise.")]
 
 
-@app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --onnx pose.onnx --to pose.npz")
+@app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --model pose.onnx --to pose.npz")
 def predict(
     protocol: ProtocolOpt,
     to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
@@ -533,7 +560,9 @@ def predict(
     variant: VariantOpt = None,
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
-    onnx: OnnxOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
+    predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
     colours: ColoursOpt = None,
@@ -555,16 +584,18 @@ def predict(
     if (images is None) != (boxes is None):
         raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
     own = None if images is None or boxes is None else (images, boxes)
-    model = submit.Model(
-        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
-    )
+    convention = _convention(mean, std, colours, activation, joints, output)
+    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
 @app.command(epilog="Example: hpe-bench score mine.json --protocol coco-val2017-gtbox --root DATA")
 def score(
     file: Annotated[Path, typer.Argument(help="Predictions: .npz of ours, COCO results, or an array of joints.")],
-    protocol: ProtocolOpt,
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="A protocol by its name; none for a data set of your own (--truth)."),
+    ] = None,
     root: RootOpt = None,
     truth: Annotated[
         Path | None,
@@ -572,6 +603,15 @@ def score(
     ] = None,
     origin: Annotated[
         int | None, typer.Option("--origin", min=0, max=1, help="Where a bare array counts pixels from: 0 or 1.")
+    ] = None,
+    sigmas: Annotated[
+        Path | None, typer.Option("--sigmas", help="Own data: TOML or JSON with a sigma for every joint; 1/J without.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Own data: what PCK and NME are relative to: box, torso, or joint,joint.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="Predictions in other joints: source:target, or a TOML file of a table.")
     ] = None,
     against: AgainstOpt = None,
     name: NameOpt = None,
@@ -585,7 +625,7 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    wish = submit.Wish(file, protocol, name, truth, counted_from, against)
+    wish = submit.Wish(file, protocol, name, truth, counted_from, against, sigmas, by, mapping)
     submit.score(wish, persons, settings, reports, _console())
 
 
@@ -597,7 +637,9 @@ def evaluate(
     variant: VariantOpt = None,
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
-    onnx: OnnxOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
+    predictor: PredictorOpt = None,
     mean: MeanOpt = None,
     std: StdOpt = None,
     colours: ColoursOpt = None,
@@ -615,11 +657,58 @@ def evaluate(
     """Predict and score in one."""
     from hpe_bench.commands import submit
 
-    model = submit.Model(
-        weights, paper, variant, recipe, onnx, _convention(mean, std, colours, activation, joints, output)
-    )
+    convention = _convention(mean, std, colours, activation, joints, output)
+    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     settings = _settings(results, runs, root, None, device)
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
+
+
+@app.command(epilog="Example: hpe-bench robustness runs/RUN/weights.safetensors --protocol lsp-pc-v1-dark --root DATA")
+def robustness(
+    protocol: ProtocolOpt,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Weights of a run, a file as of --model, or FILE.py:function; in place of those options.",
+        ),
+    ] = None,
+    root: RootOpt = None,
+    corruptions: Annotated[
+        str | None, typer.Option("--corruptions", help="Comma-separated kinds, such as box_jitter,fog; all by default.")
+    ] = None,
+    severities: Annotated[
+        str | None, typer.Option("--severities", help="Comma-separated, 1 to 5; all by default.")
+    ] = None,
+    paper: PaperOpt = None,
+    variant: VariantOpt = None,
+    recipe: RecipeOpt = None,
+    weights: WeightsOpt = None,
+    file: FileOpt = None,
+    inputs: InputsOpt = None,
+    predictor: PredictorOpt = None,
+    mean: MeanOpt = None,
+    std: StdOpt = None,
+    colours: ColoursOpt = None,
+    activation: ActivationOpt = None,
+    joints: JointsOpt = None,
+    output: OutputOpt = None,
+    name: NameOpt = None,
+    device: DeviceOpt = "cpu",
+    results: ResultsOpt = RESULTS,
+    reports: ReportsOpt = REPORTS,
+    runs: RunsOpt = RUNS,
+) -> None:
+    """Score a model clean and under corruptions of boxes and images: record, page."""
+    from hpe_bench.commands import robustness as command
+    from hpe_bench.commands import submit
+
+    convention = _convention(mean, std, colours, activation, joints, output)
+    named = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
+    settings = _settings(results, runs, root, None, device)
+    levels = _numbers(severities, "--severities")
+    asked = command.model_of(model, named)
+    command.measure(asked, protocol, name, _words(corruptions), levels, settings, reports, _console())
 
 
 @app.command(epilog="Example: hpe-bench export my_paper pocket --to onnx")
@@ -658,13 +747,30 @@ def ceilings(
 
 @app.command(epilog="Example: hpe-bench new my_paper --to my_papers")
 def new(
-    slug: Annotated[str, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder to put it in.")] = PAPERS,
+    slug: Annotated[
+        str | None, typer.Argument(help="Name of the paper's folder: lower-case letters, digits, '_'.")
+    ] = None,
+    predictor: Annotated[
+        str | None,
+        typer.Option("--predictor", help="In place of a paper: name of a predictor, for a model of your own."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder to put it in; papers/ for a paper, here for a predictor.")
+    ] = None,
 ) -> None:
-    """Start a paper: a folder that loads, trains and passes the contract tests, to be filled in."""
+    """Start a paper, or a predictor: a folder that runs and has contract tests, to be filled in."""
     from hpe_bench.commands import new as scaffold
 
-    folder = scaffold.new_paper(slug, to)
+    if (slug is None) == (predictor is None):
+        raise ValueError("name a paper to start, or a predictor with --predictor NAME")
+    if predictor is not None:
+        folder = scaffold.new_predictor(predictor, to or Path())
+        where = f"{folder / 'predictor.py'}:{predictor}"
+        print(f"wrote {folder}; fill in predictor.py. Next:\n  pytest {folder}")
+        print(f"  hpe-bench evaluate --protocol mannequins-v1 --predictor {where} --name {predictor}")
+        return
+    assert slug is not None
+    folder = scaffold.new_paper(slug, to or PAPERS)
     print(f"wrote {folder}; fill in paper.py, model.py, claims.csv and README.md. Next:")
     for line in scaffold.next_steps(folder):
         print(f"  {line}")
@@ -826,7 +932,7 @@ def _convention(
     joints: str | None,
     output: str | None,
 ) -> tuple[tuple[str, object], ...]:
-    """What was said about an ONNX file; numbers as they are written, since its own check names what is wrong."""
+    """What was said about a file; numbers as they are written, since its own check names what is wrong."""
     triples = {name: text.split(",") for name, text in (("mean", mean), ("std", std)) if text is not None}
     words = {"colours": colours, "activation": activation, "joints": joints, "output": output}
     return tuple((triples | {name: text for name, text in words.items() if text is not None}).items())
@@ -851,6 +957,14 @@ def _sizes(text: str | None) -> tuple[tuple[int, int], ...]:
     if bad := [word for word, match in found if match is None]:
         raise ValueError(f"--inputs: {bad[0]!r} is no size; write height x width, such as 256x192")
     return tuple((int(match[1]), int(match[2])) for _, match in found if match is not None)
+
+
+def _one_size(text: str | None) -> tuple[int, int] | None:
+    """One size (height, width), if any."""
+    found = _sizes(text)
+    if len(found) > 1:
+        raise ValueError("--inputs: give one size, such as 256x192")
+    return found[0] if found else None
 
 
 def _exit(ok: bool) -> None:

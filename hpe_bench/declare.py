@@ -37,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Claim",
     "Codec",
+    "Corruption",
     "Curriculum",
     "DataSource",
     "Dial",
@@ -385,8 +386,8 @@ class DataSource(ABC):
 class Score:
     """One metric over a set of persons: the value and the per-image table that its interval is resampled from.
 
-    `value` = 100 * sum(hits) / sum(counts) for rates. AP is no mean over images, so its table is None and its interval
-    is computed by the metric itself.
+    `value` = 100 * sum(hits) / sum(counts) for rates; `unit` says what else it is, such as "px". AP is no mean over
+    images, so its table is None and its interval is computed by the metric itself.
     """
 
     key: str  # e.g. "pckh@0.5", "pckh@0.5/wrist"
@@ -396,6 +397,7 @@ class Score:
     hits_per_image: tuple[int, ...] | None = None
     counts_per_image: tuple[int, ...] | None = None
     matches: str = ""  # of AP: what became of every detection (metrics/match_tables.py)
+    unit: str = "percent"
 
 
 class Metric(ABC):
@@ -411,9 +413,38 @@ class Metric(ABC):
         """The headline score first, then its joint groups. Joints in image pixels, one row per person of `truth`."""
 
 
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Corruption:
+    """What is done to the test images or boxes before a model sees them: a kind (`data/corruptions.py`) and how much.
+
+    `level` is the severity's number in the unit of the kind, part of the identity: a changed table of levels makes
+    other protocols.
+    """
+
+    kind: str
+    severity: int
+    level: float
+
+    def __post_init__(self) -> None:
+        check_name(self.kind, "corruption")
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"corruption {self.kind!r}: severity {self.severity}; give a whole number from 1 to 5")
+
+    @property
+    def name(self) -> str:
+        """What a protocol's name says of it behind the plus sign."""
+        return f"{self.kind}-{self.severity}"
+
+
 @dataclass(frozen=True, config=STRICT)
 class Protocol:
-    """How a model is measured: data, boxes, crop, codec, test-time flip, metrics. Superseded, never edited (F28)."""
+    """How a model is measured: data, boxes, crop, codec, test-time flip, metrics. Superseded, never edited (F28).
+
+    One with a corruption is called by the plain one's name, a plus sign and the corruption's.
+    """
 
     name: str
     data: DataSource
@@ -425,9 +456,13 @@ class Protocol:
     padding: float = 1.25  # box side is extended by this factor before cropping
     flip_test: bool = True
     note: str = field(default="", metadata=PROSE)
+    corruption: Corruption | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
-        check_name(self.name, "protocol")
+        plain, _, corruption = self.name.partition("+")
+        check_name(plain, "protocol")
+        if corruption != ("" if self.corruption is None else self.corruption.name):
+            raise ValueError(f"protocol name {self.name!r}: behind the plus sign stands its corruption, or nothing")
         if not self.metrics:
             raise ValueError(f"protocol {self.name!r}: name at least one metric")
 

@@ -11,6 +11,7 @@ from hpe_bench.training.execution import PLAIN, Execution
 
 COST_PROTOCOL = "cost-v1"
 MEAN_POSE = "mean_pose"
+OWN = "own"  # in the place of a paper's slug: somebody's file or code
 FEWEST_SEEDS = 3  # before an interval may end a study
 HEADLINE_SEEDS = 5  # of a headline that is run as evidence; `reproduce` keeps to the study's own, which fit 15 minutes
 MOST_SEEDS = 10  # after which a study ends whatever its intervals

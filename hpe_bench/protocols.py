@@ -13,14 +13,20 @@ from pydantic.dataclasses import dataclass
 
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.coco import COCO, DetectionFile
+from hpe_bench.data.coco_like import AIC, HALPE, OCHUMAN, WHOLE_BODY
 from hpe_bench.data.crowdpose import CrowdPose
 from hpe_bench.data.flic import FLIC
+from hpe_bench.data.joint_subsets import Mapped, Mapping
 from hpe_bench.data.lsp import LSP, ObserverLSP, ObserverLSPBySide
 from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.data.mpii import MPII
-from hpe_bench.declare import STRICT, Codec, Dial, Protocol, Unreachable, replace
+from hpe_bench.data.own_skeleton import OwnData
+from hpe_bench.data.skeletons import Skeleton
+from hpe_bench.declare import STRICT, Codec, Dial, Metric, Protocol, Unreachable, replace
 from hpe_bench.metrics.crowdpose_ap import CrowdPoseAP
 from hpe_bench.metrics.oks_ap import OksAP
+from hpe_bench.metrics.own_metrics import Reference, own_metrics
+from hpe_bench.metrics.parts_ap import PartsAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
 
@@ -249,9 +255,43 @@ MANNEQUINS_V1 = FullProtocol(
     note="The embedded data set for models of any size; person by person.",
 )
 
+OCHUMAN_VAL = DetectionProtocol(
+    name="ochuman-val",
+    data=OCHUMAN,
+    codec=HRNET_CODEC,
+    metrics=(OksAP(),),
+    test_split="val",
+    note="Persons that hide one another, in their annotated boxes.",
+)
+WHOLE_BODY_VAL = DetectionProtocol(
+    name="coco-wholebody-val",
+    data=WHOLE_BODY,
+    codec=HRNET_CODEC,
+    metrics=(PartsAP(),),
+    test_split="val",
+    note="133 joints; AP of the whole, and of body, feet, face and hands by themselves. Annotated boxes.",
+)
+HALPE_VAL = DetectionProtocol(
+    name="halpe-val",
+    data=HALPE,
+    codec=HRNET_CODEC,
+    metrics=(PartsAP(),),
+    test_split="val",
+    note="136 joints, with AP of its parts. Annotated boxes.",
+)
+AIC_VAL = DetectionProtocol(
+    name="aic-val",
+    data=AIC,
+    codec=HRNET_CODEC,
+    metrics=(OksAP(),),
+    test_split="val",
+    note="14 joints with the sigmas of AI Challenger. Annotated boxes.",
+)
+
 FULL = (
     *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, MPII_VAL_DARK),
     *(LSP_PC, LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK, LSP_PC_MPII, LSP_OC, LSP_OC_BY_SIDE, FLIC_OC, MANNEQUINS_V1),
+    *(OCHUMAN_VAL, WHOLE_BODY_VAL, HALPE_VAL, AIC_VAL),
 )
 
 TRAINED = {
@@ -272,6 +312,28 @@ def for_training(data: str, input_hw: tuple[int, int]) -> tuple[FullProtocol, ..
             return group
     shapes = " or ".join(f"{group[0].aspect_wh[0]}:{group[0].aspect_wh[1]}" for group in TRAINED[data])
     raise ValueError(f"input {height}x{width} (height x width): protocols on {data} crop {shapes} (width : height)")
+
+
+# ---------------------------------------------------------------------------------------------------- of one's own
+
+
+def own(skeleton: Skeleton, by: Reference, note: str) -> Protocol:
+    """AP, and PCK, NME and RMSE, on a data set that only an annotation file knows; hashed with joints and sigmas."""
+    metrics: tuple[Metric, ...] = (OksAP(), *own_metrics(by))
+    return Protocol(f"own-{len(skeleton.joints)}-joints", OwnData(skeleton), HRNET_CODEC, metrics, note=note)
+
+
+def mapped(protocol: Protocol, mapping: Mapping) -> Protocol:
+    """A protocol over the joints that a mapping gives, under a name that says so.
+
+    ValueError where the protocol's joints are not the mapping's target.
+    """
+    if protocol.data.skeleton.name != mapping.target:
+        raise ValueError(
+            f"--map: {protocol.name} has the joints of {protocol.data.skeleton.name}, not of {mapping.target}; map to "
+            "these"
+        )
+    return replace(protocol, name=f"{protocol.name}.from-{mapping.source}", data=Mapped(protocol.data, mapping))
 
 
 # ---------------------------------------------------------------------------------------------------- out of reach

@@ -67,8 +67,14 @@ class Visits:
             route.abort()
 
 
+FILLED = """async () => {
+  while (document.querySelector("[data-part]")) await fillAll(document.querySelectorAll("[data-part]"));
+}"""
+
+
 def unfold(page: Page) -> None:
-    """Open everything that is folded and lay out what is out of sight, so that all of a page is looked at."""
+    """Fill and open everything that is folded and lay out what is out of sight, so that all of a page is looked at."""
+    page.evaluate(FILLED)
     page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
     page.add_style_tag(content=".group { content-visibility: visible !important; }")
 

@@ -84,8 +84,10 @@ def visits(chromium: Browser) -> Iterator[Visits]:
 
 @pytest.fixture
 def whole(visits: Visits, built_site: Path) -> Page:
-    """The whole board, freshly opened."""
-    return visits((built_site / "board.html").as_uri())
+    """The whole board, freshly opened and with all of its folds filled."""
+    page = visits((built_site / "board.html").as_uri())
+    unfold(page)
+    return page
 
 
 def address(page: Page) -> str:
@@ -332,6 +334,7 @@ def test_ranked_rows_show_the_latency_of_the_runtime_that_is_asked_for(visits: V
 
 def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, built_site: Path) -> None:
     page = visits((built_site / "board.html").as_uri())
+    unfold(page)
     shown = page.locator("#latency tbody tr:visible")
     total = page.locator("#latency tbody tr").count()
     assert total > 30
@@ -340,8 +343,9 @@ def test_a_long_table_is_folded_until_its_rows_are_asked_for(visits: Visits, bui
     page.get_by_role("button", name=f"Show all {total} rows").click()
     assert shown.count() == total
     linked = visits(page.url + f"#latency-{total - 1}")
-    assert linked.locator(f"#latency-{total - 1}").is_visible()
+    linked.locator(f"#latency-{total - 1}").wait_for(state="visible")
     filtered = visits(page.url + "#runtime=PyTorch%2C+eager")
+    filtered.locator("#costs tr[data-runtime]:visible").first.wait_for()
     assert (
         filtered.locator("#costs tr[data-runtime]:visible").count() == page.locator("#costs tr[data-runtime]").count()
     )
@@ -423,6 +427,7 @@ def test_a_measured_number_leads_to_its_record(whole: Page) -> None:
 @every_page
 def test_tables_download_with_as_many_rows_as_they_show(visits: Visits, built_site: Path, name: str) -> None:
     page = visits((built_site / name).as_uri())
+    unfold(page)
     tables = page.locator("table:has(caption a.download[href^='tables/'])").all()
     assert tables
     for table in tables:
@@ -631,8 +636,36 @@ def test_nothing_moves(visits: Visits, built_site: Path) -> None:
 def test_everything_is_shown_without_scripts(visits: Visits, built_site: Path) -> None:
     page = visits((built_site / "board.html").as_uri(), java_script_enabled=False)
     assert not page.locator("#filters").is_visible()
-    assert page.locator("#measured tbody tr").first.is_visible()
-    assert page.locator("#measured figure").last.is_visible()
+    for fold in page.locator("#measured details").all():
+        fold.evaluate("(box) => { box.open = true; }")
+    assert page.locator("#measured :is(tbody tr, .part a)").first.is_visible()
+    page.locator(".part a").last.evaluate("(a) => a.click()")
+    assert page.locator("tbody tr").first.is_visible()
+
+
+@page_or_text
+def test_pages_keep_their_weight(built_site: Path, name: str) -> None:
+    limit = site.PAGE_BYTES if "/" in name else site.BOARD_BYTES
+    assert (built_site / name).stat().st_size < limit + 10_000
+    assert max(p.stat().st_size for p in (built_site / name).parent.glob("*.html")) < 3_000_000
+
+
+def test_a_fold_is_filled_when_it_is_opened(visits: Visits, built_site: Path) -> None:
+    """From its file, without a server; its tables sort, and its links lead where they led on the page."""
+    page = visits((built_site / PAGES["paper"]).as_uri())
+    fold = page.locator("#gallery details[data-part]").first
+    assert not page.locator("#gallery svg.person").count()
+    fold.locator("summary").click()
+    page.locator("#gallery svg.person").first.wait_for(state="visible")
+    assert not page.locator("iframe").count()
+    record = page.locator("details[data-ids~=record]").get_attribute("data-part") or ""
+    wanted = re.findall(r'id="(record-[0-9a-f]+)"', (built_site / PAGES["paper"]).with_name(record).read_text())[-1]
+    there = visits(page.url + f"#{wanted}")
+    there.locator(f"#{wanted}").wait_for(state="visible")
+    assert there.locator("#runs th button.sort").count(), "its tables sort"
+    alone = visits((built_site / PAGES["paper"]).with_name(record).as_uri())
+    assert alone.locator(f"#{wanted}").is_visible()
+    assert alone.locator("#runs th button.sort").count()
 
 
 # ---------------------------------------------------------------------------------------------------- the front page

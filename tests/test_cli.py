@@ -418,9 +418,8 @@ def test_a_console_that_lacks_characters_gets_the_whole_table(tmp_path: Path, en
     printed = done.stdout.decode(encoding)
     assert "?" not in printed
     assert "AP" in printed
-    assert (
-        len(list(tmp_path.glob("results/submitted/*.json"))) == len(list(tmp_path.glob("reports/scores/*.html"))) == 1
-    )
+    pages = list(tmp_path.glob("reports/scores/*--coco-val2017-gtbox.html"))
+    assert len(list(tmp_path.glob("results/submitted/*.json"))) == len(pages) == 1
 
 
 def test_a_file_in_the_place_of_a_folder_is_said(
@@ -430,6 +429,35 @@ def test_a_file_in_the_place_of_a_folder_is_said(
     (tmp_path / "file").touch()
     for arguments in (["list", "--results", "file"], ["leaderboard", "--results", "file"]):
         refused(call_here(*arguments, monkeypatch=monkeypatch, capfd=capfd), "file is a file; name a folder")
+
+
+@pytest.mark.slow
+def test_side_files_of_other_systems_among_results_stop_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What macOS lays beside every file on a foreign disk, and what an interrupted copy leaves."""
+    monkeypatch.chdir(tmp_path)
+    truth = persons(8, 4)
+    write_json(tmp_path / "gt.json", coco_truth(truth))
+    found = results(truth, answers(truth))
+    write_json(tmp_path / "dt.json", found)
+    write_json(tmp_path / "dt2.json", found[1:])
+    places = ["--results", "out/res", "--reports", "out/rep"]
+    scoring = ["--protocol", "coco-val2017-gtbox", "--truth", "gt.json", *places, "--runs", "out/runs"]
+    assert call_here("score", "dt.json", *scoring, monkeypatch=monkeypatch, capfd=capfd).returncode == 0
+    folder = tmp_path / "out" / "res" / "submitted"
+    odd = {"._copy.json": b"\0\5\x16\7\0\2\0\0Mac OS X        ", "empty.json": b"", "marked.json": b"\xef\xbb\xbf{}"}
+    for name, data in odd.items():
+        (folder / name).write_bytes(data)
+    again = call_here("score", "dt2.json", *scoring, monkeypatch=monkeypatch, capfd=capfd)
+    assert again.returncode == 0, again.stderr
+    board = call_here("leaderboard", *places, monkeypatch=monkeypatch, capfd=capfd)
+    assert board.returncode == 0, board.stderr
+    for name in odd:
+        assert name in board.stderr
+    assert "move it away, or run the command again" in board.stderr
+    assert (tmp_path / "out" / "rep" / "index.html").exists()
+    assert len([path for path in folder.glob("*.json") if path.name not in odd]) == 2
 
 
 def test_a_narrow_terminal_gets_a_list_it_can_hold(tmp_path: Path) -> None:

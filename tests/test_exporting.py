@@ -23,7 +23,7 @@ from hpe_bench.commands.export import Wish, convention_text, export
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
 from hpe_bench.inference import exporting, networks
-from hpe_bench.inference.onnx_model import Convention, read_convention
+from hpe_bench.inference.model_file import Convention, read_convention
 from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
 from tests.onnx_files import EXPORTED_PAPERS
@@ -232,13 +232,13 @@ def test_an_exported_network_predicts_what_the_network_predicts(tmp_path: Path) 
     protocol = replace(find_protocol("mannequins-v1-dark"), flip_test=True)
     task = prediction.task_of_images(protocol, tmp_path, tmp_path / "boxes.csv")
     skeleton = protocol.data.skeleton
-    theirs = prediction.answer(task, networks.of_onnx(file, read_convention(file), skeleton))
+    theirs = prediction.answer(task, networks.of_file(file, read_convention(file), skeleton))
     ours = prediction.answer(task, networks.of_paper("fasterpose", "pocket", "coco_256x192", weights, skeleton))
     assert float(np.ptp(ours.joints, axis=1).min()) > 20  # joints all over the crop
     assert np.abs(theirs.joints - ours.joints).max() < 0.05
     assert np.abs(theirs.joint_scores - ours.joint_scores).max() < 1e-4
     (tmp_path / "p.npz").write_bytes(
-        prediction.as_file(task, theirs, networks.of_onnx(file, read_convention(file), skeleton))
+        prediction.as_file(task, theirs, networks.of_file(file, read_convention(file), skeleton))
     )
     assert "mine.onnx" in own.load(tmp_path / "p.npz")[0].creator
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hpe_bench.metrics import bootstrap
 from hpe_bench.metrics.bootstrap import (
     Difference,
     Resampled,
@@ -161,6 +164,38 @@ def test_all_differences_of_a_table_are_those_of_its_pairs() -> None:
     table = Resampled.of(models, 100).every_difference(spreads)
     assert table[0, 1] == paired_difference(models[0], models[1], 100, spreads=(spreads[0], spreads[1]))  # type: ignore[arg-type]
     assert table[1, 2] == paired_difference(models[1], models[2], 100)
+
+
+def test_many_trainings_as_sums_say_what_each_one_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals and differences of crowds, chunk by chunk, against the covariances of all of their figures; some draws
+    of these images count nothing.
+    """
+    rng = np.random.default_rng(6)
+    counts = np.where(np.arange(6) < 2, 14, 0)
+    sizes = (3, 60, 60, 75)
+    models = [[(rng.binomial(counts, 0.4 + 0.1 * k), counts) for _ in range(s)] for k, s in enumerate(sizes)]
+    spreads = [Spread(0.5 + k, 30.0) for k in range(4)]
+    each = Resampled(
+        tuple(np.array([100 * h.sum() / c.sum() for h, c in m]) for m in models),
+        tuple(bootstrap._resampled_rates(m, 200, 0) for m in models),
+        6,
+    )
+    assert any(np.isnan(drawn).any() for drawn in each.drawn)  # type: ignore[arg-type]
+    monkeypatch.setattr(bootstrap, "TALLIES_AT_A_TIME", 7)
+    table = Resampled.of(models, 200)
+    assert [isinstance(drawn, bootstrap.Crowd) for drawn in table.drawn] == [False, True, True, True]
+    for i in range(4):
+        assert table.interval(i, spreads[i]) == pytest.approx(each.interval(i, spreads[i]))
+        for j in range(i):
+            wanted = each.difference(i, j, (spreads[i], spreads[j]))
+            assert table.difference(i, j, (spreads[i], spreads[j])) == approx(wanted)
+    assert table.difference(1, 2) == approx(each.difference(1, 2))
+    with pytest.raises(ValueError, match="60 seeds against 75"):
+        table.difference(1, 3)
+
+
+def approx(found: Difference) -> Difference:
+    return Difference(*(pytest.approx(value, rel=1e-9, abs=1e-9) for value in astuple(found)))
 
 
 def test_an_interval_on_the_logit_scale_stays_inside_and_is_the_plain_one_in_the_middle() -> None:

@@ -32,7 +32,7 @@ from torch import nn
 from hpe_bench.data import coco, crowdpose, images, mat_files, mpii, own_images, prediction_files
 from hpe_bench.data.skeletons import COCO_17, MPII_16
 from hpe_bench.inference import weights
-from hpe_bench.inference.onnx_model import read_convention
+from hpe_bench.inference.model_file import read_convention
 from hpe_bench.metrics import ap_pycocotools
 from hpe_bench.records import store
 from hpe_bench.run import truths

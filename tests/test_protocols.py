@@ -39,6 +39,10 @@ FINGERPRINTS = {
     "lsp-pc-mpii-trained": "caaf69cdc434faf9",
     "lsp-oc-by-side": "22dc2c78df186e6f",
     "flic-test-oc": "62ae3ca22db2734e",
+    "ochuman-val": "8e930f210e1473ad",
+    "coco-wholebody-val": "3b2c774be384f233",
+    "halpe-val": "03110ba58c52997d",
+    "aic-val": "08f5339117403b48",
 }
 
 

@@ -98,6 +98,9 @@ def test_links_stay_within_the_site_and_resolve(built_site: Path) -> None:
     """Only the folder of the pages is published: whatever is no web address is a file in it, with the anchor."""
     pages = {p: Page(p.read_text(encoding="utf-8")) for p in built_site.rglob("*.html")}
     anchors = {p: {attrs["id"] for _, attrs in page.elements if "id" in attrs} for p, page in pages.items()}
+    for page, content in pages.items():  # a page leads to what its folds hold
+        held = [attrs["data-part"] for _, attrs in content.elements if "data-part" in attrs]
+        anchors[page] = anchors[page].union(*(anchors[page.with_name(name or "")] for name in held))
     checked = 0
     for page, content in pages.items():
         found = {a[name] or "" for _, a in content.elements for name in ("href", "src") if name in a}

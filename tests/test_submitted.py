@@ -10,11 +10,13 @@ import pytest
 
 from hpe_bench import catalog
 from hpe_bench.commands import new as scaffold
+from hpe_bench.cost.model_cost import one_image
 from hpe_bench.declare import Paper
-from hpe_bench.records import frame, store
-from hpe_bench.records.schema import RunRecord, Submission
+from hpe_bench.records import frame, query, store
+from hpe_bench.records.schema import Measurement, RunRecord, Submission, Timing
 from hpe_bench.report import site
 from hpe_bench.report.pages import entries, leaderboard, submitted
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL
 from tests.synthetic_records import Level
@@ -84,6 +86,51 @@ def test_hostile_names_of_submissions_stay_text() -> None:
     evil = BOB.model_copy(update={"submission": BOB.submission.model_copy(update={"creator": "<script>alert(1)"})})
     board = leaderboard.build([], [evil], site.suite())
     assert "<script>alert" not in site.render("leaderboard.html.j2", board=board, root="")
+
+
+def own_file(sha256: str, macs: float, median_ms: float) -> RunRecord:
+    """What `profile` records of somebody's file."""
+    network = TimedNetwork("own", f"file-{sha256[:4]}", sha256[:16], (256, 192))
+    conditions = (Conditions("openvino", 1, 1, (256, 192)), Conditions("onnxruntime", 1, 1, (256, 192)))
+    scope = one_image((256, 192))
+    counted = [("macs", macs, "MAC"), ("params", macs / 100, "count")]
+    return RunRecord(
+        id=make.digest(sha256)[:16],
+        identity=LatencyRun(network, conditions).identity,
+        status="done",
+        provenance=make.provenance(),
+        measurements=tuple(Measurement(key=k, value=v, unit=u, scope=scope, n=1) for k, v, u in counted),
+        timings=tuple(
+            Timing(
+                runtime=c.runtime, input_hw=c.input_hw, batch=1, threads=1, turns="t", deviation=1e-6, tolerance=1e-3,
+                rounds_ms=((ms, ms * 1.01, ms * 0.99),) * 5,
+            )
+            for c, ms in zip(conditions, (median_ms, 2 * median_ms), strict=True)
+        ),
+    )  # fmt: skip
+
+
+def test_what_a_file_costs_stands_in_the_row_of_its_accuracy() -> None:
+    """Found by the SHA-256 of the file; a file that nobody profiled has empty cells, and three make a plot."""
+    files = {name: make.digest(name) for name in ("bob", "ann", "cy", "dee")}
+    scored = [
+        submission(name, 60 + 10 * k).model_copy(update={"weights_sha256": sha})
+        for k, (name, sha) in enumerate(files.items())
+    ]
+    costs = [own_file(files[name], 1e9 * (k + 1), 5.0 * (k + 1)) for k, name in enumerate(("bob", "ann", "cy"))]
+    (group,) = leaderboard.build([], [*scored, *costs], site.suite()).submitted
+    found = {e.variant: e for e in group.entries}
+    assert [found[name].cost_value("macs") for name in files] == [1e9, 2e9, 3e9, None]
+    assert found["ann"].cost_value("params") == 2e7
+    assert found["ann"].cost_value("latency") == pytest.approx(10.0)
+    assert found["ann"].time is not None
+    assert found["ann"].time.runtime == "openvino"  # the fastest
+    assert found["dee"].time is None
+    assert [key for key, _, _ in group.plots] == ["macs", "latency", "params"]
+    assert all(svg.count("<circle") == 3 for _, _, svg in group.plots)
+    assert query.of(costs).costs_of_file("") == []
+    page = site.render("leaderboard.html.j2", board=leaderboard.build([], [*scored, *costs], site.suite()), root="")
+    assert "plot-macs-submitted" in page
 
 
 # ---------------------------------------------------------------------------------------------------- several folders

@@ -23,16 +23,23 @@ Place = str | Path
 
 def score(
     predictions: Place,
-    protocol: str,
+    protocol: str | None = None,
     *,
     truth: Place | None = None,
     root: Place | None = None,
     origin: Origin | None = None,
     against: Place | None = None,
     name: str | None = None,
+    sigmas: Place | None = None,
+    by: str | None = None,
+    mapping: str | None = None,
     results: Place = "results",
 ) -> Scored:
     """Score a file of predictions under a protocol, as `hpe-bench score` does; nothing is written before `.save()`.
+
+    Without a protocol `truth` is a data set of one's own, which names its joints; `sigmas` is a file of them, `by` what
+    PCK is relative to: box, torso, or two joints. `mapping` is for predictions in another skeleton's joints:
+    "coco-17:mpii-16", or a TOML file.
 
     `truth` is an annotation file in place of the protocol's own data, `root` the folder of those (or of the images),
     `origin` 0 or 1 where a bare array counts pixels from. `results` are the records that the same predictions may stand
@@ -41,7 +48,9 @@ def score(
     from hpe_bench.commands import submit
 
     settings = submit.Settings(Path(results), Path("runs"), root=None if root is None else str(root))
-    wish = submit.Wish(Path(predictions), protocol, name, _path(truth), origin, _path(against))
+    wish = submit.Wish(
+        *(Path(predictions), protocol, name, _path(truth), origin, _path(against), _path(sigmas), by, mapping)
+    )
     return submit.scored_file(wish, settings, _silence())
 
 

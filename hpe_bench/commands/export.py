@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench import catalog
+from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 from hpe_bench.declare import Variant
 from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import exporting, networks, weights
-from hpe_bench.inference.onnx_model import ORDERS, Convention
+from hpe_bench.inference.model_file import Convention
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ class Wish:
 
 
 def export(wish: Wish, kind: Kind, to: Path | None, console: Console, force: bool = False) -> Path:
-    """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --onnx` reads.
+    """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --model` reads.
 
     ValueError before anything is done if one of them is there already, unless `force`.
     """
@@ -83,7 +84,7 @@ class Activated(nn.Module):
 def convention_text(joints: int) -> str:
     """TOML of what an exported file's user must know; joints of no known skeleton are left to be named."""
     own = Convention()
-    names = next((order for order in ORDERS.values() if len(order) == joints), None)
+    names = next((s.joints for s in (COCO_17, MPII_16, LSP_14) if len(s.joints) == joints), None)
     named = f"joints = {json.dumps(names)}" if names else f"# joints = [...]  # name the {joints} heatmaps in order"
     lines = (
         f"mean = {json.dumps(own.mean)}  # of grey levels 0..255: input = (grey level - mean) / std",

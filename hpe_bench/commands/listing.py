@@ -25,6 +25,8 @@ from hpe_bench.files import discard, state, write_with_digest
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpe_bench.records.query import Records
+
 CODE = Path(hpe_bench.__file__).parent
 KEPT = 8  # answers in the cache, the newest
 COLUMNS = 100  # of characters that the table of papers takes
@@ -88,13 +90,16 @@ def judged(results: Path) -> Listing:
     from hpe_bench.records import store
 
     papers, broken = catalog.load_all()
-    found = store.load_all(results)
-    rows: list[list[str | int]] = []
-    for loaded in papers:
-        counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
-        paper = loaded.paper
-        rows.append([paper.slug, paper.year, len(paper.variants), len(loaded.claims), *counts.values()])
-    return Listing(list(verdicts.STATUSES), rows, [[p.slug, p.message] for p in broken], list(found.passed_over))
+
+    def listed(found: Records) -> Listing:
+        rows: list[list[str | int]] = []
+        for loaded in papers:
+            counts = verdicts.count(verdicts.judge_all(loaded.claims, loaded.paper, found))
+            paper = loaded.paper
+            rows.append([paper.slug, paper.year, len(paper.variants), len(loaded.claims), *counts.values()])
+        return Listing(list(verdicts.STATUSES), rows, [[p.slug, p.message] for p in broken], list(found.passed_over))
+
+    return store.speaking(store.load_all(results), listed)
 
 
 def digest(results: Path) -> str:

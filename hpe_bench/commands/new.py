@@ -1,4 +1,4 @@
-"""`hpe-bench new`: a paper folder that loads, trains and passes the contract tests, to be filled in."""
+"""`hpe-bench new`: a folder of a paper or a predictor that loads and runs, to be filled in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hpe_bench import catalog
 from hpe_bench.files import whole_folder
 
 FILES = Path(__file__).parent / "new_paper"
+PREDICTOR_FILES = Path(__file__).parent / "new_predictor"
 # What the written files say where a person has to say something else; a paper that still says so is not described.
 PLACEHOLDERS = (
     *("AUTHORS", "VENUE", "https://example.org", "a placeholder"),
@@ -23,10 +24,7 @@ SLUG = re.compile(r"[a-z][a-z0-9_]*")
 
 def new_paper(slug: str, parent: Path) -> Path:
     """Write `parent/slug` whole or not at all and return it; ValueError for a bad or taken name."""
-    if not SLUG.fullmatch(slug) or keyword.iskeyword(slug):
-        raise ValueError(
-            f"{slug!r} cannot name a paper: begin with a lower-case letter, go on with letters, digits, '_'"
-        )
+    _check_slug(slug, "a paper")
     if slug in catalog.RESERVED:
         raise ValueError(f"{slug!r} names pages or records of the suite itself; choose another name")
     folder = parent / slug
@@ -38,6 +36,25 @@ def new_paper(slug: str, parent: Path) -> Path:
         for source in sorted(FILES.glob("*.txt")):
             (draft / source.stem).write_text(filled(source, slug), encoding="utf-8")
     return folder
+
+
+def new_predictor(slug: str, parent: Path) -> Path:
+    """Write `parent/slug` with a predictor and its contract tests; ValueError for a bad or taken name."""
+    _check_slug(slug, "a predictor")
+    folder = parent / slug
+    if folder.exists():
+        raise ValueError(f"{folder} exists already; choose another name, or another place with --to")
+    with whole_folder(folder) as draft:
+        for source in sorted(PREDICTOR_FILES.glob("*.txt")):
+            (draft / source.stem).write_text(filled(source, slug), encoding="utf-8")
+    return folder
+
+
+def _check_slug(slug: str, what: str) -> None:
+    if not SLUG.fullmatch(slug) or keyword.iskeyword(slug):
+        raise ValueError(
+            f"{slug!r} cannot name {what}: begin with a lower-case letter, go on with letters, digits, '_'"
+        )
 
 
 def unfilled(folder: Path) -> list[str]:

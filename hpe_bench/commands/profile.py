@@ -23,13 +23,15 @@ from hpe_bench.cost.model_cost import Cost
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
+from hpe_bench.inference.file_runners import SUFFIXES
 from hpe_bench.inference.weights import read
 from hpe_bench.metrics.rates import DistanceRate
+from hpe_bench.plan import OWN
 from hpe_bench.records.schema import RunRecord, RuntimeScope
 from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
 from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
-from hpe_bench.run.latency import OWN, Conditions, Kept, LatencyRun, TimedNetwork
+from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
 from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
@@ -67,7 +69,7 @@ class Asked:
     @property
     def is_own(self) -> bool:
         """Whether the subject is a file or code rather than a paper."""
-        return self.subject is not None and (self.subject.endswith(".onnx") or ":" in self.subject)
+        return self.subject is not None and (self.subject.endswith(SUFFIXES) or ":" in self.subject)
 
     @property
     def counts_only(self) -> bool:
@@ -239,15 +241,16 @@ def _rate_protocol(name: str) -> Protocol:
 
 
 def _own_run(asked: Asked) -> LatencyRun:
-    """Somebody's ONNX file or code."""
+    """Somebody's file or code."""
     assert asked.subject is not None
     if asked.variant or asked.weights or asked.protocol or asked.recipe:
         raise ValueError("--weights, --recipe, --protocol and a variant belong to a paper's network, not to one's own")
-    if asked.subject.endswith(".onnx"):
+    if asked.subject.endswith(SUFFIXES):
         path = Path(asked.subject)
-        readers = tuple(r for r in ALL if r.reads_onnx)
+        readers = tuple(r for r in ALL if path.suffix in r.suffixes)
         if others := [name for name in asked.runtimes if name not in [r.name for r in readers]]:
-            raise ValueError(f"{others[0]} runs no ONNX files; {', '.join(r.name for r in readers)} do")
+            kind = "ONNX" if path.suffix == ".onnx" else path.suffix
+            raise ValueError(f"{others[0]} runs no {kind} files; {', '.join(r.name for r in readers)} do")
         inputs = input_sizes(path, asked.inputs, asked.batches or (1,))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         subject = TimedNetwork(OWN, safe_name(path.stem), digest, inputs[0], onnx=path)

@@ -66,7 +66,9 @@ def print_paper(console: Console, slug: str) -> None:
 
 def print_verdicts(console: Console, loaded: LoadedPaper, results: Path) -> None:
     """The verdicts that were reached, and how many claims wait for what."""
-    judged = verdicts.judge_all(loaded.claims, loaded.paper, store.load_all(results))
+    judged = store.speaking(
+        store.load_all(results), lambda records: verdicts.judge_all(loaded.claims, loaded.paper, records)
+    )
     statements = {c.id: c.statement for c in loaded.claims}
     table = plain_table("verdict", "claim", "scale", "counted or scored as", " measured")
     for v in judged:

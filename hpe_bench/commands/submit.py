@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.answers import Scored
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.prediction_files import Origin, PredictionFile
+from hpe_bench.data.joint_subsets import Mapped, read_mapping
+from hpe_bench.data.prediction_files import Origin, PredictionFile, content_sha256
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import NAME, Protocol
 from hpe_bench.files import require_free, write_atomically
-from hpe_bench.inference import networks, overlays
-from hpe_bench.inference.networks import Network
-from hpe_bench.inference.onnx_model import read_convention
+from hpe_bench.inference import networks, overlays, predictor_process
+from hpe_bench.inference.file_runners import SUFFIXES
+from hpe_bench.inference.model_file import read_convention
+from hpe_bench.metrics.own_metrics import BOX
+from hpe_bench.protocols import mapped
 from hpe_bench.records import frame, store
 from hpe_bench.records.provenance import check_device
 from hpe_bench.records.query import Records
@@ -38,14 +43,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """What the command line says about the network: a paper's variant, weights of a run, or an ONNX file."""
+    """What the command line says about the network: a paper's variant, weights of a run, a file, or own code."""
 
     weights: Path | None = None
     paper: str | None = None
     variant: str | None = None
     recipe: str | None = None
-    onnx: Path | None = None
-    convention: tuple[tuple[str, Any], ...] = ()  # of the ONNX file, as far as it was given
+    file: Path | None = None  # ONNX, TFLite or IR
+    convention: tuple[tuple[str, Any], ...] = ()  # of the file, as far as it was given
+    predictor: str | None = None  # FILE.py:function
+    inputs: tuple[int, int] | None = None  # (h, w), for a file that takes images of any size
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from."""
+        code = None if self.predictor is None else Path(self.predictor.rpartition(":")[0])
+        return tuple(path for path in (self.weights, self.file, code) if path is not None)
 
 
 def predict(
@@ -65,7 +78,7 @@ def predict(
     protocol = find_protocol(protocol_name)
     if to.suffix not in predicting.WRITERS:
         raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
-    inputs = [path for path in (model.weights, model.onnx, *(own or ())) if path is not None and path.is_file()]
+    inputs = [path for path in (*model.files, *(own or ())) if path is not None and path.is_file()]
     require_free([to], inputs, force)
     network = load(model, protocol.data.skeleton, settings)
     if own is None:
@@ -89,14 +102,21 @@ def predict(
 
 @dataclass(frozen=True)
 class Wish:
-    """A file of predictions to score: under which protocol, for whom, against what."""
+    """A file of predictions to score: under which protocol, for whom, against what.
+
+    Without a protocol the truth is a data set of one's own, which knows its joints; `sigmas` is a file of them, `by`
+    what PCK and NME are relative to. `mapping` is for predictions in another skeleton's joints.
+    """
 
     path: Path
-    protocol: str
+    protocol: str | None
     name: str | None = None
     truth: Path | None = None
     origin: Origin | None = None
     against: Path | None = None
+    sigmas: Path | None = None
+    by: str | None = None
+    mapping: str | None = None
 
 
 def score(wish: Wish, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
@@ -108,14 +128,47 @@ def scored_file(wish: Wish, settings: Settings, console: Console) -> Scored:
     """A file of predictions, scored; nothing is written."""
     started = datetime.now(UTC)
     name = checked_name(wish.name or wish.path.stem)
-    truth = truth_of(find_protocol(wish.protocol), wish.truth, settings, console)
-    file = prediction_files.read(wish.path, truth.persons, wish.origin)
-    rival = (
-        None
-        if wish.against is None
-        else (wish.against, prediction_files.read(wish.against, truth.persons, wish.origin))
-    )
+    truth = asked_truth(wish, settings, console)
+    file = read_predictions(wish.path, truth, wish.origin)
+    rival = None if wish.against is None else (wish.against, read_predictions(wish.against, truth, wish.origin))
     return scored(name, wish.path, truth, file, rival, settings, started)
+
+
+def asked_truth(wish: Wish, settings: Settings, console: Console) -> Truth:
+    """The persons to score against: of a protocol, or of a data set of one's own."""
+    if wish.protocol is not None:
+        if wish.sigmas is not None or wish.by is not None:
+            raise ValueError(
+                f"--sigmas and --by are for a data set of one's own; {wish.protocol} says both: leave --protocol out"
+            )
+        protocol = find_protocol(wish.protocol)
+        if wish.mapping is not None:
+            protocol = mapped(protocol, read_mapping(wish.mapping))
+        return truth_of(protocol, wish.truth, settings, console)
+    if wish.truth is None:
+        raise ValueError("name a protocol with --protocol, or a data set of one's own with --truth FILE")
+    if wish.mapping is not None:
+        raise ValueError("--map is for the joints of a protocol; name it with --protocol")
+    images = None if settings.root is None else Path(settings.root)
+    truth = truths.of_own_data(wish.truth, images, wish.sigmas, wish.by or BOX)
+    console.print(truth.told, highlight=False, markup=False)
+    _print_remarks(truth, console)
+    return truth
+
+
+def read_predictions(path: Path, truth: Truth, origin: Origin | None) -> PredictionFile:
+    """A file for some persons; of another skeleton's joints those that the protocol maps."""
+    data = truth.protocol.data
+    if not isinstance(data, Mapped):
+        return prediction_files.read(path, truth.persons, origin)
+    file = prediction_files.read(path, data.answering(truth.persons), origin)
+    columns = data.mapping.columns
+    found = file.predictions
+    area = found.area if found.area is not None else np.prod(np.ptp(found.joints, axis=1), axis=-1).astype(float)
+    kept = replace(found, joints=found.joints[:, columns], joint_scores=found.joint_scores[:, columns], area=area)
+    layout = f"{file.layout}, joints of {data.mapping.source}"
+    sha256 = content_sha256(kept, truth.persons.ids[kept.image], truth.persons.skeleton.joints)
+    return replace(file, predictions=kept, layout=layout, sha256=sha256)
 
 
 def evaluate(
@@ -132,7 +185,7 @@ def evaluate(
     started = datetime.now(UTC)
     protocol = find_protocol(protocol_name)
     network = load(model, protocol.data.skeleton, settings)
-    name = checked_name(name or network.name.replace("/", "-").removesuffix(".onnx"))
+    name = checked_name(name or named_after(network))
     task = prepared(protocol, settings, console)
     found = answered(task, network, settings, console)
     truth = Truth(protocol, task.truth)
@@ -162,6 +215,12 @@ def warn_of_turned(task: Task, console: Console) -> None:
         )
 
 
+def named_after(network: predicting.Model) -> str:
+    """The network's own name, or its file's without the ending."""
+    suffix = next((s for s in SUFFIXES if network.name.endswith(s)), "")
+    return network.name.removesuffix(suffix).replace("/", "-")
+
+
 def checked_name(name: str) -> str:
     """A name fit for a file; ValueError with what to do."""
     if not NAME.fullmatch(name):
@@ -169,13 +228,22 @@ def checked_name(name: str) -> str:
     return name
 
 
-def load(model: Model, skeleton: Skeleton, settings: Settings) -> Network:
-    """The network that the command line names."""
+def load(model: Model, skeleton: Skeleton, settings: Settings) -> predicting.Model:
+    """The network that the command line names, ready to answer for the joints of a skeleton."""
     check_device(settings.device)
-    if (model.onnx is None) == (model.weights is None):
-        raise ValueError("name the network: --onnx FILE, or --weights FILE with --paper and --variant")
-    if model.onnx is not None:
-        return networks.of_onnx(model.onnx, read_convention(model.onnx, **dict(model.convention)), skeleton)
+    if sum(given is not None for given in (model.file, model.weights, model.predictor)) != 1:
+        raise ValueError(
+            "name the network, once: --model FILE, --predictor FILE.py:function, or --weights FILE with --paper and "
+            "--variant"
+        )
+    if model.predictor is not None:
+        estimator = predictor_process.opened(model.predictor)
+        estimator.order(skeleton)  # what it lacks is said before an image is read
+        return estimator
+    if model.file is not None:
+        return networks.of_file(
+            model.file, read_convention(model.file, **dict(model.convention)), skeleton, model.inputs
+        )
     assert model.weights is not None
     if model.paper is None:
         return networks.of_run(model.weights, run_records(settings), skeleton)
@@ -196,8 +264,8 @@ def prepared(protocol: Protocol, settings: Settings, console: Console) -> Task:
         return predicting.task_of_protocol(protocol, settings.root, board.set_done)
 
 
-def answered(task: Task, network: Network, settings: Settings, console: Console) -> Predictions:
-    """The network's predictions, with progress."""
+def answered(task: Task, network: predicting.Model, settings: Settings, console: Console) -> Predictions:
+    """The network's or the function's predictions, with progress."""
     with Board(console, f"{network.name} on {len(task.boxes):,} boxes", 1) as board:
         return predicting.answer(task, network, settings.device, board.set_done)
 
@@ -206,11 +274,15 @@ def truth_of(protocol: Protocol, file: Path | None, settings: Settings, console:
     """The persons to score against: those of an annotation file if one is named (then the root holds its images)."""
     if file is not None:
         truth = truths.of_file(protocol, file, None if settings.root is None else Path(settings.root))
-        for remark in truth.remarks:
-            console.print(f"warning: {remark}; scored as pycocotools does", highlight=False, markup=False)
+        _print_remarks(truth, console)
         return truth
     with Board(console, f"{protocol.data.name}, {protocol.test_split} split", 1) as board:
         return truths.of_protocol(protocol, settings.root, board.set_done)
+
+
+def _print_remarks(truth: Truth, console: Console) -> None:
+    for remark in truth.remarks:
+        console.print(f"warning: {remark}; scored as pycocotools does", highlight=False, markup=False)
 
 
 def scored(

@@ -48,7 +48,10 @@ def train_until(
 
 def half_widths(studies: Sequence[Ablation], protocol: Protocol, results: Path) -> list[float | None]:
     """Of every arm's difference to its control in the headline metric, in points; None where there is no interval."""
-    records = query.of(store.load_all(results))
+    return store.speaking(store.load_all(results), lambda records: _half_widths(studies, protocol, records))
+
+
+def _half_widths(studies: Sequence[Ablation], protocol: Protocol, records: query.Records) -> list[float | None]:
     pools, found = SeedPools(records), []
     places = [
         c for c in records.conditions() if (c.protocol, c.protocol_hash) == (protocol.name, fingerprint(protocol))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpe_bench.data import coco, crowdpose, lsp, mpii
+from hpe_bench.data import coco, coco_like, crowdpose, lsp, mpii
 from hpe_bench.data.folders import file_sha256, find_folder
 from hpe_bench.data.images import FileImages
 
@@ -35,12 +35,13 @@ class Finding:
 
 def check(name: str, root: str | None) -> list[Finding]:
     """Check a data set by name; test images are decoded. ValueError if nothing at `root` could be it."""
-    checks = {
+    checks: dict[str, Callable[[str | None], Iterator[Finding]]] = {
         "lsp": check_lsp,
         "mannequins": check_mannequins,
         "coco": check_coco,
         "crowdpose": check_crowdpose,
         "mpii": check_mpii,
+        **{source.name: partial(check_coco_like, source) for source in coco_like.ALL},
     }
     if name not in checks:
         raise ValueError(f"no check for a data set named {name!r}; there is one for {', '.join(checks)}")
@@ -67,9 +68,10 @@ def print_list(console: Console) -> None:
         ("lsp", f"Leeds Sports Pose, {lsp_train}, {lsp.TEST_COUNT} test; --root names the folder that holds lsp/"),
         ("coco", f"COCO keypoints, {coco.in_words(coco.OFFICIAL['val2017'])} in val2017; coco/ below --root"),
         ("crowdpose", f"CrowdPose, {crowdpose.IMAGES['test']:,} images in test; crowdpose/ below --root"),
+        *((d.name, f"{d.image_count:,} images in val; {d.folder}/{d.annotations} below --root") for d in coco_like.ALL),
         ("mpii", f"MPII, {mpii.COUNTS['train']:,} persons train, {mpii.COUNTS['valid']:,} valid; mpii/ below --root"),
     ):
-        console.print(f"{name:<12}{text}", highlight=False, markup=False)
+        console.print(f"{name:<16}{text}", highlight=False, markup=False)
 
 
 def check_lsp(root: str | None) -> Iterator[Finding]:
@@ -158,6 +160,18 @@ def check_crowdpose(root: str | None) -> Iterator[Finding]:
         images = len(found.images)
         yield Finding(f"json/{path.name}, images listed", f"{images:,}", f"{expected:,}", images == expected)
         yield from check_coco_images(f"json/{path.name}", found)
+
+
+def check_coco_like(source: coco_like.CocoLike, root: str | None) -> Iterator[Finding]:
+    """The annotation file of a validation split, what it holds, where it departs from COCO's, and its images."""
+    path, found = source.read_any(root)
+    yield Finding(f"{path.name}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
+    images = len(found.images)
+    yield Finding(f"{path.name}, images listed", f"{images:,}", f"{source.image_count:,}", images == source.image_count)
+    yield Finding(f"{path.name}, holds", coco.in_words(coco.counts(found.persons)), "", ok=True)
+    for remark in found.remarks:
+        yield Finding(f"{path.name}, as it stands", remark, "", ok=True)
+    yield from check_coco_images(path.name, found)
 
 
 def check_mpii(root: str | None) -> Iterator[Finding]:

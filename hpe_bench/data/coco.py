@@ -176,13 +176,20 @@ class Layout:
 
     `num_keypoints` counts the labelled among the first `counted` joints, and nobody must be found of whom none of these
     is labelled; persons without an annotated area have `area_per_box` of their box's. `crowding`: every image says how
-    crowded it is (`crowdIndex`).
+    crowded it is (`crowdIndex`). `parts` are fields that follow on `keypoints`, with their number of joints, and the
+    field that says whether the part is annotated at all; their third value is a confidence, labelled above 0.
     """
 
     skeleton: Skeleton
     counted: int
     area_per_box: float | None = None
     crowding: bool = False
+    parts: tuple[tuple[str, int, str], ...] = ()
+
+    @property
+    def own(self) -> int:
+        """How many joints stand in `keypoints` itself."""
+        return len(self.skeleton.joints) - sum(count for _, count, _ in self.parts)
 
 
 COCO_LAYOUT = Layout(COCO_17, counted=17)
@@ -205,6 +212,14 @@ class PersonEntry(TypedDict):
     image_id: Whole
     category_id: NotRequired[Anything]
     keypoints: NotRequired[list[Number]]
+    foot_kpts: NotRequired[Anything]
+    face_kpts: NotRequired[Anything]
+    lefthand_kpts: NotRequired[Anything]
+    righthand_kpts: NotRequired[Anything]
+    foot_valid: NotRequired[Anything]
+    face_valid: NotRequired[Anything]
+    lefthand_valid: NotRequired[Anything]
+    righthand_valid: NotRequired[Anything]
     num_keypoints: NotRequired[Anything]
     area: NotRequired[Anything]
     bbox: NotRequired[Anything]
@@ -287,7 +302,7 @@ def _required(found: object, field: str, where: str) -> int:
 
 def _person_category(categories: Sequence[Category], layout: Layout, path: Path, remarks: Remarks) -> int | None:
     """The id of the category with keypoints, which must be the skeleton's; None where the file does not say."""
-    skeleton = layout.skeleton
+    skeleton = replace(layout.skeleton, joints=layout.skeleton.joints[: layout.own])  # parts are in no category
     posed = [c for c in categories if isinstance(c.get("keypoints"), list)]
     if len(posed) != 1:
         remarks.add(
@@ -446,7 +461,9 @@ def _append(
     rows: _Rows, record: PersonEntry, position: dict[int, int], layout: Layout, where: str, remarks: Remarks
 ) -> None:
     """One person's row."""
-    keypoints = _keypoints(record, 3 * len(layout.skeleton.joints), where)
+    keypoints = _keypoints(record, 3 * layout.own, where)
+    for part in layout.parts:
+        keypoints = keypoints + _part(record, part, where)
     flags = keypoints[2::3]
     if not set(flags) <= {0.0, 1.0, 2.0}:
         remarks.add("flags", f"{where}: 'keypoints' has a flag other than 0, 1 and 2")
@@ -476,6 +493,17 @@ def _keypoints(record: PersonEntry, count: int, where: str) -> list[float]:
         i = next(i for i, v in enumerate(found) if not math.isfinite(v))
         raise ValueError(f"{where}: 'keypoints', value {i} is {found[i]}, expected a finite number")
     return found
+
+
+def _part(record: PersonEntry, part: tuple[str, int, str], where: str) -> list[float]:
+    """x, y and flag of a part's joints; nothing is labelled where the part is said not to be annotated."""
+    name, count, valid = part
+    found = finite_list(record.get(name), 3 * count)
+    if found is None:
+        raise ValueError(f"{where}: {name!r} is {shown(record.get(name))}, expected {3 * count} finite numbers")
+    annotated = bool(record.get(valid, True))
+    flags = [2.0 if annotated and confidence > 0 else 0.0 for confidence in found[2::3]]
+    return [v for x, y, flag in zip(found[::3], found[1::3], flags, strict=True) for v in (x, y, flag)]
 
 
 def _wanted(record: PersonEntry, labelled: int, where: str, remarks: Remarks) -> bool:

@@ -77,7 +77,7 @@ def _opener(path: Path, head: bytes) -> Callable[[Path], Any]:
     if head.startswith(LEGACY_PROTOCOLS):
         return _read_pickle
     if path.suffix == ".onnx":
-        raise ValueError(f"{path}: unknown kind of file; give a file of weights, or an ONNX file with --onnx")
+        raise ValueError(f"{path}: unknown kind of file; give a file of weights, or an ONNX file with --model")
     if path.suffix == ".safetensors" and not told(head):
         return _read_safetensors
     if known := told(head):

@@ -1,9 +1,7 @@
-"""Networks ready to answer: a paper's variant with weights, one of our trained runs, or somebody's ONNX file."""
+"""Networks ready to answer: a paper's variant with weights, one of our trained runs, or somebody's file."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,13 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.data.folders import file_sha256
+from hpe_bench.data.known_skeletons import order_of
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerprint
 from hpe_bench.inference import weights
-from hpe_bench.inference.onnx_model import Convention, OnnxNetwork
+from hpe_bench.inference.model_file import Convention, FileNetwork, ModelFile, file_predictor, names_of, told
+from hpe_bench.inference.predictors import Estimator
 from hpe_bench.plan import arms_of
 from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
@@ -71,14 +72,25 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
     return _filled(loaded, variant, recipe, file, skeleton)
 
 
-def of_onnx(file: Path, convention: Convention, skeleton: Skeleton) -> Network:
-    """Somebody's network."""
-    module = OnnxNetwork(file, convention, skeleton)
-    activate = Tensor.sigmoid if convention.activation == "sigmoid" else _as_it_is
-    c, version = convention, importlib.metadata.version("onnxruntime")
-    runtime = f"onnxruntime {version}, {c.colours}, mean {c.mean}, std {c.std}, activation {c.activation}"
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Network(module, module.input_hw, activate, file.name, digest, runtime)
+def of_file(
+    path: Path, convention: Convention, skeleton: Skeleton, input_hw: tuple[int, int] | None = None
+) -> Network | Estimator:
+    """Somebody's network as a file: a network where it gives heatmaps, else a predictor of joints.
+
+    `input_hw` is for files that take images of any size.
+    """
+    file = ModelFile(path, convention, input_hw)
+    names = names_of(convention, skeleton)
+    order_of(names, skeleton, f"{path}: its joints have")  # said before it is asked what it gives
+    reading = told(file, len(names))
+    digest = file_sha256(path)
+    runtime = f"{file.runner.version}, {convention.described}"
+    if reading.gives == "heatmaps":
+        activate = Tensor.sigmoid if convention.activation == "sigmoid" else _as_it_is
+        module = FileNetwork(file, reading, skeleton)
+        return Network(module, file.input_hw, activate, path.name, digest, runtime)
+    predictor = file_predictor(file, reading, skeleton)
+    return Estimator(predictor, path.name, digest, f"{runtime}; {predictor.described}")
 
 
 def activation(loaded: LoadedPaper, recipe: str | None) -> Callable[[Tensor], Tensor]:

@@ -6,7 +6,8 @@ whole numbers per image, its rate is 100 * sum(hits) / sum(counts). I images, R 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -22,7 +23,7 @@ LEVEL = 0.95
 SMALLEST_P = 1e-9  # p values below this are given as this
 CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory at a time
 TALLIES_AT_A_TIME = 400  # that are resampled together
-MANY_SEEDS = 50  # from which on the variances are summed without the matrix of covariances
+MANY_SEEDS = 50  # from which on sums over the trainings are kept instead of each one's figures: a `Crowd`
 
 Tally = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
@@ -151,14 +152,78 @@ def paired_difference(
 
 
 @dataclass(frozen=True, eq=False)
+class Crowd:
+    """Many trainings of one model under common resampled images: sums over them, from which all variances follow.
+
+    `total_R` holds the sum of their figures under each of R draws (NaN where one has none), `own` the sum of each
+    one's variance over the draws, in points^2.
+    """
+
+    total_R: np.ndarray
+    own: float
+    size: int
+    draw: Callable[[], Iterator[np.ndarray]]  # the figures themselves once more, a chunk [R,s] of the trainings each
+
+    @staticmethod
+    def of(trainings: Sequence[Tally], replicates: int, seed: int) -> Crowd:
+        """Of tallies of the same images."""
+        chunks = [trainings[k : k + TALLIES_AT_A_TIME] for k in range(0, len(trainings), TALLIES_AT_A_TIME)]
+        return Crowd.summed(lambda: (_resampled_rates(chunk, replicates, seed) for chunk in chunks))
+
+    @staticmethod
+    def summed(draw: Callable[[], Iterator[np.ndarray]]) -> Crowd:
+        """Of figures under draws, chunk by chunk."""
+        total_R, own, size = np.zeros(1), 0.0, 0
+        for drawn_RS in draw():
+            total_R = total_R + drawn_RS.sum(axis=1)
+            own += float(_whole(drawn_RS).var(axis=0, ddof=1).sum())
+            size += drawn_RS.shape[1]
+        return Crowd(total_R, own, size, draw)
+
+
+Drawn = np.ndarray | Crowd
+
+
+def _crowd_of(trainings: Sequence[Tally], replicates: int, seed: int) -> Crowd:
+    """`Crowd.of`, once for what a table, a figure and a verdict ask for."""
+    if all(isinstance(part, Hashable) for tally in trainings for part in tally):
+        return _known_crowd(tuple(trainings), replicates, seed)
+    return Crowd.of(trainings, replicates, seed)
+
+
+_known_crowd = lru_cache(maxsize=1024)(Crowd.of)
+
+
+def _crowd(drawn: Drawn) -> Crowd:
+    """The sums of figures under draws."""
+    return drawn if isinstance(drawn, Crowd) else Crowd.summed(lambda: iter([drawn]))
+
+
+def _less(a: Drawn, b: Drawn) -> Drawn:
+    """Training by training."""
+    if isinstance(a, Crowd) and isinstance(b, Crowd):
+        ours, theirs = a.draw, b.draw
+        return Crowd.summed(lambda: (x_RS - y_RS for x_RS, y_RS in zip(ours(), theirs(), strict=True)))
+    assert isinstance(a, np.ndarray)
+    assert isinstance(b, np.ndarray)
+    return a - b
+
+
+def _whole(drawn_RS: np.ndarray) -> np.ndarray:
+    """The draws under which every training has a figure."""
+    return drawn_RS[np.isfinite(drawn_RS).all(axis=1)]
+
+
+@dataclass(frozen=True, eq=False)
 class Resampled:
     """Models of one or more trainings each, scored on the same images, under common resampled images.
 
-    `values` holds every model's figures [S] in percent, `drawn` the same under R draws of the images [R,S].
+    `values` holds every model's figures [S] in percent, `drawn` the same under R draws of the images [R,S], or what
+    is left of them where S is large.
     """
 
     values: tuple[np.ndarray, ...]
-    drawn: tuple[np.ndarray, ...]
+    drawn: tuple[Drawn, ...]
     images: int
 
     @staticmethod
@@ -166,20 +231,33 @@ class Resampled:
         """Rates of tallies; ValueError where a model's trainings count different joints."""
         for trainings in models:
             _same_images(trainings)
-        tallies = [tally for trainings in models for tally in trainings]
-        rates_RT = _resampled_rates(tallies, replicates, seed)
-        values_T = np.array([rate(*tally) for tally in tallies])
-        ends = np.cumsum([len(trainings) for trainings in models])[:-1]
-        images = len(np.asarray(tallies[0][0]))
-        return Resampled(tuple(np.split(values_T, ends)), tuple(np.split(rates_RT, ends, axis=1)), images)
+        few = [tally for trainings in models if len(trainings) < MANY_SEEDS for tally in trainings]
+        rates_RT = _resampled_rates(few, replicates, seed) if few else np.empty((replicates, 0))
+        drawn: list[Drawn] = []
+        first = 0
+        for trainings in models:
+            if len(trainings) < MANY_SEEDS:
+                drawn.append(rates_RT[:, first : first + len(trainings)])
+                first += len(trainings)
+            else:
+                drawn.append(_crowd_of(trainings, replicates, seed))
+        values = tuple(np.array([rate(*tally) for tally in trainings]) for trainings in models)
+        return Resampled(values, tuple(drawn), len(np.asarray(models[0][0][0])))
+
+    def each(self, i: int) -> np.ndarray:
+        """A model's figures under every draw, training by training [R,S]; ValueError where only sums are left."""
+        drawn = self.drawn[i]
+        if isinstance(drawn, Crowd):
+            raise ValueError(f"{drawn.size} trainings: only sums over them are held")
+        return drawn
 
     def interval(self, i: int, spread: Spread | None = None) -> Interval:
         """As `pooled_interval`."""
-        values_S, drawn_RS = self.values[i], self.drawn[i]
-        if len(values_S) == 1 and spread is None:
-            return percentile_interval(drawn_RS[:, 0])
+        values_S, drawn = self.values[i], self.drawn[i]
+        if isinstance(drawn, np.ndarray) and len(values_S) == 1 and spread is None:
+            return percentile_interval(drawn[:, 0])
         mean = float(values_S.mean())
-        width = parts_of_mean(values_S, drawn_RS, self.images, spread).half_width(1 - LEVEL)
+        width = parts_of_mean(values_S, drawn, self.images, spread).half_width(1 - LEVEL)
         return max(mean - width, 0.0), min(mean + width, 100.0)
 
     def difference(self, i: int, j: int, spreads: Spreads | None = None) -> Difference:
@@ -200,8 +278,8 @@ def both(ours: Spread | None, theirs: Spread | None) -> Spreads | None:
 def difference_of(
     a_S: np.ndarray,
     b_S: np.ndarray,
-    a_RS: np.ndarray,
-    b_RS: np.ndarray,
+    a_RS: Drawn,
+    b_RS: Drawn,
     images: int,
     spreads: Spreads | None = None,
 ) -> Difference:
@@ -209,7 +287,7 @@ def difference_of(
     if spreads is None:
         if len(a_S) != len(b_S):
             raise ValueError(f"paired difference: {len(a_S)} seeds against {len(b_S)}; give the same seeds for both")
-        parts = parts_of_mean(a_S - b_S, a_RS - b_RS, images)
+        parts = parts_of_mean(a_S - b_S, _less(a_RS, b_RS), images)
     else:
         parts = _parts_of_difference(a_RS, b_RS, images, spreads)
     value = float(a_S.mean() - b_S.mean())
@@ -267,13 +345,18 @@ def logit_interval(value: float, half: float) -> Interval:
 
 def rate(hits: ArrayLike, counts: ArrayLike) -> float:
     """100 * sum(hits) / sum(counts)."""
-    return 100.0 * float(np.sum(hits)) / float(np.sum(counts))
+    return 100.0 * _total(hits) / _total(counts)
+
+
+def _total(values: ArrayLike) -> float:
+    """Of whole numbers; those of a record are summed without an array in between."""
+    return float(sum(values) if isinstance(values, tuple | array) else np.sum(values))
 
 
 def _same_images(tallies: Sequence[Tally]) -> None:
     """ValueError unless all tallies count the same joints in the same images."""
     for _, counts in tallies[1:]:
-        if not np.array_equal(counts, tallies[0][1]):
+        if counts is not tallies[0][1] and not np.array_equal(counts, tallies[0][1]):
             raise ValueError("interval: the tallies count different joints; compare runs on the same test images only")
 
 
@@ -281,7 +364,10 @@ def _resampled_rates(tallies: Sequence[Tally], replicates: int, seed: int) -> np
     """Rates [R,T] of T tallies over the same images, one image resample per row; NaN where no joint was drawn."""
     if not tallies:
         raise ValueError("interval: no tally was given")
-    hits_IT, counts_IT = (np.stack([np.asarray(t[part], dtype=float) for t in tallies], axis=1) for part in (0, 1))
+    hits_IT = np.stack([np.asarray(hits, dtype=float) for hits, _ in tallies], axis=1)
+    alike = all(counts is tallies[0][1] for _, counts in tallies)  # as those of records are that were read
+    counted = tallies[:1] if alike else tallies
+    counts_IT = np.stack([np.asarray(counts, dtype=float) for _, counts in counted], axis=1)
     if len(counts_IT) < 2 or not counts_IT.sum(axis=0).all():
         joints = int(counts_IT.sum(axis=0).min())
         raise ValueError(f"interval: {len(counts_IT)} image(s) with {joints} joints; score at least two images")
@@ -308,31 +394,41 @@ class Parts:
         return float(np.sqrt(max(both, t_images**2 * self.kept)))
 
 
-def parts_of_mean(values_S: np.ndarray, resampled_RS: np.ndarray, images: int, spread: Spread | None = None) -> Parts:
+def parts_of_mean(values_S: np.ndarray, drawn: Drawn, images: int, spread: Spread | None = None) -> Parts:
     """The parts of the mean of `values_S`, with the same values under resampled images."""
     seeds = len(values_S)
     between = Spread(float(values_S.var(ddof=1)) if seeds > 1 else 0.0, max(seeds - 1, 1)) if spread is None else spread
-    if seeds < MANY_SEEDS:
-        covariance_SS = _covariance(resampled_RS)
+    if isinstance(drawn, np.ndarray) and seeds < MANY_SEEDS:
+        covariance_SS = _covariance(drawn)
         kept, common = float(covariance_SS.mean()), _off_diagonal(covariance_SS)
-    else:  # the same two means without the matrix
-        drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
-        total, own = float(drawn_RS.sum(axis=1).var(ddof=1)), float(drawn_RS.var(axis=0, ddof=1).sum())
-        kept, common = total / seeds**2, (total - own) / (seeds * (seeds - 1))
+    else:
+        kept, common = _of_crowd(_crowd(drawn))
     return Parts(kept, common, between.variance / seeds, images, between.freedom)
 
 
-def _parts_of_difference(a_RS: np.ndarray, b_RS: np.ndarray, images: int, spreads: Spreads) -> Parts:
+def _of_crowd(crowd: Crowd) -> tuple[float, float]:
+    """Variance of the mean, and mean covariance of two trainings (of a single one its variance): as the means of the
+    matrix of covariances and of what is off its diagonal.
+    """
+    seeds, total_R = crowd.size, crowd.total_R[np.isfinite(crowd.total_R)]
+    total = float(total_R.var(ddof=1))
+    return total / seeds**2, (total - crowd.own) / (seeds * (seeds - 1)) if seeds > 1 else crowd.own
+
+
+def _parts_of_difference(a_RS: Drawn, b_RS: Drawn, images: int, spreads: Spreads) -> Parts:
     """The parts of mean(a) - mean(b) where every training stands alone and the spreads of both arms are known.
 
     Degrees of freedom after Satterthwaite (Biometrics Bulletin 2, 1946), yet no more than the better known arm has:
     both spreads may lean on one and the same estimate.
     """
-    a, b = a_RS.shape[1], b_RS.shape[1]
-    covariance = _covariance(np.concatenate((a_RS, b_RS), axis=1))
-    ours, theirs, crossed = covariance[:a, :a], covariance[a:, a:], covariance[:a, a:]
-    kept = float(ours.mean() + theirs.mean() - 2 * crossed.mean())
-    common = _off_diagonal(ours) + _off_diagonal(theirs) - 2 * float(crossed.mean())
+    if isinstance(a_RS, np.ndarray) and isinstance(b_RS, np.ndarray):
+        a, b = a_RS.shape[1], b_RS.shape[1]
+        covariance = _covariance(np.concatenate((a_RS, b_RS), axis=1))
+        ours, theirs, crossed = covariance[:a, :a], covariance[a:, a:], covariance[:a, a:]
+        kept = float(ours.mean() + theirs.mean() - 2 * crossed.mean())
+        common = _off_diagonal(ours) + _off_diagonal(theirs) - 2 * float(crossed.mean())
+    else:
+        a, b, kept, common = _crossed(_crowd(a_RS), _crowd(b_RS))
     terms = [spread.variance / seeds for spread, seeds in zip(spreads, (a, b), strict=True)]
     known = [spread.freedom for spread in spreads]
     weights = sum(term**2 / freedom for term, freedom in zip(terms, known, strict=True))
@@ -340,10 +436,18 @@ def _parts_of_difference(a_RS: np.ndarray, b_RS: np.ndarray, images: int, spread
     return Parts(kept, common, sum(terms), images, freedom)
 
 
+def _crossed(ours: Crowd, theirs: Crowd) -> tuple[int, int, float, float]:
+    """Both sizes, and of the difference of the means: variance, and what images do to all trainings of both alike."""
+    means_R2 = np.stack((ours.total_R / ours.size, theirs.total_R / theirs.size), axis=1)
+    covariance = _covariance(means_R2)
+    crossed = float(covariance[0, 1])
+    kept = float(covariance[0, 0] + covariance[1, 1] - 2 * crossed)
+    return ours.size, theirs.size, kept, _of_crowd(ours)[1] + _of_crowd(theirs)[1] - 2 * crossed
+
+
 def _covariance(resampled_RS: np.ndarray) -> np.ndarray:
     """Covariance [S,S] over the replicates that have a value everywhere."""
-    drawn_RS = resampled_RS[np.isfinite(resampled_RS).all(axis=1)]
-    return np.atleast_2d(np.cov(drawn_RS, rowvar=False))
+    return np.atleast_2d(np.cov(_whole(resampled_RS), rowvar=False))
 
 
 def _off_diagonal(covariance_SS: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from hpe_bench.plan import MEAN_POSE
+from hpe_bench.plan import MEAN_POSE, OWN
 from hpe_bench.records.schema import Kind, Measurement, RunRecord
 
 A = TypeVar("A")
@@ -49,6 +49,14 @@ class Training(NamedTuple):
     execution: str = ""
 
 
+class Budget(NamedTuple):
+    """What trainings must share for their seeds to be compared."""
+
+    where: Condition
+    samples_seen: int
+    train_digest: str
+
+
 # ---------------------------------------------------------------------------------------------------- one record
 
 
@@ -62,6 +70,11 @@ def training(record: RunRecord) -> Training:
     """What an accuracy record's run trained, whatever its seed."""
     i = record.identity
     return Training(i.paper, i.variant, i.variant_hash, i.recipe, i.recipe_hash, i.execution)
+
+
+def budget(record: RunRecord) -> Budget:
+    """What a training is pooled by."""
+    return Budget(condition(record), record.identity.samples_seen, record.identity.train_digest)
 
 
 def is_mean_pose(record: RunRecord) -> bool:
@@ -162,6 +175,13 @@ class Records(tuple[RunRecord, ...]):
         found = (r for h in variant_hashes for r in self._latencies.get((paper, h), ()))
         return sorted(found, key=lambda r: (r.identity.variant, *age(r)))
 
+    def costs_of_file(self, weights_sha256: str) -> list[RunRecord]:
+        """What was counted and timed of somebody's file, by the SHA-256 that its accuracy has too; oldest first.
+
+        A cost record of a file is named by the first 16 digits of its hash.
+        """
+        return self.latencies_of(OWN, [weights_sha256[:16]]) if weights_sha256 else []
+
     def ceilings(self) -> dict[str, RunRecord]:
         """Codec ceilings by id."""
         return {r.id: r for r in oldest_first(self.finished("ceiling"))}
@@ -187,6 +207,16 @@ class Records(tuple[RunRecord, ...]):
             for r in self.finished("accuracy")
             if weights_sha256 and r.weights_sha256 == weights_sha256 and r.identity.recipe
         )
+
+    def pools(self, kind: Kind) -> Mapping[Budget, Mapping[Training, list[RunRecord]]]:
+        """Finished trainings by what they must share for their seeds to be compared, then by what was trained."""
+        if kind not in self._pools:
+            found: dict[Budget, dict[Training, list[RunRecord]]] = {}
+            for r in self.finished(kind):
+                if r.identity.seed is not None and r.identity.recipe:
+                    found.setdefault(budget(r), {}).setdefault(training(r), []).append(r)
+            self._pools[kind] = found
+        return self._pools[kind]
 
     # ------------------------------------------------------------------------------------------------ indexes
 
@@ -226,6 +256,10 @@ class Records(tuple[RunRecord, ...]):
             if not is_mean_pose(r):
                 found.setdefault(condition(r), []).append(r)
         return found
+
+    @cached_property
+    def _pools(self) -> dict[Kind, Mapping[Budget, Mapping[Training, list[RunRecord]]]]:
+        return {}
 
     @cached_property
     def _full(self) -> Mapping[tuple[str, str], list[RunRecord]]:

@@ -69,6 +69,13 @@ class Matches(Strict):
     key: str
     packed: str = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def whole(self) -> Matches:
+        from hpe_bench.metrics import match_tables  # of use to few records
+
+        match_tables.unpack(self.packed)
+        return self
+
 
 class CurvePoint(Strict):
     """Samples seen so far, mean training loss since the last point, headline metric on the probe persons."""
@@ -133,6 +140,8 @@ class Sample(Strict):
         lengths = {len(part) for part in (self.truth, self.labelled, self.predicted, self.scores)}
         if len(lengths) > 1:
             raise ValueError(f"person {self.row}: truth, labels, prediction and scores are of {lengths} joints")
+        if not self.truth:
+            raise ValueError(f"person {self.row} has no joints")
         return self
 
 
@@ -212,7 +221,113 @@ class Absent(Strict):
     reason: str = Field(min_length=1)
 
 
-Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency", "sweep"]
+class ReliabilityBin(Strict):
+    """Joints of like scores: how many, their mean score, and how many of them are right, both in percent."""
+
+    n: int = Field(ge=1)
+    score: float = Field(ge=0, le=100)
+    right: float = Field(ge=0, le=100)
+
+
+class CalibrationPart(Strict):
+    """Some joints: all (""), `visible`, `hidden`, or `joint/<name>`. Errors, shares and risks are in percent."""
+
+    part: str = ""
+    n: int = Field(ge=1)
+    right: float = Field(ge=0, le=100)
+    score: float = Field(ge=0, le=100)
+    error: float = Field(ge=0, le=100)
+    interval: tuple[float, float] | None = None
+    risk_area: float = Field(ge=0, le=100)
+
+
+class Scaling(Strict):
+    """Temperature from one half of the images; the error of the other half's joints before and after, in percent."""
+
+    temperature: float = Field(gt=0)
+    before: float
+    after: float
+    n: int
+
+
+class Calibration(Strict):
+    """How far joint scores are probabilities (metrics/calibration.py). `key` says when a joint is right.
+
+    Records made before it was measured, and predictions whose scores are all alike, have none.
+    """
+
+    key: str
+    bins: tuple[ReliabilityBin, ...]
+    risk: tuple[tuple[int, float], ...]  # (coverage, risk)
+    parts: tuple[CalibrationPart, ...] = Field(min_length=1)
+    scaling: Scaling | None = None
+
+
+class CorruptedPart(Strict):
+    """A joint or a joint group under a corruption."""
+
+    key: str
+    value: float
+    n: int
+
+
+class Change(Strict):
+    """A paired difference in points with its 95 % interval and p value."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+class CorruptedScore(Strict):
+    """The headline under one corruption; `kind` is empty and `severity` 0 for the images and boxes as they are.
+
+    `hits` are those per image, packed (metrics/robustness.py); `matches` stand in their place for AP. `change` is to
+    the clean score, on the same images.
+    """
+
+    protocol: str
+    protocol_hash: str
+    kind: str = ""
+    severity: int = Field(ge=0, le=5)
+    value: float = Field(ge=0, le=100)
+    n: int = Field(ge=1)
+    interval: tuple[float, float] | None = None
+    change: Change | None = None
+    parts: tuple[CorruptedPart, ...] = ()
+    hits: str = ""
+    matches: str = ""
+    calibration_error: float | None = None
+    predictions_sha256: str
+
+    @model_validator(mode="after")
+    def of_a_kind(self) -> CorruptedScore:
+        if bool(self.kind) != bool(self.severity):
+            raise ValueError(f"{self.protocol}: a corruption has a kind and a severity, the clean score has neither")
+        if bool(self.hits) == bool(self.matches):
+            raise ValueError(f"{self.protocol}: give hits per image, or what became of every detection")
+        return self
+
+
+class Robustness(Strict):
+    """A model under corruptions: the headline's key, who was measured, the clean score first."""
+
+    key: str
+    model: str
+    counts: str = ""  # joints per image, packed, for a rate
+    scores: tuple[CorruptedScore, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def clean_first(self) -> Robustness:
+        if self.scores[0].kind or not all(s.kind for s in self.scores[1:]):
+            raise ValueError("the clean score stands first, and once")
+        if len({(s.kind, s.severity) for s in self.scores}) != len(self.scores):
+            raise ValueError("a corruption stands twice")
+        return self
+
+
+Kind = Literal["cost", "accuracy", "submission", "ceiling", "latency", "sweep", "robustness"]
 RecordName = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 
@@ -300,6 +415,8 @@ class RunRecord(Strict):
     weights_sha256: str = ""
     submission: Submission | None = None
     release: Release | None = None  # where nothing was trained here
+    calibration: Calibration | None = None  # of joint scores; none in records older than it
+    robustness: Robustness | None = None  # of a record of that kind
 
     @model_validator(mode="after")
     def explained(self) -> RunRecord:
@@ -309,6 +426,8 @@ class RunRecord(Strict):
             raise ValueError("the same measurement key and scope stands twice")
         if (self.identity.kind == "submission") != (self.submission is not None):
             raise ValueError("a submission says what was handed in, and only a submission does")
+        if (self.identity.kind == "robustness") != (self.robustness is not None):
+            raise ValueError("a record of robustness holds corrupted scores, and only such a record does")
         if self.status == "done" and not (self.measurements or self.timings):
             raise ValueError("a finished run has measured something")
         return self

@@ -9,17 +9,18 @@ when it is asked for, so that a hundred thousand records fit into memory.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import operator
 import os
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_core import from_json
@@ -30,11 +31,17 @@ from hpe_bench.records import query
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import LONG_PARTS, SAME_RATE, RunRecord, Tally, check_counts
 
+T = TypeVar("T")
+MOST_ASKED = 3  # times that records are asked while their files change
 REMEDY = "move it away, or run the command again that made it"
 
 
 class RecordError(ValueError):
     """A record file that cannot be read: names the file and what is wrong."""
+
+
+class PartError(RecordError):
+    """A record was read as far as it was wanted; what was asked for since cannot be read, or contradicts the rest."""
 
 
 # ---------------------------------------------------------------------------------------------------- one record
@@ -90,11 +97,25 @@ def _validated(path: Path, data: bytes) -> RunRecord:
 LATER_PARTS = ("matches",)  # that records of this version lack if they are older than the part
 
 
+class Counts(array):
+    """Whole numbers of a record, held tightly; nothing changes them, so that they can be looked up by."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self.tobytes())
+
+
 class StoredRecord(RunRecord):
     """A record whose long parts stay in its file until they are asked for; RecordError if the file changed since."""
 
     _path: Path = PrivateAttr()
-    _headline: tuple[str, array[int], array[int]] | None = PrivateAttr(default=None)
+    _sha256: bytes = PrivateAttr(default=b"")
+    _headline: tuple[str, Counts, Counts] | None = PrivateAttr(default=None)
+
+    def sha256_at(self, path: Path) -> str:
+        """SHA-256 of the file that it was read from, in hex; empty if that is another one."""
+        return self._sha256.hex() if path == self._path else ""
 
     def __getattr__(self, item: str) -> Any:
         if item in LONG_PARTS:
@@ -103,8 +124,9 @@ class StoredRecord(RunRecord):
 
     def counts(self, key: str) -> tuple[Sequence[int], Sequence[int]] | None:
         """Of the headline without going to the file."""
-        if self._headline is not None and self._headline[0] == key and "tallies" not in self.__dict__:
-            return self._headline[1:]
+        known = self.__pydantic_private__["_headline"]  # type: ignore[index]  # as `self._headline`, many times faster
+        if known is not None and known[0] == key and "tallies" not in self.__dict__:
+            return known[1:]
         return super().counts(key)
 
     def whole(self) -> RunRecord:
@@ -120,10 +142,40 @@ class StoredRecord(RunRecord):
 @lru_cache(maxsize=512)
 def _reread(path: Path, record_id: str) -> RunRecord:
     """A record whose long parts are wanted: those of a page are asked for again and again."""
-    found = load(path)
+    try:
+        found = load(path)
+    except (RecordError, OSError) as error:
+        raise PartError(str(error)) from None
     if found.id != record_id:
-        raise RecordError(f"{path}: it held record {record_id} a moment ago, now {found.id}; run the command again")
+        raise PartError(f"{path}: it held record {record_id} a moment ago, now {found.id}; run the command again")
     return found
+
+
+def speaking(records: Records, ask: Callable[[Records], T]) -> T:
+    """What is asked of some records. Where one cannot answer (`PartError`), all are read whole, what is no record after
+    all is passed over with a warning, and the others are asked anew.
+    """
+    for _ in range(MOST_ASKED):
+        try:
+            return ask(records)
+        except PartError:
+            records = sound(records)
+    return ask(records)
+
+
+def sound(records: Records) -> Records:
+    """The records that can be read whole; the others are passed over with a warning."""
+    found, reasons = [], []
+    for record in records:
+        try:
+            if isinstance(record, StoredRecord):
+                _reread(record._path, record.id)
+            found.append(record)
+        except PartError as error:
+            reasons.append(str(error))
+    told = _told(found, reasons)
+    told.passed_over = (*records.passed_over, *told.passed_over)
+    return told
 
 
 def load_lazily(path: Path) -> RunRecord:
@@ -139,7 +191,7 @@ def load_lazily(path: Path) -> RunRecord:
         return _validated(path, data)  # which says what is wrong with the file as it is
     for part in LONG_PARTS:
         record.__dict__.pop(part)
-    record._path = path
+    record._path, record._sha256 = path, hashlib.sha256(data).digest()
     if first_tally:
         record._headline = _headline_of(path, record, first_tally)
     return record
@@ -169,7 +221,7 @@ def _parted(data: bytes) -> tuple[bytes, bytes] | None:
     return kept, first_tally
 
 
-def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]]:
+def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, Counts, Counts]:
     """The counts of the first tally, held tightly; RecordError where they contradict the record."""
     found = _quickly(record, row)
     if found is not None:
@@ -184,7 +236,7 @@ def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, array[
     return tally.key, _tight(tally.hits), _shared(_tight(tally.counts).tobytes(), max(tally.counts))
 
 
-def _quickly(record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]] | None:
+def _quickly(record: RunRecord, row: bytes) -> tuple[str, Counts, Counts] | None:
     """The same where nothing is odd; None where a closer look must say what is."""
     try:
         given = from_json(row)
@@ -203,8 +255,8 @@ def _quickly(record: RunRecord, row: bytes) -> tuple[str, array[int], array[int]
         return None
 
 
-def _tight(values: Sequence[int]) -> array[int]:
-    return array(_code(max(values)), values)
+def _tight(values: Sequence[int]) -> Counts:
+    return Counts(_code(max(values)), values)
 
 
 def _code(largest: int) -> str:
@@ -212,9 +264,9 @@ def _code(largest: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _shared(values: bytes, largest: int) -> array[int]:
+def _shared(values: bytes, largest: int) -> Counts:
     """One array for all records that count the same images."""
-    made: array[int] = array(_code(largest))
+    made = Counts(_code(largest))
     made.frombytes(values)
     return made
 

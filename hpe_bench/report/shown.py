@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.store import StoredRecord
 
 STATED = re.compile(r'<meta name="records" content="([0-9a-f]{64})">')
 
 
 class RecordFiles:
-    """The files of the records of some folders, each read once."""
+    """The files of the records of some folders, each read once: most when the records were."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = folders
@@ -32,9 +33,15 @@ class RecordFiles:
         """One line for each folder that holds the record."""
         name = f"{record.identity.paper}/{record.filename}"
         if name not in self.known:
-            there = [folder / name for folder in self.folders if (folder / name).is_file()]
-            self.known[name] = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}" for path in there]
+            there = [path for folder in self.folders if (path := folder / name).is_file()]
+            self.known[name] = [f"{_sha256(record, path)}  {name}" for path in there]
         return self.known[name]
+
+
+def _sha256(record: RunRecord, path: Path) -> str:
+    """Of what a record was read from, as it was then; of another file as it is."""
+    known = record.sha256_at(path) if isinstance(record, StoredRecord) else ""
+    return known or hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def stated(page: Path) -> str:

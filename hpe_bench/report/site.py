@@ -1,4 +1,7 @@
-"""Writes the pages: one folder a page, static, self-contained, the same bytes for the same records.
+"""Writes the pages: one folder a page, static, read from disk without a server, the same bytes for the same records.
+
+A page carries its own style and scripts; what its closed folds hold lies beside it and is loaded when they are opened
+(`folds`).
 
 Every page but the score pages carries the digest of the records it shows (`shown`).
 `reports/index.html` helps to choose a network, `reports/board.html` is the whole board, `reports/<slug>/index.html` a
@@ -12,12 +15,13 @@ JSON, beside a paper its verdicts as CSV and its records as JSON.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,11 +33,12 @@ from hpe_bench.ceilings.measure import CEILINGS, data_protocols
 from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.data import csv_files
 from hpe_bench.declare import Curriculum, Protocol, SideBySide, Variant
-from hpe_bench.files import write_atomically
+from hpe_bench.files import whole_file, write_atomically
 from hpe_bench.plan import MEAN_POSE
 from hpe_bench.records import frame, store
 from hpe_bench.records.query import Records
 from hpe_bench.records.schema import RunRecord
+from hpe_bench.report import folds
 from hpe_bench.report.kit import pixels
 from hpe_bench.report.kit.tables import Table
 from hpe_bench.report.kit.text import metric, number, span
@@ -48,6 +53,7 @@ from hpe_bench.report.pages import (
     latency_question_page,
     leaderboard,
     paper_page,
+    robustness,
     side_by_side_page,
 )
 from hpe_bench.report.pages.comparison import Comparison
@@ -60,7 +66,10 @@ from hpe_bench.verdicts import STATUSES, Verdict, judge_suite
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
+BOARD_BYTES, PAGE_BYTES = 390_000, 590_000  # of the leaderboard and of other pages, before their folds are opened
+SHARED = ("style.css", "table.js")  # which parts of pages share
 
 
 def suite() -> dict[str, Protocol]:
@@ -83,6 +92,14 @@ class Sources:
     def of(cls, *folders: Path) -> Sources:
         """All papers, and the records of the folders, read once."""
         return cls(tuple(catalog.load_all()[0]), store.load_folders(folders), RecordFiles(folders))
+
+    def asked(self, make: Callable[[Sources], T]) -> T:
+        """What is made from these sources: without the records that, read whole, contradict themselves."""
+        return store.speaking(self.records, lambda records: make(self.of_records(records)))
+
+    def of_records(self, records: Records) -> Sources:
+        """The same with other records."""
+        return self if records is self.records else Sources(self.papers, records, self.files)
 
     def about(self, slugs: Collection[str] | None) -> Records:
         """The records of some papers; all of them for None."""
@@ -134,6 +151,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
         *_latency_pages_of(sources, reports),
+        Page(reports / robustness.ROBUSTNESS / "index.html", None, partial(_write_robustness, sources, reports)),
         *_side_by_side_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
@@ -141,7 +159,9 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
 
 def write_site(results: Path, reports: Path, *others: Path) -> list[Path]:
     """Write every page; returns their paths. Records are read once, from `results` and other folders."""
-    pages = [path for page in site_pages(Sources.of(results, *others), reports) for path in page.write()]
+    pages = Sources.of(results, *others).asked(
+        lambda sources: [path for page in site_pages(sources, reports) for path in page.write()]
+    )
     return [*pages, write_docs(reports)]
 
 
@@ -150,7 +170,10 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
 
     Returns the paths of what was written.
     """
-    sources = Sources.of(results)
+    return Sources.of(results).asked(lambda sources: _refresh(sources, reports, slugs))
+
+
+def _refresh(sources: Sources, reports: Path, slugs: Sequence[str]) -> list[Path]:
     wanted = {reports / slug / "index.html" for slug in slugs} | {reports / "index.html"}
     for slug in slugs:
         if (loaded := sources.loaded(slug)) and (pair := comparison.with_yardstick(loaded, sources.papers)):
@@ -164,11 +187,15 @@ def refresh(results: Path, reports: Path, *slugs: str) -> list[Path]:
 
 def write_paper(slug: str, results: Path, reports: Path) -> Path:
     """Write a paper's page, its downloads and its comparison with the yardstick; returns the page's path."""
-    loaded, sources = catalog.load(slug), Sources.of(results)
+    loaded = catalog.load(slug)
     write_docs(reports)
-    if pair := comparison.with_yardstick(loaded, sources.papers):
-        comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
-    return paper_page_of(loaded, sources, reports).write()[0]
+
+    def written(sources: Sources) -> Path:
+        if pair := comparison.with_yardstick(loaded, sources.papers):
+            comparison_page_of([p.paper.slug for p in pair], sources, reports).write()
+        return paper_page_of(loaded, sources, reports).write()[0]
+
+    return Sources.of(results).asked(written)
 
 
 def paper_page_of(loaded: LoadedPaper, sources: Sources, reports: Path) -> Page:
@@ -203,10 +230,9 @@ def _write_paper(loaded: LoadedPaper, slugs: frozenset[str], sources: Sources, r
     folder = reports / slug
     own = [r for r in found if r.identity.paper == slug or any(r.id in v.records for v in verdicts)]
     _write(folder / "verdicts.csv", verdicts_csv(verdicts))
-    _write(folder / "records.json", records_json(own))
+    _write_records(folder / "records.json", own)
     _write_tables(folder, page.tables)
-    text = render("paper.html.j2", sources.digest(slugs), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "paper.html.j2", sources.digest(slugs), page=page, root="../")]
 
 
 @cache
@@ -217,13 +243,12 @@ def _macs_of(variant: Variant) -> float:
 
 def board(*results: Path) -> Leaderboard:
     """The leaderboard over all papers that load and the records of some folders."""
-    sources = Sources.of(*results)
-    return leaderboard.build(sources.papers, sources.records, suite())
+    return Sources.of(*results).asked(lambda sources: leaderboard.build(sources.papers, sources.records, suite()))
 
 
 def write_leaderboard(results: Path, reports: Path) -> Path:
     """Write `reports/index.html` with the whole board and its downloads; returns its path."""
-    return _write_board(Sources.of(results), reports)[0]
+    return Sources.of(results).asked(lambda sources: _write_board(sources, reports))[0]
 
 
 def _write_board(sources: Sources, reports: Path) -> list[Path]:
@@ -236,7 +261,7 @@ def _write_board(sources: Sources, reports: Path) -> list[Path]:
     _write_tables(reports, built.tables)
     digest = sources.digest(None)
     return [
-        _write(reports / f"{name}.html", render(template, digest, board=built, root=""))
+        _write_page(reports / f"{name}.html", template, digest, board=built, root="")
         for name, template in (("index", "index.html.j2"), ("board", "leaderboard.html.j2"))
     ]
 
@@ -248,7 +273,7 @@ def refresh_readme(file: Path, *results: Path) -> None:
 
 def write_ceilings(results: Path, reports: Path) -> Path | None:
     """Write the page of the codec ceilings; None where no current record speaks about them."""
-    written = _write_ceilings(Sources.of(results), reports)
+    written = Sources.of(results).asked(lambda sources: _write_ceilings(sources, reports))
     return written[0] if written else None
 
 
@@ -258,9 +283,24 @@ def _write_ceilings(sources: Sources, reports: Path) -> list[Path]:
     if page is None:
         return []
     folder = reports / CEILINGS
-    _write(folder / "records.json", records_json(own))
+    _write_records(folder / "records.json", own)
     _write_tables(folder, page.tables)
-    text = render("ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")
+    return [_write_page(folder / "index.html", "ceilings.html.j2", sources.digest([CEILINGS]), page=page, root="../")]
+
+
+def write_robustness(results: Path, reports: Path) -> Path | None:
+    """Write the page of robustness; None where no model was measured under corruptions."""
+    written = _write_robustness(Sources.of(results), reports)
+    return written[0] if written else None
+
+
+def _write_robustness(sources: Sources, reports: Path) -> list[Path]:
+    page = robustness.build(sources.records)
+    if page is None:
+        return []
+    folder = reports / robustness.ROBUSTNESS
+    _write_tables(folder, page.tables)
+    text = render("robustness.html.j2", sources.digest(None), page=page, root="../")
     return [_write(folder / "index.html", text)]
 
 
@@ -270,8 +310,7 @@ def _write_costs(sources: Sources, reports: Path) -> list[Path]:
     if page is None:
         return []
     _write_tables(reports / "costs", page.tables)
-    text = render("costs.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(reports / "costs" / "index.html", text)]
+    return [_write_page(reports / "costs" / "index.html", "costs.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def _latency_pages_of(sources: Sources, reports: Path) -> list[Page]:
@@ -289,8 +328,7 @@ def _write_latency_question(loaded: LoadedPaper, sources: Sources, folder: Path)
     if page is None:
         return []
     _write_tables(folder, page.tables)
-    text = render("latency_question.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "latency_question.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def _side_by_side_pages_of(sources: Sources, reports: Path) -> list[Page]:
@@ -308,8 +346,7 @@ def _write_side_by_side(asked: SideBySide, sources: Sources, folder: Path) -> li
     if page is None:
         return []
     _write_tables(folder, page.tables)
-    text = render("side_by_side.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    return [_write_page(folder / "index.html", "side_by_side.html.j2", sources.digest(None), page=page, root="../")]
 
 
 def write_docs(reports: Path) -> Path:
@@ -332,7 +369,7 @@ def compare(slugs: Sequence[str], results: Path) -> Comparison:
     """Papers side by side, as values: for the terminal and for the page."""
     for slug in slugs:
         catalog.load(slug)  # which says what is wrong with one that does not load
-    return _compared(slugs, Sources.of(results))
+    return Sources.of(results).asked(lambda sources: _compared(slugs, sources))
 
 
 def _compared(slugs: Sequence[str], sources: Sources) -> Comparison:
@@ -356,7 +393,7 @@ def _compared_before(sources: Sources, reports: Path) -> list[tuple[str, ...]]:
 def write_comparison(slugs: Sequence[str], results: Path, reports: Path) -> Path:
     """Write the comparison of two papers or more, its accuracies and differences as CSV and JSON beside it."""
     write_docs(reports)
-    return comparison_page_of(slugs, Sources.of(results), reports).write()[0]
+    return Sources.of(results).asked(lambda sources: comparison_page_of(slugs, sources, reports).write())[0]
 
 
 def comparison_page_of(slugs: Sequence[str], sources: Sources, reports: Path) -> Page:
@@ -372,7 +409,7 @@ def _write_comparison(slugs: Sequence[str], path: Path, sources: Sources) -> lis
         if rows:
             _write_frame(path.parent / name, frame.from_flat(list(rows)))
     digest = sources.digest(_shown_beside(slugs, sources))
-    return [_write(path, render("comparison.html.j2", digest, comparison=found, root="../../"))]
+    return [_write_page(path, "comparison.html.j2", digest, comparison=found, root="../../")]
 
 
 def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
@@ -385,10 +422,24 @@ def write_score(page: ScorePage, reports: Path, persons_csv: str = "") -> Path:
     if persons_csv:
         _write(reports / "scores" / stem / "persons.csv", persons_csv)
     _write_tables(reports / "scores" / stem, page.tables)
-    return _write(reports / "scores" / f"{stem}.html", render("score.html.j2", page=page, root="../"))
+    return _write_page(reports / "scores" / f"{stem}.html", "score.html.j2", page=page, root="../")
 
 
 # ---------------------------------------------------------------------------------------------------- rendering
+
+
+def _write_page(path: Path, template: str, records: str = "", *, root: str, **values: Any) -> Path:
+    """Write a page and, before it, what its closed folds hold; parts of an earlier build are removed after it."""
+    budget_bytes = PAGE_BYTES if root else BOARD_BYTES
+    text, parts = folds.parted(render(template, records, root=root, **values), path.name, budget_bytes)
+    written = {_write(path.parent / p.file, render("part.html.j2", part=p, root=root)) for p in parts}
+    for name in SHARED if parts else ():
+        _write(Path(os.path.normpath(path.parent / root / name)), _static(name))
+    _write(path, text)
+    mine = (p for p in path.parent.glob("*.html") if p.name.startswith(f"{path.stem}{folds.INFIX}"))
+    for old in set(mine) - written:
+        old.unlink()
+    return path
 
 
 def render(template: str, records: str = "", **values: Any) -> str:
@@ -450,8 +501,19 @@ def verdicts_csv(verdicts: Iterable[Verdict]) -> str:
     return csv_files.text(rows)
 
 
-def records_json(found: Iterable[RunRecord]) -> str:
-    """Measurements and identity of the records behind a page; per-image tables stay in `results/`."""
+def _write_records(path: Path, found: Iterable[RunRecord]) -> None:
+    """`records_json`, record by record."""
+    with whole_file(path) as file:
+        for text in records_json(found):
+            file.write(text.encode())
+
+
+def records_json(found: Iterable[RunRecord]) -> Iterator[str]:
+    """Measurements and identity of the records behind a page, in pieces; per-image tables stay in `results/`."""
     kept = {"id", "identity", "status", "reason", "provenance", "measurements", "predictions_sha256", "weights_sha256"}
-    values = [r.model_dump(mode="json", include=kept) for r in found]
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    before = "["
+    for r in found:
+        value = json.dumps(r.model_dump(mode="json", include=kept), indent=1, ensure_ascii=False)
+        yield before + "\n " + value.replace("\n", "\n ")
+        before = ","
+    yield "[]\n" if before == "[" else "\n]\n"

@@ -30,12 +30,14 @@ from hpe_bench.cost.energy import RAPL, RaplMeter
 from hpe_bench.cost.memory import activations_peak
 from hpe_bench.cost.model_cost import Cost, one_image
 from hpe_bench.cost.onnx_counts import count_onnx
+from hpe_bench.cost.openvino_counts import count_openvino
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
 from hpe_bench.inference.exporting import to_onnx
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.paired import paired_rates
+from hpe_bench.plan import OWN
 from hpe_bench.records import provenance, store
 from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.run import prediction as predicting
@@ -46,6 +48,7 @@ from hpe_bench.timing.runtimes import Call, Runtime, Workload, named
 from hpe_bench.timing.runtimes.cuda import Cuda
 from hpe_bench.timing.runtimes.eager import Eager
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
+from hpe_bench.timing.runtimes.open_vino import OpenVino
 from hpe_bench.timing.scopes import Decoding
 from hpe_bench.timing.sources import Source, calibrate, checked_maps
 from hpe_bench.timing.subjects import MACS, NetworkSubject, PeakSubject
@@ -54,7 +57,6 @@ from hpe_bench.training.checkpoints import weights_digest
 PROTOCOL = "latency-v1"
 NETWORK_SECONDS = 1.0  # that a network takes to be made ready on a quiet machine, about
 FIRST_PACE = 0.6  # of the time that a row may take, which it takes on a quiet machine
-OWN = "own"  # in the place of a paper's slug
 
 
 # ---------------------------------------------------------------------------------------------------- what is asked
@@ -70,7 +72,7 @@ class TimedNetwork:
     input_hw: tuple[int, int]
     code: str = ""
     source: Source | None = None
-    onnx: Path | None = None  # somebody's file, in place of a source
+    onnx: Path | None = None  # somebody's file (ONNX, TFLite, IR), in place of a source
     trained: Network | None = None
 
     @property
@@ -401,10 +403,15 @@ class _Bench:
             file = subject.onnx
             assert file is not None
             batch = self.run.conditions[0].batch
-            answer = OnnxRuntime().build(Workload(None, None, file, "", input_hw, batch), torch.get_num_threads())
+            reader = OnnxRuntime() if file.suffix == ".onnx" else OpenVino()
+            if reason := reader.missing():
+                raise ValueError(reason)
+            answer = reader.build(Workload(None, None, file, "", input_hw, batch), torch.get_num_threads())
             call: Call = lambda images: InBatches(answer, batch)(images)[0]  # noqa: E731
+            size = sum(part.stat().st_size for part in parts_of(file))
+            self._say("file_bytes", size, "byte", scope)
             try:
-                self._keep(count_onnx(file, input_hw))
+                self._keep(count_onnx(file, input_hw) if file.suffix == ".onnx" else count_openvino(file, input_hw))
             except ValueError as error:  # such as the package that reads it missing; the times stand without
                 self.absent.append(Absent(key="macs", reason=f"{scope}: {error}"))
         else:
@@ -638,6 +645,12 @@ class Scoring:
         task = predicting.task_of_protocol(self.protocol, self.root)
         network = Network(module, self.input_hw, self.activate, "", "", "")
         return predicting.answer(task, network).joints
+
+
+def parts_of(file: Path) -> list[Path]:
+    """A file, and the weights beside an IR."""
+    beside = file.with_suffix(".bin")
+    return [file, beside] if file.suffix == ".xml" and beside.is_file() else [file]
 
 
 def default_threads() -> tuple[int, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,17 @@ import torch
 from hpe_bench import __version__
 from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
-from hpe_bench.data.crops import CropSet, build_crops
+from hpe_bench.data.corruptions import Seen, corrupted
+from hpe_bench.data.crops import CropSet, apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.oks_nms import oks_nms
 from hpe_bench.inference.predictor import predict
+from hpe_bench.inference.predictors import Estimator
 from hpe_bench.inference.rescoring import rescore
 from hpe_bench.protocols import DetectionProtocol, FullProtocol
 from hpe_bench.training.world import SOLO, World
@@ -42,6 +45,11 @@ class Task:
     boxes: Boxes
     numbered: bool = True
 
+    @cached_property
+    def seen(self) -> Seen:
+        """Persons and boxes as the model gets them: those of the task unless the protocol corrupts them."""
+        return corrupted(self.protocol, self.truth, self.boxes)
+
 
 def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | None = None) -> Task:
     """The test split of a protocol's own data."""
@@ -56,9 +64,17 @@ def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
     return Task(protocol, truth, boxes, numbered=False)
 
 
-def answer(task: Task, network: Network, device: str = "cpu", progress: Progress | None = None) -> Predictions:
+Model = Network | Estimator
+"""Whoever answers: a network that gives heatmaps, or anybody's function."""
+
+
+def answer(task: Task, model: Model, device: str = "cpu", progress: Progress | None = None) -> Predictions:
     """One prediction a box, then rescored and thinned out where the protocol says so."""
-    return ranked(task, of_boxes(task, network, device, progress), network.input_hw)
+    if isinstance(model, Network):
+        return ranked(task, of_boxes(task, model, device, progress), model.input_hw)
+    protocol = task.protocol
+    aspect_hw = (protocol.aspect_wh[1], protocol.aspect_wh[0]) if isinstance(protocol, FullProtocol) else (1, 1)
+    return ranked(task, of_function(task, model, progress), model.input_hw or aspect_hw)
 
 
 def of_boxes(
@@ -92,7 +108,7 @@ def of_boxes(
         own = np.array_split(np.arange(len(crops)), world.size)[world.rank]
         found = run(crops, rows=own)
     else:  # image by image: each is decoded once, but at the borders of chunks
-        persons = task.boxes.persons(task.truth)
+        persons = task.seen.boxes.persons(task.seen.persons)
         own = np.array_split(np.argsort(persons.image, kind="stable"), world.size)[world.rank]
         cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding)
         found = _in_chunks(own, lambda rows: run(cut(persons.subset(rows))), progress, len(skeleton.joints))
@@ -120,10 +136,75 @@ def _in_chunks(
 
 
 def ranked(task: Task, found: Predictions, input_hw: tuple[int, int]) -> Predictions:
-    """Predictions of every box, rescored and thinned out where the protocol says so."""
+    """Predictions of every box, rescored and thinned out where the protocol says so, in pixels of the task's images."""
+    seen = task.seen
     if isinstance(task.protocol, DetectionProtocol):
-        return rescored(found, task.boxes, task.protocol, input_hw)
-    return found
+        found = rescored(found, seen.boxes, task.protocol, input_hw)
+    return found if seen.back is None else brought_back(found, seen.back)
+
+
+def brought_back(found: Predictions, back_I23: np.ndarray) -> Predictions:
+    """Joints of turned images, in the pixels of the images as they are."""
+    joints = apply_affine(back_I23[found.image], found.joints.astype(float))
+    return replace(found, joints=joints.astype(found.joints.dtype))
+
+
+# ---------------------------------------------------------------------------------------------------- functions
+
+
+def of_function(task: Task, model: Estimator, progress: Progress | None = None) -> Predictions:
+    """As `of_boxes`, of anybody's function, which is given crops or whole images with their boxes."""
+    protocol, skeleton = task.protocol, task.protocol.data.skeleton
+    if isinstance(protocol, FullProtocol) and model.input_hw is not None:
+        protocol.check_input(model.input_hw)
+    persons = task.seen.boxes.persons(task.seen.persons)
+    if not len(persons):
+        raise ValueError(f"{protocol.name}: there is no box to predict in; check the split and the data's folder")
+    joints_BJ2 = np.empty((len(persons), len(skeleton.joints), 2), np.float32)
+    scores_BJ = np.empty(joints_BJ2.shape[:2], np.float32)
+    if model.input_hw is None:
+        parts = _of_images(skeleton, persons, model)
+    else:
+        parts = _of_crops(protocol, persons, model, model.input_hw)
+    done = 0
+    for rows, joints, scores in parts:
+        joints_BJ2[rows], scores_BJ[rows] = joints, scores
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(persons))
+    mean_B = scores_BJ.astype(float).mean(axis=1)
+    return Predictions(task.boxes.image, joints_BJ2, scores_BJ, mean_B, task.boxes.person)
+
+
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, their joints in image pixels, their scores
+
+
+def _chunks(persons: PersonSet) -> Iterator[np.ndarray]:
+    """Rows, so many at a time; each image is decoded once, but at the borders of chunks."""
+    by_image = np.argsort(persons.image, kind="stable")
+    for start in range(0, len(by_image), CHUNK):
+        yield by_image[start : start + CHUNK]
+
+
+def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator, input_hw: tuple[int, int]) -> Iterator[Part]:
+    """Crops, as the protocol cuts them, to somebody's function."""
+    for rows in _chunks(persons):
+        crops = build_crops(persons.subset(rows), input_hw, protocol.padding)
+        what = f"crops of {persons.images.name(int(persons.image[rows[0]]))} and on"
+        yield rows, *model.on_crops(crops, protocol.codec, _pairs(protocol), what, protocol.data.skeleton)
+
+
+def _of_images(skeleton: Skeleton, persons: PersonSet, model: Estimator) -> Iterator[Part]:
+    """Whole images, each once with all its boxes, to somebody's function."""
+    order = np.argsort(persons.image, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(persons.image[order])) + 1):
+        image = int(persons.image[rows[0]])
+        pixels, boxes = persons.images.read(image), persons.box[rows].astype(float)
+        yield rows, *model.on_image(pixels, boxes, persons.images.name(image), skeleton)
+
+
+def _pairs(protocol: Protocol) -> tuple[tuple[int, int], ...] | None:
+    return protocol.data.skeleton.flip_pairs if protocol.flip_test else None
 
 
 def box_flags(task: Task) -> dict[str, str]:
@@ -141,7 +222,7 @@ def rescored(found: Predictions, boxes: Boxes, protocol: DetectionProtocol, inpu
     return scored.subset(oks_nms(scored, side_B * side_B * height / width, sigmas, rule.nms_oks))
 
 
-def as_coco_results(task: Task, predictions: Predictions, network: Network) -> bytes:
+def as_coco_results(task: Task, predictions: Predictions, model: Model) -> bytes:
     """Predictions as COCO results; images of one's own are numbered from 0 and named beside."""
     truth = task.truth
     names = () if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images)))
@@ -149,12 +230,12 @@ def as_coco_results(task: Task, predictions: Predictions, network: Network) -> b
     return coco_results.to_bytes(predictions, truth.ids[predictions.image], category, names)
 
 
-def as_file(task: Task, predictions: Predictions, network: Network) -> bytes:
+def as_file(task: Task, predictions: Predictions, model: Model) -> bytes:
     """Predictions in our layout, for a file that says what made them."""
     truth = task.truth
     header = Header(
         joints=truth.skeleton.joints,
-        creator=f"hpe-bench {__version__}, {network.name}, weights {network.weights_sha256[:16]}, {network.runtime}",
+        creator=f"hpe-bench {__version__}, {model.name}, weights {model.weights_sha256[:16]}, {model.runtime}",
         protocol=task.protocol.name,
         persons=truth.digest() if task.numbered else "",
         images=() if task.numbered else tuple(truth.images.name(i) for i in range(len(truth.images))),

@@ -174,6 +174,7 @@ def evaluate(
         measurements=measurements,
         tallies=tallies,
         matches=scoring.matches_of(scores),
+        calibration=scoring.calibrated(protocol, task.truth, file.predictions),
         predictions_sha256=file.sha256,
         weights_sha256=network.weights_sha256,
         release=weights.release,

@@ -15,20 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
+from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import LSP_14
 from hpe_bench.declare import Metric, Protocol, Score
+from hpe_bench.errors import notice
 from hpe_bench.files import write_atomically
+from hpe_bench.metrics import calibration
 from hpe_bench.metrics.ap_by_joint import ap_by_joint
 from hpe_bench.metrics.auc import AUC
 from hpe_bench.metrics.breakdown import breakdown
 from hpe_bench.metrics.diagnosis import KINDS, Diagnosis, crowds, diagnose
+from hpe_bench.metrics.oks import oks
 from hpe_bench.metrics.oks_ap import OksAP
+from hpe_bench.metrics.own_metrics import MeanError, PCKBy
 from hpe_bench.metrics.pcp import PCP
 from hpe_bench.metrics.rates import DistanceRate, on_threshold, side_means, visibility_scores
-from hpe_bench.records.schema import Heatmap, Matches, Measurement, Sample, Tally
+from hpe_bench.records.schema import (
+    Calibration,
+    CalibrationPart,
+    Heatmap,
+    Matches,
+    Measurement,
+    ReliabilityBin,
+    Sample,
+    Scaling,
+    Tally,
+)
 
 DRAWN = 8  # persons drawn from every run, the same ones for all
 WORST = 4  # and the persons with the largest mean error
@@ -46,10 +62,43 @@ def scores(protocol: Protocol, truth: PersonSet, predictions: Predictions, what:
     with a labelled joint has a finite prediction where the metric wants one (F23).
     """
     headline = protocol.metrics[0]
-    found = [score for metric in protocol.metrics for score in _of_metric(metric, truth, predictions, what)]
+    metrics = protocol.metrics
+    unassigned = isinstance(protocol.data, OwnData) and predictions.person is None
+    if unassigned and to_persons(truth, predictions) is None:
+        notice(f"{what}: {UNASSIGNED}")
+        metrics = (headline,)
+    found = [score for metric in metrics for score in of_metric(metric, truth, predictions, what)]
     found += _details(headline, truth, predictions, what)
     found += breakdown(headline, *_subjects(headline, truth, predictions, what))
     return list({score.key: score for score in reversed(found)}.values())[::-1]
+
+
+UNASSIGNED = (
+    "its detections are not one a person, so AP alone is scored; PCK, NME and RMSE want one prediction of everyone who "
+    "has a labelled joint"
+)
+
+
+def to_persons(truth: PersonSet, predictions: Predictions) -> Predictions | None:
+    """Detections that do not say which persons they are of, given to those they are most like.
+
+    None unless every image has as many as persons with a labelled joint. The sum of the OKS in an image is the greatest
+    possible.
+    """
+    wanted = truth.labelled.any(axis=1) & ~crowds(truth)
+    if not truth.skeleton.sigmas or not np.isfinite(truth.area[wanted]).all():
+        return None
+    person = np.full(len(predictions), -1)
+    for image in range(len(truth.images)):
+        rows, found = np.flatnonzero(wanted & (truth.image == image)), np.flatnonzero(predictions.image == image)
+        if len(rows) != len(found):
+            return None
+        a, b = np.repeat(np.arange(len(found)), len(rows)), np.tile(np.arange(len(rows)), len(found))
+        if len(rows):
+            alike = oks(truth, predictions.joints, found[a], rows[b]).reshape(len(found), len(rows))
+            chosen = linear_sum_assignment(-alike)
+            person[found[chosen[0]]] = rows[chosen[1]]
+    return replace(predictions, person=person)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +137,10 @@ def _subjects(metric: Metric, truth: PersonSet, found: Predictions, what: str) -
     return one.persons, one.predictions
 
 
-def _of_metric(metric: Metric, truth: PersonSet, found: Predictions, what: str) -> list[Score]:
+def of_metric(metric: Metric, truth: PersonSet, found: Predictions, what: str) -> list[Score]:
+    """The scores of one metric, its headline first."""
+    if isinstance(metric, PCKBy | MeanError) and found.person is None:
+        found = to_persons(truth, found) or found
     persons, predictions = _subjects(metric, truth, found, what)
     if isinstance(metric, OksAP):
         return metric.all_figures(persons, predictions)
@@ -110,6 +162,44 @@ def _details(metric: Metric, truth: PersonSet, found: Predictions, what: str) ->
         *(visibility_scores(metric, persons, joints) if (persons.labelled & ~persons.visible).any() else []),
         *(score for m in more for score in m.evaluate(persons, joints, joint_scores)),
     ]
+
+
+def calibrated(protocol: Protocol, truth: PersonSet, found: Predictions) -> Calibration | None:
+    """How far the joint scores are probabilities; None of detections that are of no known person, and of joint scores
+    that say nothing."""
+    if found.person is None:
+        return None
+    order = np.argsort(found.person)
+    persons, ordered = truth.subset(found.person[order]), found.subset(order)
+    every = calibration.judged(protocol.metrics[0], persons, ordered.joints, ordered.joint_scores)
+    if every is None:
+        return None
+    whole, scaled = every.counted_NJ, calibration.temperature(every)
+    score_K, right_K = every.score_NJ[whole], every.right_NJ[whole]
+    return Calibration(
+        key=every.key,
+        bins=tuple(ReliabilityBin(**vars(b)) for b in calibration.bins(score_K, right_K)),
+        risk=calibration.risk_coverage(score_K, right_K),
+        parts=tuple(_part(every, name, kept) for name, kept in calibration.parts(every, persons).items()),
+        scaling=None if scaled is None else _scaling(scaled),
+    )
+
+
+def _scaling(found: calibration.Temperature) -> Scaling:
+    return Scaling(temperature=found.value, before=found.before, after=found.after, n=found.n)
+
+
+def _part(every: calibration.Judged, name: str, kept_NJ: np.ndarray) -> CalibrationPart:
+    score_K, right_K = every.score_NJ[kept_NJ], every.right_NJ[kept_NJ]
+    return CalibrationPart(
+        part=name,
+        n=len(score_K),
+        right=100 * float(right_K.mean()),
+        score=100 * float(score_K.mean()),
+        error=calibration.expected_error(score_K, right_K),
+        interval=calibration.error_interval(replace(every, counted_NJ=kept_NJ)),
+        risk_area=calibration.area_under_risk(score_K, right_K),
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- one by one
@@ -188,7 +278,7 @@ def _judged_cells(judged: Diagnosis | None, row: int) -> dict[str, Any]:
 def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
     """Scores as a record keeps them; `scope` names the protocol."""
     measurements = tuple(
-        Measurement(key=s.key, value=s.value, unit="percent", scope=scope, n=s.n, interval=s.interval) for s in scores
+        Measurement(key=s.key, value=s.value, unit=s.unit, scope=scope, n=s.n, interval=s.interval) for s in scores
     )
     return measurements, tuple(_tally(s) for s in scores if s.hits_per_image)
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.prediction_files import Header, PredictionFile, to_bytes
 from hpe_bench.declare import Score, fingerprint
 from hpe_bench.metrics import average_precision
 from hpe_bench.metrics.bootstrap import Difference
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.paired import paired_rates
+from hpe_bench.metrics.rates import DistanceRate
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, RunRecord, Submission
 from hpe_bench.run import scoring
@@ -34,7 +36,7 @@ def differences(truth: Truth, a: PredictionFile, b: PredictionFile, what: tuple[
         if isinstance(metric, OksAP):
             all_keys = average_precision.paired_difference(truth.persons, a.predictions, b.predictions)
             found |= {key: difference for key, difference in all_keys.items() if key in metric.keys}
-        else:
+        elif isinstance(metric, DistanceRate) and not isinstance(truth.protocol.data, OwnData):
             one, two = (
                 scoring.answered(truth.persons, f.predictions, name) for f, name in zip((a, b), what, strict=True)
             )
@@ -76,6 +78,7 @@ def record(
         measurements=measurements,
         tallies=tallies,
         matches=scoring.matches_of(found),
+        calibration=scoring.calibrated(truth.protocol, truth.persons, file.predictions),
         predictions_sha256=file.sha256,
         weights_sha256=weights_sha256,
         submission=Submission(

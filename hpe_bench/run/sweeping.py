@@ -8,18 +8,19 @@ from datetime import UTC, datetime
 
 import torch
 
+from hpe_bench.data.boxes import every_person
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.data.crops import CropSet, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.declare import Protocol, fingerprint
-from hpe_bench.inference.predictor import predict
 from hpe_bench.metrics.breakdown import PREFIX
 from hpe_bench.plan import SweepRun
 from hpe_bench.records import provenance
 from hpe_bench.records.measured import SPLITS
 from hpe_bench.records.schema import Identity, RunRecord
-from hpe_bench.run import scoring, training
+from hpe_bench.run import prediction, scoring, training
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
+from hpe_bench.run.prediction import Task
 from hpe_bench.terminal import Board
 from hpe_bench.training import checkpoints, engine
 from hpe_bench.training.loop import steps_of
@@ -70,12 +71,10 @@ def evaluate(run: SweepRun, tests: Tests, settings: Settings) -> RunRecord:
     model = training.build(of.variant, len(tests.truth.skeleton.joints), of.seed)
     folder = settings.runs / of.folder
     weights = checkpoints.load_weights(folder / training.WEIGHTS, model)
-    model.to(device=settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    flip_pairs = tests.truth.skeleton.flip_pairs if protocol.flip_test else None
-    joints, scores = predict(
-        model, tests.crops, protocol.codec, of.recipe.loss.activate, flip_pairs=flip_pairs, device=settings.device
-    )
-    found = scoring.scores(protocol, tests.truth, scoring.of_each(tests.truth, joints, scores))
+    network = training.network_of(of, model.to(memory_format=torch.channels_last), weights)  # type: ignore[call-overload]
+    task = Task(protocol, tests.truth, every_person(tests.truth))
+    predictions = prediction.of_boxes(task, network, settings.device, crops=tests.crops)
+    found = scoring.scores(protocol, tests.truth, predictions)
     measurements, tallies = scoring.as_measured(found, protocol.name)
     kept = (measurements[0].key, *(f"{PREFIX}{part}" for part in SPLITS))  # there are hundreds of these records
     return RunRecord(
@@ -85,7 +84,9 @@ def evaluate(run: SweepRun, tests: Tests, settings: Settings) -> RunRecord:
         provenance=provenance.collect(started, settings.device, 1, engine.flags(of.execution, settings.device)),
         measurements=measurements,
         tallies=tuple(t for t in tallies if t.key in kept),
-        predictions_sha256=scoring.save_predictions(folder / f"{protocol.name}.npz", joints, scores),
+        predictions_sha256=scoring.save_predictions(
+            folder / f"{protocol.name}.npz", predictions.joints, predictions.joint_scores
+        ),
         weights_sha256=weights,
     )
 

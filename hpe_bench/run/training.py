@@ -120,14 +120,7 @@ def run_training(
     teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
     curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say, world)
     weights = checkpoints.load_weights(folder / WEIGHTS, model)
-    network = Network(
-        module=model,
-        input_hw=run.variant.input_hw,
-        activate=run.recipe.loss.activate,
-        name=f"{run.paper}/{run.variant.name}",
-        weights_sha256=weights,
-        runtime=f"torch {torch.__version__}, recipe {run.recipe.name}",
-    )
+    network = network_of(run, model, weights)
     found = [
         _score(run, task, network, data, curve, train_seconds, folder, device, started, threads, world)
         for task in tasks
@@ -146,6 +139,18 @@ def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
         return run.recipe.loss.activate(model(images_B3HW)[-1])
 
     return teach
+
+
+def network_of(run: TrainingRun, model: nn.Module, weights_sha256: str) -> Network:
+    """What predicts with a run's weights."""
+    return Network(
+        module=model,
+        input_hw=run.variant.input_hw,
+        activate=run.recipe.loss.activate,
+        name=f"{run.paper}/{run.variant.name}",
+        weights_sha256=weights_sha256,
+        runtime=f"torch {torch.__version__}, recipe {run.recipe.name}",
+    )
 
 
 def _trained(
@@ -278,6 +283,7 @@ def _score(
         samples=_drawn(run, protocol, network, data, of_boxes, device) if annotated else (),
         predictions_sha256=_kept(folder / f"{protocol.name}.npz", task, predictions, network),
         weights_sha256=network.weights_sha256,
+        calibration=scoring.calibrated(protocol, data.truth, predictions),
     )
 
 

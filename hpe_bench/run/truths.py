@@ -7,6 +7,7 @@ protocol's name, so that a subset never passes for the whole (F3).
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,15 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from hpe_bench.data import coco, crowdpose, mpii
+from hpe_bench import protocols
+from hpe_bench.data import coco, crowdpose, mpii, own_skeleton
+from hpe_bench.data.coco_like import CocoLike
 from hpe_bench.data.file_kinds import head_of
 from hpe_bench.data.folders import file_sha256
+from hpe_bench.data.joint_subsets import Mapped, persons_of
 from hpe_bench.data.lsp import boxes_around
 from hpe_bench.data.mat_files import is_mat
+from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import joint_arrays
 from hpe_bench.data.skeletons import MPII_16
-from hpe_bench.declare import Protocol, fingerprint
+from hpe_bench.declare import Protocol, fingerprint, replace
+from hpe_bench.metrics.own_metrics import reference
 
 Progress = Callable[[int, int], None]
 
@@ -36,6 +42,7 @@ class Truth:
     file: str = ""
     sha256: str = ""
     remarks: tuple[str, ...] = ()  # where a file of one's own departs from the official ones, in sentences
+    told: str = ""  # what else a record says of it, such as where its sigmas are from
 
     @property
     def label(self) -> str:
@@ -52,9 +59,10 @@ class Truth:
     def described(self) -> str:
         """In words: where the persons come from and how many there are."""
         persons = f"{len(self.persons):,} persons on {len(self.persons.images):,} images"
+        said = f"; {self.told}" if self.told else ""
         if not self.file:
-            return f"{self.protocol.data.name}, split {self.protocol.test_split}: {persons}"
-        return f"truth: {self.file}, SHA-256 {self.sha256}, {persons}"
+            return f"{self.protocol.data.name}, split {self.protocol.test_split}: {persons}{said}"
+        return f"truth: {self.file}, SHA-256 {self.sha256}, {persons}{said}"
 
 
 def of_protocol(protocol: Protocol, root: str | None, progress: Progress | None = None) -> Truth:
@@ -70,6 +78,15 @@ def of_file(protocol: Protocol, path: Path, images: Path | None) -> Truth:
     beside it, which adds which persons share an image.
     """
     sha256, folder = file_sha256(path), images or path.parent
+    if isinstance(protocol.data, Mapped):
+        whole = of_file(replace(protocol, data=protocol.data.data), path, images)
+        persons = persons_of(whole.persons, protocol.data.columns, protocol.data.skeleton.name)
+        return dataclasses.replace(whole, protocol=protocol, persons=persons)
+    if isinstance(protocol.data, OwnData):
+        layout = coco.Layout(protocol.data.skeleton, counted=len(protocol.data.skeleton.joints))
+        return _own(protocol, coco.read_own(path, folder, layout), path, sha256)
+    if isinstance(protocol.data, CocoLike):
+        return _own(protocol, coco.read_own(path, folder, protocol.data.layout), path, sha256)
     if isinstance(protocol.data, coco.COCO):
         return _own(protocol, coco.read_own(path, folder), path, sha256)
     if isinstance(protocol.data, crowdpose.CrowdPose):
@@ -82,6 +99,14 @@ def of_file(protocol: Protocol, path: Path, images: Path | None) -> Truth:
         persons = mpii.with_official_truth(mpii.read_annotations(path, folder), arrays)
         return Truth(protocol, persons, f"{path.name} with {arrays.name}", both)
     raise ValueError(f"{protocol.name} reads {protocol.data.name} from --root only; leave --truth out")
+
+
+def of_own_data(path: Path, images: Path | None, sigmas: Path | None, by: str) -> Truth:
+    """An annotation file that knows its own joints, under a protocol made for it; `by` is what PCK is relative to."""
+    found = own_skeleton.read_skeleton(path, sigmas)
+    told = f"{len(found.skeleton.joints)} joints, {found.sigmas_from}"
+    protocol = protocols.own(found.skeleton, reference(by, found.skeleton), told)
+    return dataclasses.replace(of_file(protocol, path, images), told=told)
 
 
 def _own(protocol: Protocol, found: coco.Annotations, path: Path, sha256: str) -> Truth:

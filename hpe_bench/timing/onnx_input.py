@@ -1,10 +1,11 @@
-"""What somebody's ONNX file takes, read before it is timed: one sentence for a file that cannot be."""
+"""What somebody's file takes, read before it is timed: one sentence for a file that cannot be."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from hpe_bench.errors import sentence
+from hpe_bench.inference.file_runners import OF_OPENVINO, opened
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 
 Size = tuple[int, int]
@@ -35,7 +36,14 @@ def input_sizes(path: Path, asked: tuple[Size, ...], batches: tuple[int, ...]) -
 
 
 def _shape(path: Path) -> list[int | str]:
-    """The shape of the only input."""
+    """The shape [N, 3, h, w] of the only input; of other files than ONNX the channels may come last."""
+    if path.suffix.lower() in OF_OPENVINO:
+        found = [side if side is not None else "?" for side in opened(path).shape]
+        if len(found) == 4 and found[3] == 3:
+            return [found[0], found[3], found[1], found[2]]
+        if len(found) == 4 and found[1] == 3:
+            return found
+        raise ValueError(f"{path}: takes {found}, expected images [N, height, width, 3] or [N, 3, height, width]")
     if reason := OnnxRuntime().missing():
         raise ValueError(reason)
     if not path.is_file():
@@ -48,12 +56,12 @@ def _shape(path: Path) -> list[int | str]:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base
         raise ValueError(f"{path}: not an ONNX file that onnxruntime can run ({sentence(error)[:160]})") from None
-    found = session.get_inputs()
-    if len(found) != 1:
-        raise ValueError(f"{path}: takes {len(found)} inputs, expected one, images [N, 3, height, width]")
-    shape = list(found[0].shape)
-    if len(shape) != 4 or shape[1] != 3 or found[0].type != "tensor(float)":
+    taken = session.get_inputs()
+    if len(taken) != 1:
+        raise ValueError(f"{path}: takes {len(taken)} inputs, expected one, images [N, 3, height, width]")
+    shape = list(taken[0].shape)
+    if len(shape) != 4 or shape[1] != 3 or taken[0].type != "tensor(float)":
         raise ValueError(
-            f"{path}: input {found[0].name!r} is {found[0].type} {shape}, expected float images [N, 3, height, width]"
+            f"{path}: input {taken[0].name!r} is {taken[0].type} {shape}, expected float images [N, 3, height, width]"
         )
     return shape

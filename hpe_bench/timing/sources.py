@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from hpe_bench.declare import Variant
 from hpe_bench.errors import sentence
 from hpe_bench.inference.exporting import stacks
+from hpe_bench.inference.own_code import callable_at
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 2, 2
 SHIFT = 1.0  # of a calibrated batch norm's output, in standard deviations
@@ -53,7 +48,7 @@ class OfCode(Source):
 
     def fresh(self) -> nn.Module:
         torch.manual_seed(0)
-        build = self._callable()
+        build = callable_at(self.where)
         try:
             module = build()
         except Exception as error:  # it is somebody's code and may raise anything
@@ -61,37 +56,6 @@ class OfCode(Source):
         if not isinstance(module, nn.Module):
             raise ValueError(f"{self.where}: returned a {type(module).__name__}; it must return a torch.nn.Module")
         return module
-
-    def _callable(self) -> Callable[[], Any]:
-        place, _, name = self.where.rpartition(":")
-        try:
-            module = _imported(place)
-        except Exception as error:  # likewise
-            raise ValueError(f"{self.where}: importing {place} failed: {sentence(error)}") from error
-        found = getattr(module, name, None)
-        if not callable(found):
-            raise ValueError(f"{self.where}: {place} has no callable {name!r}; give FILE.py:callable")
-        return found
-
-
-def _imported(place: str) -> Any:
-    """A file, which may import its neighbours, or a module, also one in the present folder."""
-    path = Path(place)
-    is_file = path.suffix == ".py"
-    if is_file and not path.is_file():
-        raise ValueError("no such file")
-    sys.path.insert(0, str(path.parent.resolve() if is_file else Path.cwd()))
-    try:
-        if not is_file:
-            return importlib.import_module(place)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.pop(0)
 
 
 # ---------------------------------------------------------------------------------------------------- calling

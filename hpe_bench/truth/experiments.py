@@ -234,7 +234,7 @@ def ap_images(trials: int, seed: int = 0) -> Iterator[Finding]:
         for _ in range(trials if images < 100 else trials // 2):
             (evaluation,) = world_of.draw(rng, images)
             table = resample([[evaluation]], REPLICATES)["ap"]
-            around = (percentile_interval(table.drawn[0][:, 0]), figure_interval(table, 0, None))
+            around = (percentile_interval(table.each(0)[:, 0]), figure_interval(table, 0, None))
             for rule, (low, high) in zip(rules, around, strict=True):
                 counts.add(world, rule, "covered", low <= truth <= high)
                 counts.add(world, rule, "half width", (high - low) / 2)
@@ -257,7 +257,7 @@ def ap_seeds(trials: int, seed: int = 0) -> Iterator[Finding]:
         trainings = world_of.draw(rng, IMAGES, 6)
         spreads = [Spread(float(variance * rng.chisquare(30) / 30), 30.0) for _ in range(2)]
         table = resample([trainings[:3], trainings[3:]], REPLICATES)["ap"]
-        each = [Resampled((table.values[0][s : s + 1],), (table.drawn[0][:, s : s + 1],), IMAGES) for s in range(3)]
+        each = [Resampled((table.values[0][s : s + 1],), (table.each(0)[:, s : s + 1],), IMAGES) for s in range(3)]
         around = [
             _envelope([figure_interval(one, 0, None) for one in each]),
             figure_interval(table, 0, None),
@@ -322,7 +322,8 @@ def _run_until(arms: Sequence[Tallies], others: list[list[float]] | None) -> tup
     """The number of seeds at which the study ends, and its differences to the control, which is the first arm."""
     seeds, whole = FEWEST_SEEDS, Resampled.of(arms, REPLICATES)
     while True:
-        values, drawn = ([v[..., :seeds] for v in part] for part in (whole.values, whole.drawn))
+        each = [whole.each(i) for i in range(len(whole.drawn))]
+        values, drawn = ([v[..., :seeds] for v in part] for part in (whole.values, each))
         table = Resampled(tuple(values), tuple(drawn), whole.images)
         spreads: list[Spread | None] = [None] * len(arms)
         if others is not None:

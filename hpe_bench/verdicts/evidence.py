@@ -44,13 +44,12 @@ def trained_as(arm: Arm) -> Training:
     return Training(arm.paper, arm.variant.name, fingerprint(arm.variant), arm.recipe.name, fingerprint(arm.recipe))
 
 
-Rates = tuple[tuple[int, ...], tuple[int, ...]]
+Rates = tuple[Sequence[int], Sequence[int]]
 
 
 def rates(record: RunRecord, key: str) -> Rates | None:
-    """Hits and counts per image under a key, or None for metrics that are no mean over images."""
-    found = record.counts(key)
-    return None if found is None else (tuple(found[0]), tuple(found[1]))
+    """Hits and counts per image under a key, both hashable, or None for metrics that are no mean over images."""
+    return record.counts(key)
 
 
 # A page shows an interval in tables, figures and verdicts; each is resampled once.
@@ -157,12 +156,9 @@ def better_rows(
     if len(packed) > 1 and _pairable(rows, list(packed), spreads):
         places, table = list(packed), _accumulated(tuple(packed.values()))[key]
         differences |= {(places[a], places[b]): d for (a, b), d in table.every_difference(spreads).items()}
-    around = [e.interval for e in pooled_rows(rows, key, pools)]
-    unpaired = [
-        (i, j)
-        for i, j in permutations(enough, 2)
-        if (i, j) not in differences and (j, i) not in differences and _above(around[i], around[j])
-    ]
+    left = [(i, j) for i, j in permutations(enough, 2) if (i, j) not in differences and (j, i) not in differences]
+    around = [e.interval for e in pooled_rows(rows, key, pools)] if left else []
+    unpaired = [(i, j) for i, j in left if _above(around[i], around[j])]
     untaught = {i for i, runs in enumerate(rows) if pools is not None and not pools.learned(runs)}
     return {(i, j) for i, j in (*told_apart(differences), *unpaired) if i not in untaught}
 
@@ -177,10 +173,10 @@ def _pairable(rows: Sequence[Sequence[RunRecord]], some: Sequence[int], spreads:
 
 def _alike(tables: Sequence[Sequence[Rates]]) -> list[list[int]]:
     """Positions of the rows with tables, by what these count in each image."""
-    alike: dict[tuple[int, ...], list[int]] = {}
+    alike: dict[bytes, list[int]] = {}
     for i, found in enumerate(tables):
         if found:
-            alike.setdefault(found[0][1], []).append(i)
+            alike.setdefault(np.asarray(found[0][1], dtype=np.int64).tobytes(), []).append(i)
     return list(alike.values())
 
 

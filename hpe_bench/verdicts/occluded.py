@@ -107,7 +107,7 @@ def further_ahead(subject: Runs, other: Runs) -> Estimate | None:
     if not seeds or any(table is None for tables in rates for table in tables):
         return None
     table = bootstrap.Resampled.of([[t for t in tables if t is not None] for tables in rates])
-    (a, b, c, d), (ar, br, cr, dr) = table.values, table.drawn
+    (a, b, c, d), (ar, br, cr, dr) = table.values, (table.each(i) for i in range(4))
     found = bootstrap.difference_of(a - b, c - d, ar - br, cr - dr, table.images)
     how = "paired bootstrap over images and seeds"
     each = tuple(float(v) for v in (a - b) - (c - d))

@@ -6,22 +6,14 @@ A setting is a model with a recipe; those under one condition, one budget and on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from hpe_bench.metrics.seed_variance import SeedVariance, Spread, fit
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition, Training
+from hpe_bench.records.query import Budget, budget
 from hpe_bench.records.schema import RunRecord
-
-
-class Budget(NamedTuple):
-    """What trainings must share for their seeds to be compared."""
-
-    where: Condition
-    samples_seen: int
-    train_digest: str
 
 
 class SeedPools:
@@ -29,11 +21,8 @@ class SeedPools:
 
     def __init__(self, records: Iterable[RunRecord], kind: Literal["accuracy", "sweep"] = "accuracy") -> None:
         self._records = query.of(records)
-        self._runs: dict[Budget, dict[Training, list[RunRecord]]] = {}
+        self._runs = self._records.pools(kind)
         self._known: dict[tuple[Budget, str], SeedVariance | None] = {}
-        for r in self._records.finished(kind):
-            if r.identity.seed is not None and r.identity.recipe:
-                self._runs.setdefault(budget(r), {}).setdefault(query.training(r), []).append(r)
 
     def spread(self, runs: Sequence[RunRecord], key: str) -> Spread | None:
         """The spread of seeds of one arm; None where its pool is too small, or its runs have no common budget."""
@@ -66,8 +55,3 @@ class SeedPools:
         if floor is None or not found or np.mean(found) > floor.value:
             return ""
         return f"{np.mean(found):.2f} against {floor.value:.2f} of the mean training pose"
-
-
-def budget(record: RunRecord) -> Budget:
-    """What a training is pooled by."""
-    return Budget(query.condition(record), record.identity.samples_seen, record.identity.train_digest)

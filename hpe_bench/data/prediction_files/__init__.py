@@ -1,4 +1,4 @@
-"""Predictions in files: our own layout, COCO results, and arrays as MPII and LSP code writes them.
+"""Predictions in files: our own layout, COCO results, arrays as MPII and LSP code writes them, and what tools write.
 
 Which layout a file has is told from its content, not from its name. Reading aligns a file with the persons it is to be
 scored on. Whatever is wrong with a file becomes one ValueError that names the file, the record and the field, and says
@@ -7,6 +7,7 @@ what to do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hpe_bench.data.file_kinds import as_text, head_of, told
@@ -18,16 +19,20 @@ from hpe_bench.data.prediction_files.own import Header, PredictionFile, content_
 
 __all__ = ["Header", "Origin", "PredictionFile", "content_sha256", "read", "to_bytes"]
 
-KINDS = "give .npz (ours, or one array), .json (COCO results), .npy or .mat"
+KINDS = (
+    "give .npz (ours, or one array), .json (COCO results, as Ultralytics, Detectron2 and MMPose write them too), .npy, "
+    ".mat, MMPose's .pkl, DeepLabCut's .csv or .h5, or SLEAP's .slp"
+)
+HDF5, PICKLE = b"\x89HDF\r\n\x1a\n", b"\x80"
 
 
 def read(path: Path, truth: PersonSet, origin: Origin | None = None) -> PredictionFile:
-    """The predictions in a .npz, .json, .npy or .mat file, for the persons and images of `truth`.
+    """The predictions in a file, whatever its layout, for the persons and images of `truth`.
 
     `origin` says where a bare array counts its pixels from, 0 or 1; the other layouts are 0-based by definition.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; give a file of predictions (.npz, .json, .npy or .mat)")
+        raise ValueError(f"{path}: no such file; give a file of predictions (.npz, .json, .npy, .mat, ...)")
     try:
         head = head_of(path)
     except OSError as error:
@@ -35,11 +40,26 @@ def read(path: Path, truth: PersonSet, origin: Origin | None = None) -> Predicti
     zipped = head.startswith(NPZ)
     if head.startswith(NPY) or is_mat(head) or (zipped and not own.is_own(path)):
         return joint_arrays.read(path, truth, origin)
+    if (of_tool := _reader(path, head)) is not None:
+        if origin == 1:
+            raise ValueError(f"{path}: its layout is 0-based by definition; leave the origin out")
+        return of_tool(path, truth)
     if not zipped and not as_text(head).lstrip().startswith(("[", "{")):
         return _other(path, head, truth, origin)
     if origin == 1:
         raise ValueError(f"{path}: its layout is 0-based by definition; leave the origin out")
     return own.read(path, truth) if zipped else coco_results.read(path, truth)
+
+
+def _reader(path: Path, head: bytes) -> Callable[[Path, PersonSet], PredictionFile] | None:
+    """What reads a file of one of the tools, told by how it begins; None for any other file."""
+    from hpe_bench.data.prediction_files import deeplabcut, mmpose_dump, sleap
+
+    if head.startswith(HDF5):
+        return sleap.read if sleap.is_sleap(path) else deeplabcut.read_h5
+    if head.startswith(PICKLE) and len(head) > 1 and 2 <= head[1] <= 5:
+        return mmpose_dump.read
+    return deeplabcut.read_csv if deeplabcut.is_csv(head) else None
 
 
 def _other(path: Path, head: bytes, truth: PersonSet, origin: Origin | None) -> PredictionFile:

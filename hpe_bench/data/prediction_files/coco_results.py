@@ -4,6 +4,10 @@ The layout of cocodataset.org's results format. A keypoint's third value is take
 has a `bbox`, every detection's area is that of its box, else that of the box around its joints, as pycocotools'
 `COCO.loadRes` has it (AP of medium and large persons depends on it). Other fields are left alone.
 
+Detectron2's coco_instances_results.json and MMPose's *.keypoints.json are such files. Ultralytics' predictions.json is
+one but for data sets whose images have no numbers: then `image_id` is the file's stem; and its classes may be counted
+from 0.
+
 J joints, D detections.
 """
 
@@ -21,6 +25,7 @@ from typing_extensions import TypedDict
 
 from hpe_bench.data.json_files import Anything, finite_list, parse, shown, whole
 from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.prediction_files.gathered import index_of, place_of
 from hpe_bench.data.prediction_files.own import PredictionFile, check_finite, content_sha256, positions
 from hpe_bench.data.predictions import Predictions
 
@@ -45,6 +50,7 @@ def read(path: Path, truth: PersonSet) -> PredictionFile:
     """A COCO results file, for the images of `truth`; ValueError naming record and field."""
     records = _records(path)
     joints, person = truth.skeleton.joints, PERSON if truth.category_id is None else truth.category_id
+    tool = _settle(records, truth, person, path)
     for number, record in enumerate(records):
         if problem := _problem(record, len(joints), person):
             raise ValueError(f"{path}: record {number}: {problem}")
@@ -64,7 +70,7 @@ def read(path: Path, truth: PersonSet) -> PredictionFile:
         area=area_D,
     )
     layout = "COCO results" if area_D is None else "COCO results with boxes, which give the detections' areas"
-    return PredictionFile(predictions, layout, content_sha256(predictions, image_ids_D, joints))
+    return PredictionFile(predictions, layout + tool, content_sha256(predictions, image_ids_D, joints))
 
 
 def to_bytes(
@@ -89,6 +95,19 @@ def _records(path: Path) -> list[Record]:
         what = "an annotation file" if isinstance(found, dict) and "annotations" in found else "no list"
         raise ValueError(f"{path}: holds {what}; COCO results are a list of detections with keypoints")
     return found
+
+
+def _settle(records: list[Record], truth: PersonSet, person: int, path: Path) -> str:
+    """Put image numbers in place of names, and the person's category in place of class 0; says what was done."""
+    named = [r for r in records if isinstance(r.get("image_id"), str)]
+    index = index_of(truth) if named else {}
+    for record in named:
+        record["image_id"] = int(truth.ids[place_of(str(record["image_id"]), index, path)])
+    from_0 = bool(records) and person != 0 and all(whole(r.get("category_id")) == 0 for r in records)
+    for record in records if from_0 else ():
+        record["category_id"] = person
+    said = [*(["images by name"] if named else []), *(["classes from 0"] if from_0 else [])]
+    return f" ({', '.join(said)}, as Ultralytics has them)" if said else ""
 
 
 def _areas(records: Sequence[Record], path: Path) -> np.ndarray | None:

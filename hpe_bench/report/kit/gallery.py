@@ -67,7 +67,8 @@ def mean_error(sample: Sample) -> float:
     """Mean distance of the labelled joints to the truth, as a share of the box diagonal."""
     away = np.linalg.norm(np.array(sample.truth) - np.array(sample.predicted), axis=1)
     labelled = np.array(sample.labelled)
-    return float(away[labelled].mean() / np.hypot(*sample.box[2:])) if labelled.any() else 0.0
+    diagonal = np.hypot(*sample.box[2:])
+    return float(away[labelled].mean() / diagonal) if labelled.any() and diagonal > 0 else 0.0
 
 
 def _spread(rows: Sequence[int]) -> list[int]:

@@ -30,6 +30,8 @@ def _reader(protocol: Protocol, data: Mannequins) -> Images:
 
     def pixels(sample: Sample) -> np.ndarray | None:
         """The scene, unless the sample's person is not in it: then another generator made the record."""
+        if sample.image < 0 or len(sample.labelled) != len(order):
+            return None
         found = scene(sample.image)
         shown = np.array(sample.labelled)
         truth = np.array(sample.truth)[shown]

@@ -21,13 +21,14 @@ CROP_SIDE_PX = 320  # of an embedded picture, at most
 JPEG_QUALITY = 82
 HEAT_BGR, HEAT_ALPHA = (40, 190, 255), 220  # colour of a heatmap and its opacity at the peak
 
+SKELETONS = {len(s.joints): s for s in (COCO_17, MPII_16, LSP_14)}
+
 
 def skeleton_of(joints: int) -> Skeleton:
     """The skeleton with this number of joints."""
-    known = {len(s.joints): s for s in (COCO_17, MPII_16, LSP_14)}
-    if joints not in known:
-        raise ValueError(f"a skeleton of {joints} joints; known ones have {sorted(known)}")
-    return known[joints]
+    if joints not in SKELETONS:
+        raise ValueError(f"a skeleton of {joints} joints; known ones have {sorted(SKELETONS)}")
+    return SKELETONS[joints]
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,25 @@ def window_of(samples: Sequence[Sample]) -> Window:
         corners += [p for p, labelled in zip(sample.truth, sample.labelled, strict=True) if labelled]
         corners += [(min(max(px, x - w), x + 2 * w), min(max(py, y - h), y + 2 * h)) for px, py in sample.predicted]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)
-    side = (1 + MARGIN) * float(np.max(high - low))
+    side = max((1 + MARGIN) * float(np.max(high - low)), 1.0)
     left, top = (low + high - side) / 2
     return Window(float(left), float(top), side)
 
 
-def person(sample: Sample, image: np.ndarray | None, window: Window, label: str) -> Markup:
+def person(
+    sample: Sample, image: np.ndarray | None, window: Window, label: str, skeleton: Skeleton | None = None
+) -> Markup:
     """A crop with the true skeleton (thin, white on dark) and the predicted one, large errors marked.
 
-    `image` is uint8 RGB [height, width, 3] or None for a plain ground.
+    `image` is uint8 RGB [height, width, 3] or None for a plain ground. `skeleton` says which joints a limb joins; a
+    record's, which does not name its skeleton, is told by the number of joints.
     """
+    known = skeleton or SKELETONS.get(len(sample.truth))  # of other joints than those, only the joints are drawn
+    limbs = known.limbs if known else ()
     unit = window.side / 100  # stroke widths follow the person's size
     body = [_ground(image, window), "" if sample.heatmap is None else _heat(sample.heatmap)]
-    body += [_limbs(sample, sample.truth, "truth", unit, only_labelled=True)]
-    body += [_limbs(sample, sample.predicted, "guess", unit, only_labelled=False), _errors(sample, unit)]
+    body += [_limbs(limbs, sample, sample.truth, "truth", unit, only_labelled=True)]
+    body += [_limbs(limbs, sample, sample.predicted, "guess", unit, only_labelled=False), _errors(sample, unit)]
     box = f"{window.x:.1f} {window.y:.1f} {window.side:.1f} {window.side:.1f}"
     return Markup(
         f'<svg class="person" viewBox="{box}" role="img" aria-label="%s">{"".join(b for b in body)}</svg>'
@@ -122,13 +128,17 @@ def _heat(found: Heatmap) -> str:
 
 
 def _limbs(
-    sample: Sample, points: Sequence[tuple[float, float]], role: str, unit: float, only_labelled: bool
-) -> str:  # fmt: skip
-    skeleton = skeleton_of(len(sample.truth))
+    limbs: Sequence[tuple[int, int]],
+    sample: Sample,
+    points: Sequence[tuple[float, float]],
+    role: str,
+    unit: float,
+    only_labelled: bool,
+) -> str:
     drawn = [not only_labelled or labelled for labelled in sample.labelled]
     lines = [
         f"M{points[a][0]:.1f} {points[a][1]:.1f}L{points[b][0]:.1f} {points[b][1]:.1f}"
-        for a, b in skeleton.limbs
+        for a, b in limbs
         if drawn[a] and drawn[b]
     ]
     path = "".join(lines)

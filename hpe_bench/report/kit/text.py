@@ -107,4 +107,5 @@ def protocol_fields(protocol: Protocol) -> dict[str, str]:
         "Target and decoding": f"{codec['is']} ({detail})",
         "Test-time flip": "yes" if protocol.flip_test else "no",
         "Metrics": ", ".join(metric(m.key) for m in protocol.metrics),
+        **({"Corruption": f"{c.kind}, severity {c.severity}, level {c.level:g}"} if (c := protocol.corruption) else {}),
     }

@@ -33,7 +33,7 @@ from hpe_bench.report.kit.text import (
     where,
 )
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import comparison_costs, comparison_published, diagnosis_view
+from hpe_bench.report.pages import calibration_view, comparison_costs, comparison_published, diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import Model
 from hpe_bench.report.pages.entries import Flat
 from hpe_bench.timing.rows import NetworkTimes
@@ -347,6 +347,11 @@ def _detail(
         diagnosis_view.parts_table(f"parts-{name}", f"{title}: by visibility and size.", models, key),
         diagnosis_view.kinds_table(f"kinds-{name}", f"{title}: kinds of errors.", models),
     ]
+    scored = [
+        (m.label, first.calibration) for m in models if (first := next(iter(m.runs.values()))).calibration is not None
+    ]
+    drawn += calibration_view.figures(scored, f"calibration-{name}")
+    told += calibration_view.tables(scored, f"calibration-{name}")
     shared = min(set.intersection(*(set(m.runs) for m in models)), default=None)
     persons = [] if shared is None else gallery.beside([(m.label, m.runs[shared]) for m in models], images)
     ground = f"Seed {shared}. " + (

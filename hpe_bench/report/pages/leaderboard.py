@@ -110,6 +110,7 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
+    has_robustness: bool
     latency_questions: tuple[LatencyQuestion, ...]  # whose pages there are
     submitted: tuple[Group, ...] = ()
     runtimes: LatencyBoard | None = None
@@ -169,8 +170,9 @@ def build(
         costs=_costs(papers, current, links),
         published=tuple(_published(papers, links)),
         has_ceilings=bool(records.finished("ceiling")),
+        has_robustness=bool(records.finished("robustness")),
         latency_questions=tuple(page.asked for page in latency_question_page.build_all(papers, records)),
-        submitted=tuple(Group(table, found, ()) for table, found in submitted.groups(records, score_pages)),
+        submitted=tuple(Group(*found) for found in submitted.groups(records, score_pages)),
         runtimes=latency_board.build(timed, links.to),
         choice=choice.build(full, addresses),
         multiples=latency_multiples.build(full, addresses),

@@ -11,7 +11,7 @@ from hpe_bench.plan import TrainingRun, arms_of, points, study_runs
 from hpe_bench.protocols import POCKET
 from hpe_bench.records import query
 from hpe_bench.records.query import Condition
-from hpe_bench.records.schema import RunRecord
+from hpe_bench.records.schema import Calibration, RunRecord
 from hpe_bench.records.throughput import Throughput
 from hpe_bench.report.kit import figures, gallery, tables
 from hpe_bench.report.kit.figures import Figure
@@ -36,6 +36,7 @@ from hpe_bench.report.kit.text import (
 )
 from hpe_bench.report.pages import (
     budget_view,
+    calibration_view,
     claims_view,
     diagnosis_view,
     joint_groups,
@@ -135,6 +136,9 @@ class PaperPage:
     failed: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
     beside: str = ""  # address of its comparison with the yardstick
+    calibration: tuple[Table, ...] = ()
+    reliability: tuple[Figure, ...] = ()
+    is_on_robustness_page: bool = False
 
     @property
     def tables(self) -> list[Table]:
@@ -143,7 +147,7 @@ class PaperPage:
         found = [t for s in studies for b in s.blocks for t in (b.table, *(t for _, t in b.all_metrics))]
         found += [s.table for s in self.sweeps if s.table is not None]
         found += [a.stages for a in self.architectures]
-        found += [*self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
+        found += [*self.calibration, *self.costs, *(t for v in self.latency for t in v.tables), self.protocols]
         return [*found, *(t for t in (self.environments, self.runs) if t is not None)]
 
 
@@ -169,6 +173,7 @@ def build(
     own, outdated = records_of(paper, claims, records)
     results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
     counts = count(verdicts)
+    scores = _calibrated(paper, own)
     left = partial(_left, records=records, pace=Throughput(records, macs))
     return PaperPage(
         paper=paper,
@@ -204,7 +209,27 @@ def build(
             f"{r.identity.paper}/{r.identity.variant} ({r.status}): {r.reason}" for r in own if r.status != "done"
         ),
         commands=_commands(paper),
+        calibration=calibration_view.tables(scores),
+        reliability=calibration_view.figures(scores),
+        is_on_robustness_page=any(r.identity.kind == "robustness" for r in own),
     )
+
+
+def _calibrated(paper: Paper, own: Sequence[RunRecord]) -> list[tuple[str, Calibration]]:
+    """The headline's arms whose records say how far their scores are probabilities: of each the first protocol's first
+    seed, or what was measured with the corruptions; decoders share their scores."""
+    found: dict[tuple[str, str], tuple[str, Calibration]] = {}
+    for r in own:
+        arm = next((a for a in paper.headline.arms if _is_of(a, r)), None)
+        if arm is not None and r.calibration is not None:
+            name = f"{arm_label(arm)}, {r.identity.protocol}"
+            found.setdefault((arm.name, r.identity.test_digest), (name, r.calibration))
+    return list(found.values())
+
+
+def _is_of(arm: Arm, r: RunRecord) -> bool:
+    i = r.identity
+    return (i.paper, i.variant_hash, i.recipe_hash) == (arm.paper, fingerprint(arm.variant), fingerprint(arm.recipe))
 
 
 def in_suite_order(verdicts: Sequence[Verdict], protocols: Protocols) -> list[Verdict]:

@@ -29,7 +29,7 @@ from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span
 from hpe_bench.report.kit.text import exact, metric, number, plural, protocol_fields, signed, span
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.report.pages import provenance_view
+from hpe_bench.report.pages import calibration_view, provenance_view
 from hpe_bench.run import scoring
 from hpe_bench.run.truths import Truth
 
@@ -80,13 +80,16 @@ class ScorePage:
     submitted: Table
     conditions: Table
     environment: Table
+    calibration: tuple[Table, ...] = ()
+    reliability: tuple[Figure, ...] = ()
 
     @property
     def tables(self) -> list[Table]:
         """Every table of the page, for the downloads beside it."""
         some = (self.versus, self.groups, self.joints, self.gains)
         known = [t for t in some if t is not None]
-        return [self.headline, *known, *self.errors, self.submitted, self.conditions, self.environment]
+        told = (*self.errors, *self.calibration, self.submitted, self.conditions, self.environment)
+        return [self.headline, *known, *told]
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
@@ -95,14 +98,15 @@ class ScorePage:
 def headline_table(record: RunRecord) -> Table:
     """The figures of the whole set, with intervals."""
     shown = [m for m in record.measurements if "/" not in m.key]
+    units = "" if any(m.unit != "percent" for m in shown) else ", %"
     axis = svgdraw.axis_of([v for m in shown for v in (m.value, *(m.interval or ()))])
     assert axis is not None
     rows = tuple(
         (
-            Cell(spoken(m.key), m.key),
-            Cell(number(m.value, 2), exact(m.value, "percent"), m.value),
+            Cell(spoken(m.key) + ("" if m.unit == "percent" else f", {m.unit}"), m.key),
+            Cell(number(m.value, 4 if m.unit == "ratio" else 2), exact(m.value, m.unit), m.value),
             Cell(
-                span(m.interval, 2) or "none",
+                span(m.interval, 4 if m.unit == "ratio" else 2) or "none",
                 exact_span(m.interval),
                 mark=svgdraw.strip(m.value, m.interval, axis, THIS.css),
             ),
@@ -110,10 +114,10 @@ def headline_table(record: RunRecord) -> Table:
         )
         for m in shown
     )
-    columns = (Column("Metric"), Column("Value, %", True), Column("95 % CI, %"), Column("n", True))
+    columns = (Column("Metric"), Column(f"Value{units}", True), Column(f"95 % CI{units}"), Column("n", True))
     note = (
         "Intervals resample test images; they say nothing about the model trained again. n counts joints for rates, "
-        "persons to find for AP and AR."
+        "persons to find for AP and AR." + (" Without a unit, values are in %." if not units else "")
     )
     return Table("headline", f"{record.identity.protocol}: every figure of the whole set.", columns, rows, note)
 
@@ -356,7 +360,8 @@ def worst_cases(
             kinds = diagnosis.kind[rows[at]]
             found = [f"{int((kinds == k).sum())} {kind}" for k, kind in enumerate(KINDS) if k and (kinds == k).any()]
             note += f"; {', '.join(found) or 'all good'}"
-        drawing = svgdraw.person(sample, image, svgdraw.window_of([sample]), f"{title}: {note}")
+        window = svgdraw.window_of([sample])
+        drawing = svgdraw.person(sample, image, window, f"{title}: {note}", truth.skeleton)
         cases.append(Case(drawing, title, note))
     return tuple(cases), photographs
 
@@ -434,6 +439,7 @@ def build(
     judged, gains, why_not = _diagnosed(persons, predictions)
     cases, photographs = worst_cases(persons, predictions, judged)
     assert record.submission is not None
+    scores = calibration_view.named([record], record.identity.variant)
     return ScorePage(
         name=record.identity.variant,
         protocol=record.identity.protocol,
@@ -454,6 +460,8 @@ def build(
         submitted=submission_table(record),
         conditions=protocol_table(truth),
         environment=provenance_view.environments([record]),
+        calibration=calibration_view.tables(scores),
+        reliability=calibration_view.figures(scores),
     )
 
 

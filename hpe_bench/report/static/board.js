@@ -2,28 +2,38 @@
 // Without this script every row and every plot simply stays visible.
 (function () {
   const form = document.getElementById("filters");
-  const groups = Array.from(document.querySelectorAll(".group"), function (element) {
-    const rows = Array.from(element.querySelectorAll("tbody > tr"));
-    return {
-      element: element,
-      rows: rows.filter(function (row) { return row.dataset.kept === undefined; }),
-      marks: Array.from(element.querySelectorAll("[data-row]")),
-    };
-  });
-  const sections = new Set(groups.map(function (group) { return group.element.closest("section"); }));
+  let groups, sections, figures, asides, timed;
+  const opened = new Set(document.querySelectorAll("details.group[open]")); // to begin with
+
+  // What there is on the page; a fold that is filled brings more.
+  function collect() {
+    groups = Array.from(document.querySelectorAll(".group"), function (element) {
+      const rows = Array.from(element.querySelectorAll("tbody > tr"));
+      const folds = Array.from(element.querySelectorAll("[data-part]"));
+      return {
+        element: element,
+        rows: rows.filter(function (row) { return row.dataset.kept === undefined; }),
+        marks: Array.from(element.querySelectorAll("[data-row]")),
+        folds: element.matches("[data-part]") ? [element] : folds,
+        opened: opened.has(element),
+      };
+    });
+    sections = new Set(groups.map(function (group) { return group.element.closest("section"); }));
+    figures = Array.from(document.querySelectorAll("figure[data-axis]"));
+    asides = Array.from(document.querySelectorAll(".group"), function (group) {
+      return Array.from(group.querySelectorAll(".note[data-runtime]")); // what a latency column is, the first at first
+    });
+    timed = Array.from(document.querySelectorAll("td:has([data-in])"), function (cell) {
+      return { cell: cell, own: cell.dataset.own || cell.dataset.sort, shown: cell.querySelector(".cell:not([data-in])") };
+    });
+    timed.forEach(function (t) { t.cell.dataset.own = t.own; });
+  }
   const facets = Array.from(form.querySelectorAll("select"));
   const search = form.elements.q;
   const buttons = Array.from(form.querySelectorAll("button[data-axis]"));
-  const figures = Array.from(document.querySelectorAll("figure[data-axis]"));
-  const asides = Array.from(document.querySelectorAll(".group"), function (group) {
-    return Array.from(group.querySelectorAll(".note[data-runtime]")); // what a latency column is, the first at first
-  });
   const shown = form.querySelector(".shown");
   const nothing = document.getElementById("nothing");
   const runtime = form.elements.runtime; // missing where all latencies are of one
-  const timed = Array.from(document.querySelectorAll("td:has([data-in])"), function (cell) {
-    return { cell: cell, own: cell.dataset.sort, shown: cell.querySelector(".cell:not([data-in])") };
-  });
   let filtered = false;
   const texts = new Map(); // of rows, read when first searched
 
@@ -71,9 +81,12 @@
     const wanted = facets.filter(function (f) { return f.value; });
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const active = wanted.length + words.length > 0;
+    if (active) fillAll(groups.flatMap(function (group) { return group.folds; }));
     let count = 0, total = 0;
     groups.forEach(function (group) {
       let kept = 0;
+      group.folds.forEach(function (fold) { kept += Number(fold.dataset.rows); }); // until they are here, and looked at
+      total += kept;
       const hidden = new Set();
       group.rows.forEach(function (row) {
         const keep = wanted.every(function (f) { return has(row, f); }) &&
@@ -84,7 +97,7 @@
       });
       group.marks.forEach(function (mark) { mark.classList.toggle("dim", hidden.has(mark.dataset.row)); });
       group.element.hidden = !kept;
-      if (group.element.tagName === "DETAILS" && active !== filtered) group.element.open = active;
+      if (group.element.tagName === "DETAILS" && active !== filtered) group.element.open = active || group.opened;
       count += kept;
       total += group.rows.length;
     });
@@ -146,6 +159,8 @@
   addEventListener("popstate", restore);
   addEventListener("hashchange", restore);
 
+  document.addEventListener("filled", function () { collect(); apply(); });
+
   function tell(event) {
     const mark = event.target.closest && event.target.closest("a[data-row]");
     if (mark) mark.closest("figure").querySelector(".told").textContent = mark.getAttribute("aria-label") + ".";
@@ -153,6 +168,7 @@
   document.addEventListener("pointerover", tell);
   document.addEventListener("focusin", tell);
 
+  collect();
   form.hidden = false;
   restore();
   if (location.hash.includes("=")) form.scrollIntoView();

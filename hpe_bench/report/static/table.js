@@ -1,5 +1,6 @@
 "use strict";
-// Sortable columns, and search and status filters for the claims. Without this script every row simply stays visible.
+// Sortable columns, folds that are filled when they are opened, and search and status filters for the claims. Without
+// this script every row simply stays visible, and folds link to what they hold.
 (function () {
   function value(row, index) {
     const cell = row.cells[index];
@@ -21,7 +22,7 @@
     return sign * words.compare(String(a), String(b));
   }
 
-  document.querySelectorAll("table.sortable").forEach(function (table) {
+  function sortable(table) {
     const heads = Array.from(table.tHead.rows[0].cells);
     if (table.tBodies[0].rows.length < 2) return;
     heads.forEach(function (head, index) {
@@ -40,12 +41,12 @@
         table.tBodies[0].append(...keyed.map(function (pair) { return pair[1]; }));
       });
     });
-  });
+  }
 
   // Of a long table the first rows are shown until all are asked for; sorting brings others there.
   const phone = matchMedia("screen and (max-width: 44rem)").matches;
   const LONG = phone ? 8 : 30;
-  document.querySelectorAll("table.sortable").forEach(function (table) {
+  function foldable(table) {
     const count = table.tBodies[0].rows.length;
     if (count <= LONG) return;
     const button = document.createElement("button");
@@ -56,14 +57,57 @@
     button.addEventListener("click", function () { table.classList.remove("folded"); });
     table.classList.add("folded");
     table.parentElement.after(button);
-  });
+  }
+
+  function enhance(box) {
+    box.querySelectorAll("table.sortable").forEach(function (table) { sortable(table); foldable(table); });
+  }
+  enhance(document);
+
+  // What a fold holds lies in a file beside the page, which hands it over from a frame out of sight.
+  function fill(box) {
+    if (!box.dataset.part) return Promise.resolve();
+    if (box.filling) return box.filling;
+    box.filling = new Promise(function (done) {
+      const frame = document.createElement("iframe");
+      frame.hidden = true;
+      frame.src = box.dataset.part;
+      addEventListener("message", function take(event) {
+        if (event.source !== frame.contentWindow) return;
+        removeEventListener("message", take);
+        frame.remove();
+        const held = document.createElement("div");
+        held.innerHTML = event.data;
+        box.querySelector(".part").replaceWith(...held.childNodes);
+        delete box.dataset.part;
+        enhance(box);
+        document.dispatchEvent(new CustomEvent("filled", { detail: box }));
+        done();
+      });
+      document.body.append(frame);
+    });
+    return box.filling;
+  }
+
+  document.addEventListener("toggle", function (event) { if (event.target.open) fill(event.target); }, true);
+  document.querySelectorAll("details[open][data-part]").forEach(fill); // as a browser restores them
+  window.fillAll = function (boxes) { return Promise.all(Array.from(boxes, fill)); };
 
   if (phone) document.querySelectorAll("details.fold").forEach(function (box) { box.open = false; });
 
   // A link to a row inside folded details or of a folded table unfolds them.
   function reveal() {
-    const target = document.getElementById(location.hash.slice(1));
-    if (!target) return;
+    const id = decodeURIComponent(location.hash.slice(1));
+    const target = id && document.getElementById(id);
+    if (!target) {
+      const family = id.replace(/-[0-9a-f]+$/, "");
+      const holders = Array.from(document.querySelectorAll("details[data-part]")).filter(function (box) {
+        const held = box.dataset.ids.split(" ");
+        return id && (held.includes(family) || held.includes(id));
+      });
+      if (holders.length) fillAll(holders).then(reveal);
+      return;
+    }
     const table = target.closest(".folded");
     if (table) table.classList.remove("folded");
     for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;

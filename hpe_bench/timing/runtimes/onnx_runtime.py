@@ -17,6 +17,7 @@ class OnnxRuntime(Runtime):
     name = "onnxruntime"
     package = "onnxruntime"
     reads_onnx = True
+    suffixes = (".onnx",)
 
     def missing(self) -> str:
         return "" if importlib.util.find_spec("onnxruntime") else not_installed("onnxruntime", "onnx")

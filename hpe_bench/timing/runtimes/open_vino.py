@@ -19,6 +19,7 @@ class OpenVino(Runtime):
     name = "openvino"
     package = "openvino"
     reads_onnx = True
+    suffixes = (".onnx", ".tflite", ".xml")
     hint: ClassVar[str] = "f32"
 
     def missing(self) -> str:
@@ -29,7 +30,11 @@ class OpenVino(Runtime):
 
         core = openvino.Core()
         model = core.read_model(workload.file())
-        model.reshape([workload.batch, 3, *workload.input_hw])
+        shape = model.inputs[0].get_partial_shape()
+        channels_last = shape.rank.get_length() == 4 and shape[3] == openvino.Dimension(3)
+        height, width = workload.input_hw
+        sides = (height, width, 3) if channels_last else (3, height, width)
+        model.reshape([workload.batch, *sides])
         options = {
             "INFERENCE_PRECISION_HINT": self.hint,
             "INFERENCE_NUM_THREADS": threads,
@@ -41,7 +46,8 @@ class OpenVino(Runtime):
         last = len(model.outputs) - 1
 
         def call(images_B3HW: Tensor) -> Tensor:
-            request.infer([images_B3HW.numpy()], share_inputs=True)
+            images = images_B3HW.permute(0, 2, 3, 1).contiguous() if channels_last else images_B3HW
+            request.infer([images.numpy()], share_inputs=True)
             return torch.from_numpy(request.get_output_tensor(last).data)
 
         return call

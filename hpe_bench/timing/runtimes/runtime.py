@@ -63,6 +63,7 @@ class Runtime(ABC):
     precision: ClassVar[Precision] = "fp32"
     tolerance: ClassVar[float] = FP32_TOLERANCE  # of the deviation from eager float32, see `timing/check.py`
     reads_onnx: ClassVar[bool] = False
+    suffixes: ClassVar[tuple[str, ...]] = ()  # of somebody's files that it runs as they are
 
     @abstractmethod
     def missing(self) -> str:

@@ -13,7 +13,8 @@ from onnx import TensorProto
 
 from hpe_bench.data.augmentation import to_batch
 from hpe_bench.data.skeletons import COCO_17, Skeleton
-from hpe_bench.inference.onnx_model import IMAGENET_MEAN, Convention, OnnxNetwork, read_convention
+from hpe_bench.inference.model_file import IMAGENET_MEAN, Convention, FileNetwork, read_convention
+from hpe_bench.inference.networks import Network, of_file
 from tests import onnx_files
 from tests.onnx_files import brightness
 
@@ -26,7 +27,14 @@ def images(count: int = 5) -> torch.Tensor:
 
 
 def maps(path: Path, convention: Convention, pixels: torch.Tensor) -> np.ndarray:
-    return OnnxNetwork(path, convention, THREE)(to_batch(pixels))[-1].numpy()
+    return network(path, convention).module(to_batch(pixels))[-1].numpy()
+
+
+def network(path: Path, convention: Convention = Convention(), skeleton: Skeleton = THREE) -> Network:
+    found = of_file(path, convention, skeleton)
+    assert isinstance(found, Network)
+    assert isinstance(found.module, FileNetwork)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -66,7 +74,7 @@ def test_a_fixed_batch_changes_nothing(tmp_path: Path, batch: int) -> None:
 
 def test_the_input_size_is_the_files(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", CHANNELS, input_shape=("n", 3, 96, 72))
-    assert OnnxNetwork(path, Convention(), THREE).input_hw == (96, 72)
+    assert network(path).input_hw == (96, 72)
 
 
 def refused(call: Any, *words: str) -> None:
@@ -80,8 +88,8 @@ def refused(call: Any, *words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "convention", "words"),
     [
-        ({"input_shape": ("n", 3, "h", "w")}, Convention(), ["fixed size"]),
-        ({"input_shape": ("n", 1, 64, 48)}, Convention(), ["['n', 1, 64, 48]", "[N, 3, height, width]"]),
+        ({"input_shape": ("n", 3, "h", "w")}, Convention(), ["any size", "--inputs"]),
+        ({"input_shape": ("n", 1, 64, 48)}, Convention(), ["['side0', 1, 64, 48]", "[N, 3, height, width]"]),
         ({"input_shape": (3, 64, 48)}, Convention(), ["onnxruntime can run"]),
         ({"kind": TensorProto.DOUBLE}, Convention(), ["onnxruntime can run"]),
         ({"extra_inputs": 1}, Convention(), ["2 inputs"]),
@@ -96,25 +104,25 @@ def test_an_unfit_file_is_refused(
     tmp_path: Path, options: dict[str, Any], convention: Convention, words: list[str]
 ) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", **{"kernel_JCkk": CHANNELS, **options})
-    refused(lambda: OnnxNetwork(path, convention, THREE), "m.onnx", *words)
+    refused(lambda: network(path, convention), "m.onnx", *words)
 
 
 def test_wrong_number_of_maps_for_the_protocols_joints(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", brightness(16))
-    refused(lambda: OnnxNetwork(path, Convention(), COCO_17), "[1, 16, 16, 12]", "[1, 17, h, w]", "--joints")
+    refused(lambda: network(path, skeleton=COCO_17), "[1, 16, 16, 12]", "[1, 17, h, w]", "--joints")
 
 
 def test_broken_and_missing_files(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", CHANNELS)
-    refused(lambda: OnnxNetwork(tmp_path / "none.onnx", Convention(), THREE), "none.onnx", "no such file")
+    refused(lambda: network(tmp_path / "none.onnx"), "none.onnx", "no such file")
     path.write_bytes(path.read_bytes()[:60])
-    refused(lambda: OnnxNetwork(path, Convention(), THREE), "m.onnx", "onnxruntime can run")
+    refused(lambda: network(path), "m.onnx", "onnxruntime can run")
 
 
 def test_without_onnxruntime_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", CHANNELS)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    refused(lambda: OnnxNetwork(path, Convention(), THREE), "-e '.[onnx]'")
+    refused(lambda: network(path), "-e '.[onnx]'")
 
 
 # ---------------------------------------------------------------------------------------------------- TOML
