@@ -110,8 +110,8 @@ class Leaderboard:
     costs: Table | None
     published: tuple[Group, ...]
     has_ceilings: bool
-    has_robustness: bool
     latency_questions: tuple[LatencyQuestion, ...]  # whose pages there are
+    has_robustness: bool = False
     submitted: tuple[Group, ...] = ()
     runtimes: LatencyBoard | None = None
     choice: Choice | None = None
