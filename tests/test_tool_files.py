@@ -59,7 +59,7 @@ def test_ultralytics_names_images_by_their_stem_and_counts_classes_from_0(tmp_pa
     same(file.predictions, given, truth)
     assert "as Ultralytics has them" in file.layout
     rows[0]["image_id"] = "unknown"
-    with pytest.raises(ValueError, match=r"predictions\.json: image 'unknown' is none"):
+    with pytest.raises(ValueError, match=r"predictions\.json: record 0: .*'unknown' is none"):
         read(write_json(tmp_path / "predictions.json", rows), truth)
 
 

@@ -99,10 +99,11 @@ def _records(path: Path) -> list[Record]:
 
 def _settle(records: list[Record], truth: PersonSet, person: int, path: Path) -> str:
     """Put image numbers in place of names, and the person's category in place of class 0; says what was done."""
-    named = [r for r in records if isinstance(r.get("image_id"), str)]
+    named = [(number, r) for number, r in enumerate(records) if isinstance(r.get("image_id"), str)]
     index = index_of(truth) if named else {}
-    for record in named:
-        record["image_id"] = int(truth.ids[place_of(str(record["image_id"]), index, path)])
+    for number, record in named:
+        at = place_of(str(record["image_id"]), index, f"{path}: record {number}: image_id")
+        record["image_id"] = int(truth.ids[at])
     from_0 = bool(records) and person != 0 and all(whole(r.get("category_id")) == 0 for r in records)
     for record in records if from_0 else ():
         record["category_id"] = person

@@ -109,7 +109,7 @@ def index_of(truth: PersonSet) -> Index:
     return found
 
 
-def place_of(name: str, index: Index, path: Path) -> int:
+def place_of(name: str, index: Index, where: str | Path) -> int:
     """The image whose path ends as a name does; ValueError where there is none, or several."""
     parts = _parts(name)
     candidates = index.get(parts[-1], [])
@@ -121,7 +121,7 @@ def place_of(name: str, index: Index, path: Path) -> int:
             break
         candidates = alike
     what = "is none" if not candidates else f"may be any of {len(candidates)}"
-    raise ValueError(f"{path}: image {name[:80]!r} {what} of the data set's images; check split and protocol")
+    raise ValueError(f"{where}: image {name[:80]!r} {what} of the data set's images; check split and protocol")
 
 
 def _parts(name: str) -> tuple[str, ...]:
