@@ -54,7 +54,8 @@ def test_every_claim_s_line_names_commands_that_parse(slug: str) -> None:
         verb, options = parsed(command)
         assert verb in ("reproduce", "ablate", "score")
         assert options.get("paper") in (None, slug)
-        assert options.get("study") in (None, *(s.name for s in catalog.load(slug).paper.studies))
+        paper = catalog.load(slug).paper
+        assert options.get("study") in (None, *(s.name for s in (*paper.studies, *paper.sweeps)))
 
 
 @pytest.mark.parametrize("slug", SLUGS)

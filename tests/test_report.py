@@ -519,7 +519,7 @@ def test_a_comparison_pairs_what_was_run_alike() -> None:
     found = comparison.build([loaded(), loaded(other)], [*ALL, *runs(LSP)], site.suite())
     assert len(found.accuracy) == len(found.differences) == 2
     check_labels(found.tables)
-    row = next(s for s, t in zip(found.sections, found.tables, strict=True) if t is found.accuracy[0]).rows[0]
+    row = next(s for s, t in zip(found.sections, found.tables, strict=True) if t is found.differences[0]).rows[0]
     assert row[0].startswith("tiny")
     assert row[1].startswith("+")
     Page(site.render("comparison.html.j2", comparison=found, root="../../"))
