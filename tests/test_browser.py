@@ -120,7 +120,13 @@ def test_what_cannot_be_read_is_seen(visits: Visits, tmp_path: Path) -> None:
 def board_of(measured: tuple[Group, ...] = (), costs: Table | None = None) -> Leaderboard:
     """A leaderboard of nothing else."""
     return Leaderboard(
-        papers=(), measured=measured, costs=costs, published=(), has_ceilings=False, latency_questions=(), has_robustness=False
+        papers=(),
+        measured=measured,
+        costs=costs,
+        published=(),
+        has_ceilings=False,
+        latency_questions=(),
+        has_robustness=False,
     )
 
 

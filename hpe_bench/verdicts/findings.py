@@ -19,14 +19,18 @@ MOST_NAMED = 4  # claims or reasons of a kind
 
 
 def paragraph(claims: Sequence[Claim], verdicts: Sequence[Verdict], records: Iterable[RunRecord]) -> str:
-    """Generated from verdicts and the records they rest on; no figure in it is written by hand.
+    """What was tested, and how many claims wait for what."""
+    return f"{tested(claims, verdicts, records)} {_unknown(claims, verdicts)}".strip()
+
+
+def tested(claims: Sequence[Claim], verdicts: Sequence[Verdict], records: Iterable[RunRecord]) -> str:
+    """Generated from verdicts and the records they rest on; no figure in it is written by hand. Empty without any.
 
     Printed costs are counted; relations are named with what was measured, on which data and after how many samples.
     """
     said = {c.id: c for c in claims}
     seen = {r.id: r.identity.samples_seen for r in records}
-    told = [_of_status(status, lead, verdicts, said, seen) for status, lead in LEADS]
-    return " ".join([*filter(None, told), _unknown(claims, verdicts)]).strip()
+    return " ".join(filter(None, (_of_status(status, lead, verdicts, said, seen) for status, lead in LEADS)))
 
 
 def _of_status(
@@ -69,13 +73,13 @@ def _several(numbers: Sequence[int]) -> str:
 
 def _unknown(claims: Sequence[Claim], verdicts: Sequence[Verdict]) -> str:
     """How many claims nothing here can decide, and what they wait for."""
-    tested = {v.claim for v in verdicts if v.status != "not attempted"}
-    waiting = [c for c in claims if c.id not in tested]
+    decided = {v.claim for v in verdicts if v.status != "not attempted"}
+    waiting = [c for c in claims if c.id not in decided]
     if not waiting:
         return ""
     reasons: dict[str, set[str]] = {}
     for v in verdicts:
-        if v.claim not in tested:
+        if v.claim not in decided:
             reasons.setdefault(v.reason, set()).add(v.claim)
     largest = sorted(reasons.items(), key=lambda r: (-len(r[1]), r[0]))[:MOST_NAMED]
     why = " ".join(f"({len(of)}) {reason}" for reason, of in largest)

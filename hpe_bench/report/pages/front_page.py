@@ -26,9 +26,9 @@ def _between(text: str, begin: str, end: str, made: str, what: str, which: str) 
 
 
 def findings(board: Leaderboard) -> str:
-    """What became of each paper's claims as a Markdown list."""
-    lines = [f"- *{_plain(line.loaded.paper.name)}*: {_plain(line.findings)}" for line in board.papers]
-    return "\n".join(lines) + "\n"
+    """What became of each paper's claims that were tested, as a Markdown list."""
+    told = [line for line in board.papers if line.findings]
+    return "".join(f"- *{_plain(line.loaded.paper.name)}*: {_plain(line.findings)}\n" for line in told)
 
 
 def _plain(text: str) -> str:

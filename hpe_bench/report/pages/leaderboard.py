@@ -56,7 +56,7 @@ from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
 from hpe_bench.timing.rows import Row as LatencyRow
 from hpe_bench.verdicts import Status, Verdict, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
-from hpe_bench.verdicts.findings import paragraph
+from hpe_bench.verdicts.findings import tested
 from hpe_bench.verdicts.pools import SeedPools
 
 MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
@@ -73,7 +73,7 @@ class PaperLine:
     counts: dict[Status, int]
     has_records: bool
     beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
-    findings: str  # what became of its claims, in a paragraph
+    findings: str  # what became of the claims that were tested; empty if none was
     yardstick: str = ""  # what readers call that one
 
 
@@ -195,7 +195,7 @@ def _line(
     pair = comparison.with_yardstick(loaded, papers)
     beside = comparison.address([p.paper.slug for p in pair]) if pair else ""
     has_records = any(r.identity.paper == loaded.paper.slug for r in records)
-    findings = paragraph(loaded.claims, list(verdicts), records)
+    findings = tested(loaded.claims, list(verdicts), records)
     return PaperLine(loaded, counts, has_records, beside, findings, pair[0].paper.name if pair else "")
 
 
