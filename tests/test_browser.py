@@ -292,6 +292,7 @@ def test_a_link_opens_the_same_view_and_back_undoes_it(whole: Page, visits: Visi
 
 def test_an_address_of_nonsense_shows_everything(visits: Visits, whole: Page) -> None:
     strange = visits(whole.url + "#paper=nobody&axis=height&zz=1")
+    unfold(strange)
     assert rows(strange) == rows(whole)
     assert strange.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
 

@@ -8,12 +8,14 @@ import pytest
 from rich.console import Console
 
 from hpe_bench import catalog, plan, protocols
+from hpe_bench.commands import full, reproduce
 from hpe_bench.commands.reproduce import find_study, with_budget
 from hpe_bench.declare import Ablation, Arm, Budgets, Curriculum, fingerprint, replace
 from hpe_bench.records import store
 from hpe_bench.records.schema import Measurement
 from hpe_bench.records.throughput import SECONDS, Throughput
 from hpe_bench.run import pool
+from hpe_bench.run.pool import Outcome, Settings
 from tests import small
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL
@@ -155,3 +157,19 @@ def test_a_headline_that_takes_long_is_reproduced_with_fewer_seeds_first() -> No
     )
     with pytest.raises(ValueError, match="first_seeds 3 must be 2 or more"):
         replace(headline, first_seeds=3)
+
+
+def test_a_smaller_budget_is_what_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[plan.TrainingRun] = []
+
+    def train(runs: list[plan.TrainingRun], settings: Settings, console: Console) -> Outcome:
+        seen.extend(runs)
+        return Outcome()
+
+    monkeypatch.setattr(reproduce, "prepare", lambda *_: None)
+    monkeypatch.setattr(reproduce, "train", train)
+    monkeypatch.setattr(reproduce, "conclude", lambda *_: True)
+    settings, console = Settings(tmp_path / "results", tmp_path / "runs"), Console(quiet=True)
+    asked = full.Asked(data="mannequins", budget=512)
+    reproduce.reproduce("fasterpose", ["pocket"], asked, 1, None, settings, tmp_path / "reports", console)
+    assert {run.recipe.samples for run in seen} == {512}

@@ -76,7 +76,7 @@ def reproduce(
         outcome.made += releases.evaluate(loaded, asked.weights, asked.data, asked.colours, settings, console)
     if "cost" in scales:
         outcome = outcome.merge(pool.run_costs(costs_of(loaded), settings, console))
-    outcome = outcome.merge(pocket_trainings([loaded.paper.headline], pocket, seeds, until, settings, console))
+    outcome = outcome.merge(pocket_trainings([study], pocket, seeds, until, settings, console))
     if several:
         if outcome.made or outcome.kept or outcome.failed:
             conclude(loaded, outcome, settings, reports, console)
