@@ -670,7 +670,7 @@ def test_a_fold_is_filled_when_it_is_opened(visits: Visits, built_site: Path) ->
     there = visits(page.url + f"#{wanted}")
     there.locator(f"#{wanted}").wait_for(state="visible")
     assert there.locator("#runs th button.sort").count(), "its tables sort"
-    alone = visits((built_site / PAGES["paper"]).with_name(record).as_uri())
+    alone = visits((built_site / PAGES["paper"]).with_name(record).as_uri() + f"#{wanted}")
     assert alone.locator(f"#{wanted}").is_visible()
     assert alone.locator("#runs th button.sort").count()
 
