@@ -105,7 +105,8 @@
         const held = box.dataset.ids.split(" ");
         return id && (held.includes(family) || held.includes(id));
       });
-      if (holders.length) fillAll(holders).then(reveal);
+      // A target that came late is marked as one by going to it once more.
+      if (holders.length) fillAll(holders).then(function () { location.replace(location.hash); reveal(); });
       return;
     }
     const table = target.closest(".folded");
