@@ -646,6 +646,7 @@ def test_everything_is_shown_without_scripts(visits: Visits, built_site: Path) -
         fold.evaluate("(box) => { box.open = true; }")
     assert page.locator("#measured :is(tbody tr, .part a)").first.is_visible()
     page.locator(".part a").last.evaluate("(a) => a.click()")
+    page.wait_for_url(re.compile(r"\.part\."))
     assert page.locator("tbody tr").first.is_visible()
 
 
