@@ -151,7 +151,7 @@ def site_pages(sources: Sources, reports: Path) -> list[Page]:
         Page(reports / CEILINGS / "index.html", frozenset([CEILINGS]), partial(_write_ceilings, sources, reports)),
         Page(reports / "costs" / "index.html", None, partial(_write_costs, sources, reports)),
         *_latency_pages_of(sources, reports),
-        Page(reports / robustness.ROBUSTNESS / "index.html", None, partial(_write_robustness, sources, reports)),
+        *_robustness_pages_of(sources, reports),
         *_side_by_side_pages_of(sources, reports),
         Page(reports / "index.html", None, partial(_write_board, sources, reports)),
     ]
@@ -290,18 +290,21 @@ def _write_ceilings(sources: Sources, reports: Path) -> list[Path]:
 
 def write_robustness(results: Path, reports: Path) -> Path | None:
     """Write the page of robustness; None where no model was measured under corruptions."""
-    written = _write_robustness(Sources.of(results), reports)
-    return written[0] if written else None
+    pages = _robustness_pages_of(Sources.of(results), reports)
+    return pages[0].write()[0] if pages else None
 
 
-def _write_robustness(sources: Sources, reports: Path) -> list[Path]:
+def _robustness_pages_of(sources: Sources, reports: Path) -> list[Page]:
+    """The page of robustness, if any model was measured under corruptions."""
     page = robustness.build(sources.records)
-    if page is None:
-        return []
-    folder = reports / robustness.ROBUSTNESS
+    path = reports / robustness.ROBUSTNESS / "index.html"
+    return [Page(path, None, partial(_write_robustness, page, sources, path.parent))] if page else []
+
+
+def _write_robustness(page: robustness.RobustnessPage, sources: Sources, folder: Path) -> list[Path]:
     _write_tables(folder, page.tables)
-    text = render("robustness.html.j2", sources.digest(None), page=page, root="../")
-    return [_write(folder / "index.html", text)]
+    digest = sources.digest(None)
+    return [_write_page(folder / "index.html", "robustness.html.j2", digest, page=page, root="../")]
 
 
 def _write_costs(sources: Sources, reports: Path) -> list[Path]:
