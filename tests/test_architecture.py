@@ -6,11 +6,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-import torch
 from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.cost.outline import IMAGE, MOST, Outline, outline, outline_of
 from hpe_bench.nn.hourglass import Hourglass
 from hpe_bench.report.pages import architecture
@@ -41,7 +41,7 @@ class TwoStreams(nn.Module):
 
 
 def built(module: type[nn.Module]) -> nn.Module:
-    with torch.device("meta"):
+    with on_meta():
         return module()
 
 

@@ -489,11 +489,19 @@ def test_on_a_phone_a_document_begins_with_its_text(visits: Visits, tmp_path: Pa
 # ---------------------------------------------------------------------------------------------------- for everyone
 
 
+# Rows of a table come from one template: axe takes a minute over hundreds of them, and a second over some.
+SOME_ROWS = """document.querySelectorAll("tbody").forEach(({ rows }) => {
+    const step = Math.ceil(rows.length / 12)
+    Array.from(rows).filter((_, i) => i % step).forEach((row) => row.remove())
+})"""
+
+
 @every_look
 @page_or_text
 def test_axe_finds_nothing(visits: Visits, built_site: Path, name: str, look: dict[str, Any]) -> None:
     page = visits((built_site / name).as_uri(), **look)
     unfold(page)
+    page.evaluate(SOME_ROWS)
     assert violations(page) == []
 
 

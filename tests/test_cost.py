@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hpe_bench import catalog
-from hpe_bench.cost.dispatched import count_dispatched
+from hpe_bench.cost.dispatched import count_dispatched, on_meta
 from hpe_bench.cost.model_cost import Cost, formatted
 from hpe_bench.nn.resnet import R50, R101, R152, ResNet
 
@@ -19,15 +19,15 @@ catalog.load("fasterpose")
 from hpe_bench.papers.fasterpose import model as fasterpose  # noqa: E402
 
 
-def on_meta(build: Callable[[], nn.Module], input_hw: tuple[int, int]) -> Cost:
-    with torch.device("meta"):
+def built(build: Callable[[], nn.Module], input_hw: tuple[int, int]) -> Cost:
+    with on_meta():
         model = build()
     return count_dispatched(model, input_hw)
 
 
 def cost_of(slug: str, name: str) -> Cost:
     variant = catalog.find_variant(catalog.load(slug), name)
-    return on_meta(lambda: variant.builder(variant.joints), variant.input_hw)
+    return built(lambda: variant.builder(variant.joints), variant.input_hw)
 
 
 PAPERS = [p.paper.slug for p in catalog.load_all()[0]]
@@ -97,7 +97,7 @@ def test_fasterpose_counts_as_recounted(name: str, params: float, gmac: float, h
 def test_other_readings_of_fasterpose_count_as_recounted(
     build: Callable[[], nn.Module], input_hw: tuple[int, int], params: float, gmac: float, hrnet: float
 ) -> None:
-    assert_costs(on_meta(build, input_hw), params, gmac, hrnet)
+    assert_costs(built(build, input_hw), params, gmac, hrnet)
 
 
 def test_parameters_exactly() -> None:
@@ -117,7 +117,7 @@ def test_three_deconvolutions_are_simple_baseline() -> None:
         return fasterpose.FasterPose(R50, fasterpose.head_deconv(R50, 17, width=256, count=3))
 
     theirs = cost_of("simple_baseline", "r50_256x192")
-    ours = on_meta(build, (256, 192))
+    ours = built(build, (256, 192))
     assert (ours.params, ours.macs, ours.macs_hrnet_counter) == (theirs.params, theirs.macs, theirs.macs_hrnet_counter)
 
 
@@ -145,7 +145,7 @@ def test_the_miniatures_keep_the_proportions_of_the_full_models() -> None:
 )
 def test_torchs_own_counter_agrees(slug: str, name: str) -> None:
     variant = catalog.find_variant(catalog.load(slug), name)
-    with torch.device("meta"):
+    with on_meta():
         model = variant.builder(variant.joints).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, 3, *variant.input_hw, device="meta"))
@@ -267,3 +267,18 @@ def test_conventions_as_printed() -> None:
         "hrnet_counter": "8.991 GMAC/2^30",
         "flops_2x": "10.853 GFLOP",
     }
+
+
+def test_shapes_on_meta_are_torch_s() -> None:
+    """The shortcuts give what torch derives: sizes, layout and type, and networks' values are nowhere needed."""
+    with torch.device("meta"):
+        norm = nn.BatchNorm2d(4).eval()
+        image = torch.empty(2, 4, 5, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
+    arguments = (image, norm.weight, norm.bias, norm.running_mean, norm.running_var, False, 0.1, 1e-5)
+    slow = torch.ops.aten.native_batch_norm.default(*arguments)
+    with on_meta():
+        quick = torch.ops.aten.native_batch_norm.default(*arguments)
+        drawn = torch.empty(3).normal_()
+    assert drawn.is_meta
+    assert [(t.shape, t.stride(), t.device) for t in quick] == [(t.shape, t.stride(), t.device) for t in slow]
+    assert quick[0].dtype == slow[0].dtype == torch.float64

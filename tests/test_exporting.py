@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import find_protocol
 from hpe_bench.commands.export import Wish, convention_text, export
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
 from hpe_bench.inference import exporting, networks
@@ -59,7 +60,7 @@ def test_every_miniature_is_exported_with_its_stacks_in_order(
     variant = catalog.find_variant(catalog.load(slug), "pocket")
     graph = onnx.load(file).graph
     shapes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in graph.output}
-    with torch.device("meta"):
+    with on_meta():
         stacks = variant.builder(variant.joints).eval()(torch.empty(1, 3, *variant.input_hw))
     assert list(shapes) == [*(f"stack{i + 1}" for i in range(len(stacks) - 1)), "heatmaps"]
     assert list(shapes.values()) == [list(s.shape) for s in stacks]

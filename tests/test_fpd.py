@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.declare import Batch, replace
 from hpe_bench.training.losses import HeatmapMSE
 
@@ -33,7 +34,7 @@ SCALED_STEM = {
 
 
 def counted(builder: Callable[[], nn.Module]) -> tuple[int, int]:
-    with torch.device("meta"):
+    with on_meta():
         cost = count(builder(), (256, 256))
     return cost.params, cost.macs
 
@@ -69,7 +70,7 @@ def test_the_grid_of_stacks_and_features(
 
 
 def test_the_pocket_student_is_as_small_beside_its_teacher_as_at_full_size() -> None:
-    with torch.device("meta"):
+    with on_meta():
         student, teacher = count(model.pocket_student(17), (128, 96)), count(hourglass.pocket(17), (128, 96))
     full = 4_672_192_512 / 27_440_185_344
     assert student.macs / teacher.macs == pytest.approx(full, abs=0.05)

@@ -16,6 +16,7 @@ from hpe_bench.papers.hourglass.weights import adapt
 from torch import Tensor, nn
 
 from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.declare import Batch
 from hpe_bench.inference.weights import load_weights
 from hpe_bench.nn.hourglass import Hourglass, Residual
@@ -106,7 +107,7 @@ EQUAL_CAPACITY = {(4, 2): (25.032, 25.813), (2, 4): (24.751, 24.672), (1, 8): (2
 
 
 def counted(builder: Callable[[], nn.Module], input_hw: tuple[int, int] = (256, 256)) -> tuple[float, float]:
-    with torch.device("meta"):
+    with on_meta():
         cost = count(builder(), input_hw)
     return round(cost.params / 1e6, 3), round(cost.macs / 1e9, 3)
 
@@ -132,7 +133,7 @@ def test_parameters_and_macs_at_the_size_of_coco(name: str, expected: tuple[floa
 
 
 def test_miniatures_cost_what_the_paper_file_says_and_trade_stacks_for_residuals() -> None:
-    with torch.device("meta"):
+    with on_meta():
         costs = {name: count(getattr(model, name)(17), (128, 96)) for name in ("pocket", "pocket_s1_b2", "pocket_s1")}
     assert [round(c.macs / 1e6, 1) for c in costs.values()] == [30.5, 28.1, 20.5]
     assert costs["pocket_s1_b2"].params == pytest.approx(costs["pocket"].params, rel=0.05)

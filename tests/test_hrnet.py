@@ -8,6 +8,7 @@ from hpe_bench.papers.hrnet.model import Exchange
 
 from hpe_bench.catalog import build_model, load
 from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.inference.weights import load_weights
 from tests import parity
@@ -17,13 +18,13 @@ VARIANTS = {variant.name: variant for variant in PAPER.variants}
 
 
 def cost(name: str) -> Cost:
-    with torch.device("meta"):
+    with on_meta():
         model = build_model("hrnet", name)
     return count(model, VARIANTS[name].input_hw)
 
 
 def fusions(name: str) -> int:
-    with torch.device("meta"):
+    with on_meta():
         modules = build_model("hrnet", name).modules()
     return sum(isinstance(module, Exchange) and len(module.fuse_layers) > 0 for module in modules)
 

@@ -36,13 +36,19 @@ def commands_of(verdict: Verdict) -> list[str]:
     return [*named, *([verdict.command] if verdict.command else [])]
 
 
+@lru_cache
+def verbs() -> dict[str, Any]:
+    """Every verb of the command line by its name."""
+    group: Any = typer.main.get_command(app)
+    return group.commands
+
+
+@lru_cache
 def parsed(command: str) -> tuple[str, dict[str, Any]]:
     """The verb of a command line and its options, as the command line tool reads them; nothing is run."""
     program, *words = shlex.split(PLACEHOLDER.sub("SOMETHING", command))
     assert program == "hpe-bench"
-    group: Any = typer.main.get_command(app)
-    verb = group.commands[words[0]]
-    context = verb.make_context(words[0], words[1:])
+    context = verbs()[words[0]].make_context(words[0], words[1:])
     return words[0], context.params
 
 

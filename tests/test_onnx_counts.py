@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from hpe_bench import catalog
-from hpe_bench.cost.dispatched import count_dispatched
+from hpe_bench.cost.dispatched import count_dispatched, on_meta
 from hpe_bench.cost.onnx_counts import count_onnx
 from tests import onnx_files
 from tests.onnx_files import EXPORTED_PAPERS
@@ -25,7 +24,7 @@ from tests.onnx_files import EXPORTED_PAPERS
 @pytest.mark.parametrize("slug", EXPORTED_PAPERS)
 def test_an_exported_paper_counts_as_its_network_does(slug: str, exported_pocket: Callable[[str], Path]) -> None:
     variant = catalog.find_variant(catalog.load(slug), "pocket")
-    with torch.device("meta"):
+    with on_meta():
         model = variant.builder(variant.joints)
     ours, files = count_dispatched(model, variant.input_hw), count_onnx(exported_pocket(slug))
     assert files.input_hw == variant.input_hw

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.commands import new
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Arm, Batch, Variant, canonical, fingerprint, replace
 from hpe_bench.inference.predictor import merged_maps
@@ -90,7 +91,7 @@ def test_models_give_heatmaps_of_the_declared_size(loaded: LoadedPaper) -> None:
             assert strides[variant.builder] == variant.stride, variant.name
             continue
         strides[variant.builder] = variant.stride
-        with torch.device("meta"), torch.no_grad():
+        with on_meta(), torch.no_grad():
             outputs = variant.builder(joints=variant.joints).eval()(torch.empty(2, 3, *variant.input_hw))
         assert isinstance(outputs, list), variant.name
         assert outputs[-1].shape == (2, variant.joints, *variant.heatmap_hw), variant.name
@@ -100,7 +101,7 @@ def test_models_give_heatmaps_of_the_declared_size(loaded: LoadedPaper) -> None:
 
 def test_another_number_of_joints_is_possible(loaded: LoadedPaper) -> None:
     for variant in pocket_variants(loaded):
-        with torch.device("meta"):
+        with on_meta():
             outputs = variant.builder(joints=14).eval()(torch.empty(1, 3, *variant.input_hw))
         assert outputs[-1].shape == (1, 14, *variant.heatmap_hw), variant.name
 

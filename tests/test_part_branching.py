@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpe_bench.cost.dispatched import count_dispatched as count
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 
 SKELETONS = {s.name: s for s in (COCO_17, MPII_16, LSP_14)}
@@ -194,8 +195,8 @@ def test_overlapping_groups_take_the_nearest_joint_outside() -> None:
 # ------------------------------------------------------------------------------------------------------ network
 
 
-def on_meta(builder, joints: int):
-    with torch.device("meta"):
+def built(builder, joints: int):
+    with on_meta():
         return builder(joints)
 
 
@@ -226,24 +227,24 @@ def test_one_group_is_the_stacked_hourglass() -> None:
 def test_full_sizes() -> None:
     """One shared branch counts as the hourglass; five add 0.376 million parameters and 1.52 GMAC an inner stage."""
     plain, single = (
-        count(on_meta(b, 16), (256, 256)) for b in (lambda j: StackedHourglass(NEWELL_STEM, 3, j), model.s3_single)
+        count(built(b, 16), (256, 256)) for b in (lambda j: StackedHourglass(NEWELL_STEM, 3, j), model.s3_single)
     )
     assert (single.params, single.macs) == (plain.params, plain.macs)
-    s8, s3 = (count(on_meta(b, 16), (256, 256)) for b in (model.s8, model.s3))
+    s8, s3 = (count(built(b, 16), (256, 256)) for b in (model.s8, model.s3))
     assert f"{s8.params / 1e6:.1f} {s8.macs / 1e9:.1f}" == "28.3 39.2"
-    plain8 = count(on_meta(lambda j: StackedHourglass(NEWELL_STEM, 8, j), 16), (256, 256))
+    plain8 = count(built(lambda j: StackedHourglass(NEWELL_STEM, 8, j), 16), (256, 256))
     inner = ((s8.params - s3.params) - (plain8.params - plain.params)) / 5
     assert f"{inner / 1e6:.3f}" == "0.376"
     assert f"{((s8.macs - s3.macs) - (plain8.macs - plain.macs)) / 5e9:.2f}" == "1.52"
 
 
 def test_pocket_studies_compare_at_equal_cost() -> None:
-    cost = {b.__name__: count(on_meta(b, 17), (128, 96)) for b in (model.pocket, model.pocket_single)}
+    cost = {b.__name__: count(built(b, 17), (128, 96)) for b in (model.pocket, model.pocket_single)}
     assert cost["pocket_single"].params == pytest.approx(cost["pocket"].params, rel=0.01)
     for builder in (model.pocket_single, model.pocket_k2, model.pocket_k3, model.pocket_k6):
-        assert count(on_meta(builder, 17), (128, 96)).macs == pytest.approx(cost["pocket"].macs, rel=0.02)
+        assert count(built(builder, 17), (128, 96)).macs == pytest.approx(cost["pocket"].macs, rel=0.02)
     for builder in (model.pocket_body, model.pocket_random):
-        assert count(on_meta(builder, 17), (128, 96)).macs == cost["pocket"].macs
+        assert count(built(builder, 17), (128, 96)).macs == cost["pocket"].macs
 
 
 def test_each_joint_comes_from_its_own_group() -> None:
@@ -287,7 +288,7 @@ def test_overlapping_groups_average() -> None:
 
 @pytest.mark.parametrize("joints", [14, 16, 17])
 def test_one_builder_for_every_skeleton(joints: int) -> None:
-    assert [tuple(o.shape) for o in on_meta(model.s3, joints)(torch.empty(1, 3, 256, 192, device="meta"))] == [
+    assert [tuple(o.shape) for o in built(model.s3, joints)(torch.empty(1, 3, 256, 192, device="meta"))] == [
         (1, joints, 64, 48)
     ] * 3
 

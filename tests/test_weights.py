@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench.catalog import build_model
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.inference.weights import load_weights
 
 
@@ -102,7 +103,7 @@ def test_what_does_not_fit_is_counted_and_named_and_nothing_changes() -> None:
 
 def test_weights_of_the_other_layout_are_refused() -> None:
     """A state dict of the projecting layout has shortcuts that the identity layout lacks."""
-    with torch.device("meta"):
+    with on_meta():
         model, other = build_model("cpn", "r50_256x192"), build_model("cpn", "r50_projection_256x192")
     with pytest.raises(ValueError, match=r"unexpected \(global_net\.upsamples"):
         load_weights(model, other.state_dict())

@@ -29,7 +29,7 @@ PRODUCT = "matrix product"
 def count_dispatched(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
     """Count a network on the device its parameters are on, in eval mode; its own modes are restored.
 
-    Build it under `torch.device("meta")` to count it for nothing.
+    Build and count it under `on_meta()` to count it for nothing.
     """
     watch = _Watch()
     with evaluating(model), watch.following(model), torch.no_grad(), watch:
@@ -52,9 +52,32 @@ def count_dispatched(model: nn.Module, input_hw: tuple[int, int]) -> Cost:
 
 def count_on_meta(builder: Callable[..., Any], joints: int, input_hw: tuple[int, int]) -> Cost:
     """The quick count of what a variant's builder builds: no memory, no arithmetic."""
-    with torch.device("meta"):
-        model = builder(joints=joints)
-    return count_dispatched(model, input_hw)
+    with on_meta():
+        return count_dispatched(builder(joints=joints), input_hw)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Tensors are made on the meta device: networks are built and run for their shapes alone."""
+    with torch.device("meta"), _Shapes():
+        yield
+
+
+class _Shapes(TorchDispatchMode):
+    """Shortcuts on the meta device for the two operators whose shapes torch derives in Python, ms a call."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Torch would otherwise load its compiler, which takes longer than counting."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.normal_.default and args[0].is_meta:
+            return args[0]
+        if func is torch.ops.aten.native_batch_norm.default and args[0].is_meta and not args[5]:
+            image = args[0]
+            return torch.empty_like(image), *(image.new_empty(image.shape[1]) for _ in ("mean", "deviation"))
+        return func(*args, **(kwargs or {}))
 
 
 def image_for(model: nn.Module, input_hw: tuple[int, int]) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hpe_bench.cost.dispatched import COUNTED, count_dispatched
+from hpe_bench.cost.dispatched import COUNTED, count_dispatched, on_meta
 from hpe_bench.cost.kept import Kept
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
@@ -93,9 +93,8 @@ def outline(variant: Variant) -> Outline:
     """The outline of a variant, built on the meta device (no memory, no arithmetic) and kept until its code changes."""
 
     def drawn() -> Outline:
-        with torch.device("meta"):
-            model = variant.builder(joints=variant.joints)
-        return outline_of(model, variant.input_hw)
+        with on_meta():
+            return outline_of(variant.builder(joints=variant.joints), variant.input_hw)
 
     return OUTLINES.of(variant.builder, variant.joints, variant.input_hw, drawn)
 

@@ -18,10 +18,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy import special
 
+from hpe_bench.metrics.bootstrap import LEVEL
 from hpe_bench.records.schema import RunRecord, Timing
 
 RESAMPLES = 2000
-LEVEL = 0.95
 CALLS_FOR_P99 = 100
 Rounds = tuple[tuple[float, ...], ...]
 
