@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from hpe_bench.declare import Arm, Claim, Paper, Recipe, canonical, fingerprint
 
@@ -61,8 +62,8 @@ def loss_pair(paper: Paper) -> Pair | None:
 
 def _couples(paper: Paper) -> Iterator[tuple[Arm, Arm]]:
     for study in paper.studies:
-        for a in study.arms:
-            yield from ((a, b) for b in study.arms if _trained(b) != _trained(a))
+        trained = [(arm, _trained(arm)) for arm in study.arms]
+        yield from ((a, b) for (a, own), (b, other) in product(trained, repeat=2) if own != other)
 
 
 def _trained(arm: Arm) -> tuple[str, str, str]:

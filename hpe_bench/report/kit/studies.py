@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hpe_bench.declare import Ablation, Arm, Paper, Protocol, Sweep, fingerprint
 from hpe_bench.plan import arms_of
@@ -53,6 +54,7 @@ class StudyResult:
         return [a for a in self.arms if a.accuracy is not None]
 
 
+@lru_cache(maxsize=32)
 def styles(paper: Paper) -> dict[str, Style]:
     """A look for every arm of a paper, the same in all its figures: headline control, proposal, then the others."""
     first = [pairs.control(paper), pairs.proposal(paper)]
@@ -72,15 +74,20 @@ def same(arm: Arm) -> str:
 
 
 def study_result(
-    paper: Paper, study: Ablation, records: Records, where: Condition, times: NetworkTimes | None = None
+    paper: Paper,
+    study: Ablation,
+    records: Records,
+    where: Condition,
+    times: NetworkTimes | None = None,
+    pools: SeedPools | None = None,
 ) -> StudyResult | None:
-    """The study under a condition, or None if no arm of it was run there; `times` are those of the records."""
+    """The study under a condition, or None if no arm of it was run there; `times` and `pools` are the records'."""
     runs = {arm.name: evidence.arm_runs(records, arm, where) for arm in study.arms}
     done = [r for by_seed in runs.values() for r in by_seed.values()]
     if not done:
         return None
     key, look = query.headline_key(done[0]), styles(paper)
-    control, pools = runs[study.control], SeedPools(records)
+    control, pools = runs[study.control], SeedPools(records) if pools is None else pools
     timed = NetworkTimes(records) if times is None else times
     arms = tuple(
         _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, timed, pools)

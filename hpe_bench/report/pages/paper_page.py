@@ -54,6 +54,7 @@ from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.findings import paragraph
+from hpe_bench.verdicts.pools import SeedPools
 
 TRUE_COUNT = ("true multiply-adds", "true count")
 
@@ -171,7 +172,9 @@ def build(
     verdicts = in_suite_order(judge_all(claims, paper, records) if judged is None else judged, protocols)
     views = claims_view.views(claims, verdicts)
     own, outdated = records_of(paper, claims, records)
-    results = {s.name: _results(paper, s, records, protocols) for s in paper.studies}
+    times, pools = NetworkTimes(records), SeedPools(records)
+    places = ordered_conditions(records, protocols)
+    results = {s.name: _results(paper, s, records, places, times, pools) for s in paper.studies}
     counts = count(verdicts)
     scores = _calibrated(paper, own)
     left = partial(_left, records=records, pace=Throughput(records, macs))
@@ -187,9 +190,7 @@ def build(
         headline=replace(_study(paper, paper.headline, results[paper.headline.name]), left=left(paper.headline)),
         ablations=tuple(
             replace(
-                _study(paper, s, results[s.name])
-                if s.budgets is None
-                else _budget_study(paper, s, ordered_conditions(records, protocols), records),
+                _study(paper, s, results[s.name]) if s.budgets is None else _budget_study(paper, s, places, records),
                 left=left(s),
             )
             for s in paper.ablations
@@ -274,9 +275,15 @@ def _order(r: RunRecord) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------------- studies
 
 
-def _results(paper: Paper, study: Ablation, records: Records, protocols: Protocols) -> list[StudyResult]:
-    times = NetworkTimes(records)
-    found = (study_result(paper, study, records, w, times) for w in ordered_conditions(records, protocols))
+def _results(
+    paper: Paper,
+    study: Ablation,
+    records: Records,
+    places: Sequence[Condition],
+    times: NetworkTimes,
+    pools: SeedPools,
+) -> list[StudyResult]:
+    found = (study_result(paper, study, records, where, times, pools) for where in places)
     return [r for r in found if r is not None]
 
 
