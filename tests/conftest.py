@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
+
+# Before NumPy and torch are there: small products of matrices on several threads keep all cores busy for nothing.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -44,14 +46,18 @@ def private_cache(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def exported_pocket(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """ONNX files of the papers' miniatures (the variant `pocket`, seed 0), each exported once a session."""
-    folder = tmp_path_factory.mktemp("exported")
+    """ONNX files of the papers' miniatures (the variant `pocket`, seed 0), each exported once for all workers."""
+    folder = shared_folder(tmp_path_factory, "exported")
 
-    @cache
     def export(slug: str) -> Path:
-        variant = catalog.find_variant(catalog.load(slug), "pocket")
-        torch.manual_seed(0)
-        return exporting.to_onnx(variant.builder(variant.joints), variant.input_hw, folder / f"{slug}.onnx")
+        path = folder / slug / f"{slug}.onnx"
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(folder / f"{slug}.lock"):
+            if not path.exists():
+                variant = catalog.find_variant(catalog.load(slug), "pocket")
+                torch.manual_seed(0)
+                exporting.to_onnx(variant.builder(variant.joints), variant.input_hw, path)
+        return path
 
     return export
 

@@ -400,7 +400,7 @@ def test_a_broken_folder_is_named_and_the_others_still_list(tmp_path: Path) -> N
     shutil.copytree(TINY / "tiny", papers / "broken")
     shutil.copytree(TINY / "tiny", papers / "misprint")
     file = papers / "broken" / "paper.py"
-    file.write_text(file.read_text().replace("seeds=2", "seeds=tow"))
+    file.write_text(file.read_text().replace("seeds=1", "seeds=tow"))
     claims = papers / "misprint" / "claims.csv"
     claims.write_text(claims.read_text().replace("direction", "direktion"))
     shutil.copy(papers / "misprint" / "paper.py", papers / "misprint" / "paper.py.bak")
@@ -546,7 +546,7 @@ def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
     kinds = [(r.identity.paper, r.identity.kind, r.identity.seed) for r in found]
     assert kinds.count(("tiny", "cost", None)) == kinds.count(("tiny", "latency", None)) == 1
     assert kinds.count(("mean_pose", "accuracy", None)) == 2  # one a protocol
-    assert kinds.count(("tiny", "accuracy", 0)) == kinds.count(("tiny", "accuracy", 1)) == 4  # two arms, two protocols
+    assert kinds.count(("tiny", "accuracy", 0)) == 4  # two arms, two protocols
     scored = [r for r in found if r.identity.kind == "accuracy"]
     assert all(r.measurements[0].key == "pck@0.2" and r.measurements[0].interval for r in scored)
     assert all(sum(r.tallies[0].counts) == r.measurements[0].n == 14_000 for r in scored)
@@ -560,16 +560,27 @@ def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, 
     before = page.read_bytes()
     arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data)]
     done = call(*arguments, folder=reproduced, papers=TINY)
-    assert "0 records made, 8 runs were finished already, 0 failed" in done.stdout
+    assert "0 records made, 6 runs were finished already, 0 failed" in done.stdout
     assert page.read_bytes() == before
 
 
 def test_ctrl_c_and_being_terminated_end_in_a_sentence_and_the_same_command_goes_on(
     tmp_path: Path, shared_data: Path
 ) -> None:
-    arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data), "--scale", "pocket"]
-    records = tmp_path / "runs" / "records"  # first of two mean poses, then of every training under both protocols
-    for there, number, word, code in ((4, signal.SIGINT, "interrupted", 130), (6, signal.SIGTERM, "terminated", 143)):
+    arguments = [
+        "reproduce",
+        "tiny",
+        "--data",
+        "lsp",
+        "--root",
+        str(shared_data),
+        "--scale",
+        "pocket",
+        "--workers",
+        "1",
+    ]
+    records = tmp_path / "runs" / "records"  # first of two mean poses, then of two trainings under both protocols
+    for there, number, word, code in ((2, signal.SIGINT, "interrupted", 130), (4, signal.SIGTERM, "terminated", 143)):
         program = start(*arguments, folder=tmp_path, papers=TINY)
         while len(list(records.glob("*.json"))) < there:
             assert program.poll() is None, program.communicate()
@@ -582,7 +593,7 @@ def test_ctrl_c_and_being_terminated_end_in_a_sentence_and_the_same_command_goes
     assert done.returncode == 0, done.stderr
     kept = re.search(r"(\d+) runs were finished already, 0 failed", done.stdout)
     assert kept
-    assert int(kept[1]) >= 4  # the two mean poses and two trainings
+    assert int(kept[1]) == 3  # the two mean poses and the first training
 
 
 def test_a_truncated_photograph_stops_before_anything_is_written(tmp_path: Path, shared_data: Path) -> None:

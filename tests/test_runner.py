@@ -23,7 +23,7 @@ from hpe_bench.training.losses import HeatmapMSE
 from tests import small
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = 2400
+SAMPLES = 1600
 
 
 @checked(frozen=True, config=STRICT)

@@ -30,6 +30,6 @@ paper = Paper(
         question="Is gentle better?",
         arms=(Arm("short", SLUG, VARIANT, SHORT), Arm("gentle", SLUG, VARIANT, GENTLE)),
         control="short",
-        seeds=2,
+        seeds=1,
     ),
 )
