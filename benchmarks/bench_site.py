@@ -89,7 +89,7 @@ def test_render(benchmark: Any, made: Made) -> None:
     benchmark.pedantic(site.render, ("leaderboard.html.j2",), {"board": board, "root": ""}, rounds=1)
 
 
-def models(made: Made) -> list[list[bootstrap.Tally]]:
+def models(made: Made) -> list[list[bootstrap.HitsAndCounts]]:
     """The headline tallies of 300 models."""
     tallies = [(r.tallies[0].hits, r.tallies[0].counts) for r in made[1][: 300 * SEEDS]]
     return [list(tallies[i : i + SEEDS]) for i in range(0, len(tallies), SEEDS)]

@@ -269,14 +269,14 @@ def reproduce(
     released weights with --weights.
     """
     from hpe_bench.commands import reproduce as story
-    from hpe_bench.commands.full import Asked
+    from hpe_bench.commands.full import FullRequest
     from hpe_bench.training.execution import Execution
 
     scales = [s.value for s in scale or DEFAULT_SCALES]
     sizes = _sizes(inputs)
     if len(sizes) > 1:
         raise ValueError("--input: give one size, such as 256x192")
-    asked = Asked(
+    asked = FullRequest(
         data=data.value,
         variant=variant,
         recipe=recipe,
@@ -484,7 +484,7 @@ def profile(
     from hpe_bench.commands import reproduce as story
 
     settings = _settings(results, runs, root, None, "cpu")
-    asked = profiling.Asked(
+    asked = profiling.ProfileRequest(
         subject=subject,
         variant=variant,
         runtimes=_words(runtime),
@@ -585,7 +585,7 @@ def predict(
         raise ValueError("images of your own need both --images FOLDER and --boxes FILE")
     own = None if images is None or boxes is None else (images, boxes)
     convention = _convention(mean, std, colours, activation, joints, output)
-    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
+    model = submit.OutsideModel(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     submit.predict(model, protocol, own, to, draw, _settings(results, runs, root, None, device), _console(), force)
 
 
@@ -625,7 +625,7 @@ def score(
 
     counted_from: Origin | None = None if origin is None else (1 if origin else 0)
     settings = _settings(results, runs, root, None, "cpu")
-    wish = submit.Wish(file, protocol, name, truth, counted_from, against, sigmas, by, mapping)
+    wish = submit.ScoreRequest(file, protocol, name, truth, counted_from, against, sigmas, by, mapping)
     submit.score(wish, persons, settings, reports, _console())
 
 
@@ -658,7 +658,7 @@ def evaluate(
     from hpe_bench.commands import submit
 
     convention = _convention(mean, std, colours, activation, joints, output)
-    model = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
+    model = submit.OutsideModel(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     settings = _settings(results, runs, root, None, device)
     submit.evaluate(model, protocol, name, against, persons, settings, reports, _console())
 
@@ -704,7 +704,7 @@ def robustness(
     from hpe_bench.commands import submit
 
     convention = _convention(mean, std, colours, activation, joints, output)
-    named = submit.Model(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
+    named = submit.OutsideModel(weights, paper, variant, recipe, file, convention, predictor, _one_size(inputs))
     settings = _settings(results, runs, root, None, device)
     levels = _numbers(severities, "--severities")
     asked = command.model_of(model, named)
@@ -728,7 +728,7 @@ def export(
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
     from hpe_bench.commands import export as export_command
 
-    wish = export_command.Wish(paper, variant, recipe, weights, joints, batch)
+    wish = export_command.ExportRequest(paper, variant, recipe, weights, joints, batch)
     export_command.export(wish, to.value, output, _console(), force)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Arm, Variant, fingerprint
 from hpe_bench.metrics import bootstrap
-from hpe_bench.records.schema import CurvePoint, Identity, Measurement, Provenance, RunRecord, Sample, Tally
+from hpe_bench.records.schema import CurvePoint, Identity, ImageCounts, Measurement, Provenance, RunRecord, Sample
 
 IMAGES = 150
 JOINTS = len(COCO_17.joints)
@@ -119,7 +119,7 @@ def accuracy(
                 interval=bootstrap.rate_interval(hits, counts, replicates=200),
             )
         )
-        tallies.append(Tally(key=key, hits=tuple(map(int, hits)), counts=tuple(map(int, counts))))
+        tallies.append(ImageCounts(key=key, hits=tuple(map(int, hits)), counts=tuple(map(int, counts))))
     final = measurements[0].value
     curve = tuple(
         CurvePoint(
@@ -178,7 +178,7 @@ def mean_pose(protocol: str = "mannequins-v1-dark", protocol_hash: str = "p0") -
         status="done",
         provenance=provenance(),
         measurements=(Measurement(key="pckh@0.5", value=300 / 17, unit="percent", n=2550, interval=(17.1, 18.2)),),
-        tallies=(Tally(key="pckh@0.5", hits=tuple(map(int, hits)), counts=tuple(map(int, counts))),),
+        tallies=(ImageCounts(key="pckh@0.5", hits=tuple(map(int, hits)), counts=tuple(map(int, counts))),),
         predictions_sha256=digest("mean", protocol),
     )
 

@@ -11,10 +11,10 @@ from hpe_bench.declare import Ablation, Arm, Budgets, replace
 from hpe_bench.plan import points
 from hpe_bench.protocols import POCKET
 from hpe_bench.records.query import Condition
-from hpe_bench.records.schema import RunRecord, Tally
+from hpe_bench.records.schema import ImageCounts, RunRecord
 from hpe_bench.report.pages import budget_view, paper_page
 from hpe_bench.verdicts import budgets, judge_all
-from hpe_bench.verdicts.budgets import MACS, SAMPLES, Curve, Point
+from hpe_bench.verdicts.budgets import MACS, SAMPLES, BudgetPoint, Curve
 from hpe_bench.verdicts.evidence import Estimate
 from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
@@ -32,7 +32,7 @@ def exact(arm: Arm, samples: int, seed: int, accuracy: float) -> RunRecord:
     record = make.accuracy(arm, seed, make.Level(50.0), samples_seen=samples)
     m = replace(record.measurements[0], value=accuracy, interval=None)
     hits = (round(10_000 * accuracy),) * make.IMAGES
-    tally = Tally(key=KEY, hits=hits, counts=(1_000_000,) * make.IMAGES)
+    tally = ImageCounts(key=KEY, hits=hits, counts=(1_000_000,) * make.IMAGES)
     return record.model_copy(update={"measurements": (m,), "tallies": (tally,)})
 
 
@@ -41,7 +41,7 @@ def curve(arm: Arm, offset: float, macs: float = 1.0) -> Curve:
     found = []
     for samples in AT:
         runs = {s: exact(arm, samples, s, 30 + offset + s + 10 * log2(samples / AT[0])) for s in range(3)}
-        found.append(Point(samples, arm, runs, {SAMPLES: samples, MACS: macs * samples}))
+        found.append(BudgetPoint(samples, arm, runs, {SAMPLES: samples, MACS: macs * samples}))
     return tuple(found)
 
 

@@ -170,6 +170,6 @@ def test_a_smaller_budget_is_what_is_trained(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(reproduce, "train", train)
     monkeypatch.setattr(reproduce, "conclude", lambda *_: True)
     settings, console = Settings(tmp_path / "results", tmp_path / "runs"), Console(quiet=True)
-    asked = full.Asked(data="mannequins", budget=512)
+    asked = full.FullRequest(data="mannequins", budget=512)
     reproduce.reproduce("fasterpose", ["pocket"], asked, 1, None, settings, tmp_path / "reports", console)
     assert {run.recipe.samples for run in seen} == {512}

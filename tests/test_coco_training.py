@@ -173,7 +173,7 @@ def test_evaluation_in_two_processes_leaves_the_scores_of_one(place: Place, tmp_
 
 
 def test_a_training_on_coco_is_scored_in_both_kinds_of_boxes() -> None:
-    asked = full.Asked("coco", budget=50_000, init="random")
+    asked = full.FullRequest("coco", budget=50_000, init="random")
     (run,) = full.planned("hrnet", asked)
     assert [p.name for p in run.protocols] == ["coco-val2017-gtbox", "coco-val2017-det56"]
     (alone,) = full.planned("hrnet", dataclasses.replace(asked, protocols=("coco-val2017-gtbox",)))
@@ -188,9 +188,9 @@ def test_a_training_on_coco_is_scored_in_both_kinds_of_boxes() -> None:
         with pytest.raises(ValueError, match=message):
             full.planned("hrnet", dataclasses.replace(asked, protocols=(name,)))
     with pytest.raises(ValueError, match="for miniatures"):
-        full.planned("hrnet", full.Asked("lsp", budget=50_000, init="random", protocols=("lsp-pc-v1-dark",)))
+        full.planned("hrnet", full.FullRequest("lsp", budget=50_000, init="random", protocols=("lsp-pc-v1-dark",)))
     with pytest.raises(ValueError, match="crops 1:1"):
-        full.planned("hrnet", full.Asked("lsp", budget=50_000, init="random", protocols=("lsp-pc",)))
+        full.planned("hrnet", full.FullRequest("lsp", budget=50_000, init="random", protocols=("lsp-pc",)))
 
 
 def test_without_the_detections_nothing_begins(place: Place, tmp_path: Path) -> None:

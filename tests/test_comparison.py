@@ -11,7 +11,7 @@ from hpe_bench.declare import Paper, fingerprint, replace
 from hpe_bench.records.schema import RunRecord, Timing
 from hpe_bench.report import site
 from hpe_bench.report.pages import comparison, comparison_costs
-from hpe_bench.report.pages.comparison import Comparison
+from hpe_bench.report.pages.comparison import ComparisonPage
 from tests import synthetic_records as make
 from tests.synthetic_paper import BASE_FULL, BASE_POCKET, CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL
 from tests.synthetic_records import Level
@@ -60,16 +60,16 @@ def runs(parts: bool = False) -> list[RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def two() -> Comparison:
+def two() -> ComparisonPage:
     return comparison.build([TINY, BASE], [*COSTS, *runs(parts=True)], site.suite())
 
 
 @pytest.fixture(scope="module")
-def three() -> Comparison:
+def three() -> ComparisonPage:
     return comparison.build([TINY, BASE, OTHER], [*COSTS, *runs()], site.suite())
 
 
-def test_ratios_are_of_one_input_size_and_to_the_first_paper(two: Comparison) -> None:
+def test_ratios_are_of_one_input_size_and_to_the_first_paper(two: ComparisonPage) -> None:
     full, pocket = two.ratios
     assert (full.id, pocket.id) == ("ratios-256x192", "ratios-pocket")
     macs = next(row for row in full.rows if row[0].text.startswith("MACs, true count"))
@@ -79,7 +79,7 @@ def test_ratios_are_of_one_input_size_and_to_the_first_paper(two: Comparison) ->
     assert all(row[0].text.endswith((", M", ", ms")) for t in two.ratios for row in t.rows)
 
 
-def test_sentences_say_who_wins_and_that_macs_do_not_order_speed(two: Comparison) -> None:
+def test_sentences_say_who_wins_and_that_macs_do_not_order_speed(two: ComparisonPage) -> None:
     full, pocket, accuracy = two.wins
     assert "tiny leads base by" in accuracy
     assert "tiny small_256x192 needs the fewest MACs (true count), 80\N{NO-BREAK SPACE}%" in full
@@ -89,12 +89,12 @@ def test_sentences_say_who_wins_and_that_macs_do_not_order_speed(two: Comparison
     assert "timed in process" in pocket
 
 
-def test_what_cannot_be_told_apart_is_said(three: Comparison) -> None:
+def test_what_cannot_be_told_apart_is_said(three: ComparisonPage) -> None:
     even = [line for line in three.wins if "base and third" in line]
     assert even == ["mannequins-v1-dark, pocket scale: base and third cannot be told apart in PCKh@0.5."]
 
 
-def test_three_papers_have_every_pair(three: Comparison) -> None:
+def test_three_papers_have_every_pair(three: ComparisonPage) -> None:
     assert len(three.differences[0].rows) == 3
     (detail,) = three.details
     (joints,) = detail.tables
@@ -104,14 +104,14 @@ def test_three_papers_have_every_pair(three: Comparison) -> None:
     assert text.count('id="gallery"') == 1
 
 
-def test_parts_and_kinds_stand_behind_the_headline(two: Comparison) -> None:
+def test_parts_and_kinds_stand_behind_the_headline(two: ComparisonPage) -> None:
     (detail,) = two.details
     assert [t.id.partition("-")[0] for t in detail.tables] == ["joints", "parts", "kinds"]
     assert [("kinds" in f.svg) for f in detail.figures] == [False, True]
     assert detail.persons
 
 
-def test_recipes_are_compared_field_by_field(two: Comparison) -> None:
+def test_recipes_are_compared_field_by_field(two: ComparisonPage) -> None:
     (table,) = two.recipes
     assert [[c.text for c in row] for row in table.rows] == [["loss: name", "rce", "mse"]]
     same = comparison.build([TINY, OTHER], [*COSTS, *runs()], site.suite())

@@ -181,9 +181,9 @@ def test_damaged_weights_and_history_are_trained_again(
     flip_a_bit(folder / name)
     if name == training.WEIGHTS:  # nothing loads them, however they are asked for
         with pytest.raises(ValueError, match="is damaged"):
-            weights.read(folder / name)
+            weights.read_weight_file(folder / name)
         with pytest.raises(ValueError, match="is damaged"):
-            checkpoints.load_weights(folder / name, torch.nn.Linear(1, 1))
+            checkpoints.load_trained_weights(folder / name, torch.nn.Linear(1, 1))
     for path in settings.runs.glob("records/*"):
         path.unlink()
     outcome = pool.run_trainings([small.training()], settings, Console(width=400), lambda _: 1.0)

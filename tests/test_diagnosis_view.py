@@ -15,11 +15,11 @@ from hpe_bench.metrics.diagnosis import KINDS
 from hpe_bench.metrics.oks_ap import OksAP
 from hpe_bench.metrics.pck import PCK
 from hpe_bench.metrics.pckh import PCKh
-from hpe_bench.records.schema import Measurement, RunRecord, Sample, Tally
+from hpe_bench.records.schema import ImageCounts, Measurement, RunRecord, Sample
 from hpe_bench.report.kit import gallery, svgdraw
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import diagnosis_view
-from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.report.pages.diagnosis_view import DiagnosedModel
 from hpe_bench.run import scoring
 from hpe_bench.verdicts.pools import SeedPools
 from tests import synthetic_records as make
@@ -131,7 +131,7 @@ def test_only_what_the_data_allow_is_measured() -> None:
 def diagnosed(record: RunRecord, worse: float = 0.0) -> RunRecord:
     """The record with parts and kinds; `worse` moves joints from good to miss."""
     headline = record.tallies[0]
-    hidden = Tally(key="diagnosis/hidden", hits=tuple(h // 3 for h in headline.hits), counts=headline.counts)
+    hidden = ImageCounts(key="diagnosis/hidden", hits=tuple(h // 3 for h in headline.hits), counts=headline.counts)
     values = {"diagnosis/hidden": 100 * sum(hidden.hits) / sum(hidden.counts), "diagnosis/found": 99.0}
     for name in ("", "/wrist"):
         shares = (70.0 - worse, 15.0, 4.0, 3.0, 8.0 + worse)
@@ -142,13 +142,13 @@ def diagnosed(record: RunRecord, worse: float = 0.0) -> RunRecord:
     )
 
 
-def models(*, plain_last: bool = False) -> list[Model]:
+def models(*, plain_last: bool = False) -> list[DiagnosedModel]:
     found = []
     for k, (arm, level) in enumerate(((CONTROL, 60.0), (PROPOSAL, 70.0))):
         runs = {s: make.accuracy(arm, s, Level(level)) for s in range(3)}
         if not (plain_last and k):
             runs = {s: diagnosed(r, 2.0 * k) for s, r in runs.items()}
-        found.append(Model(arm.label, Style(k), runs, SeedPools(runs.values())))
+        found.append(DiagnosedModel(arm.label, Style(k), runs, SeedPools(runs.values())))
     return found
 
 

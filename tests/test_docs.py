@@ -25,7 +25,7 @@ from typer.main import get_command
 
 from hpe_bench import catalog, declare, metrics
 from hpe_bench.cli import app, main
-from hpe_bench.inference.model_file import Convention
+from hpe_bench.inference.model_file import InputConvention
 from hpe_bench.report import site
 from hpe_bench.report.docs import contents, markup, reference
 from hpe_bench.report.pages import docs_page
@@ -194,8 +194,8 @@ def test_the_columns_of_claims_are_all_described_in_order() -> None:
 
 def test_the_defaults_of_onnx_files_are_those_of_the_code() -> None:
     rows = first_column("onnx", "## What is assumed")
-    assert rows == [f.name for f in fields(Convention) if f.name != "said"]
-    text, assumed = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8"), Convention()
+    assert rows == [f.name for f in fields(InputConvention) if f.name != "said"]
+    text, assumed = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8"), InputConvention()
     for name in ("mean", "std"):
         assert f"| `{name}` | {', '.join(f'{v:g}' for v in getattr(assumed, name))} |" in text
     assert f"| `colours` | `{assumed.colours}` |" in text

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import find_protocol
-from hpe_bench.commands.export import Wish, convention_text, export
+from hpe_bench.commands.export import ExportRequest, convention_text, export
 from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
 from hpe_bench.inference import exporting, networks
-from hpe_bench.inference.model_file import Convention, read_convention
+from hpe_bench.inference.model_file import InputConvention, read_convention
 from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
 from tests.onnx_files import EXPORTED_PAPERS
@@ -222,7 +222,7 @@ def test_an_exported_network_predicts_what_the_network_predicts(tmp_path: Path) 
     """Weights to a file, a file to predictions: through the TOML alone, with an activation of the recipe's own."""
     weights = tmp_path / "weights.safetensors"
     save_weights(weights, trained_like("fasterpose"))
-    wish = Wish("fasterpose", "pocket", recipe="coco_256x192", weights=weights)
+    wish = ExportRequest("fasterpose", "pocket", recipe="coco_256x192", weights=weights)
     with pytest.raises(ValueError, match="--recipe"):
         export(dataclasses.replace(wish, recipe=None), "onnx", tmp_path / "mine.onnx", Console(quiet=True))
     file = export(wish, "onnx", tmp_path / "mine.onnx", Console(quiet=True))
@@ -247,7 +247,7 @@ def test_an_exported_network_predicts_what_the_network_predicts(tmp_path: Path) 
 def test_the_toml_beside_says_all_that_it_can(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(convention_text(17))
     found = read_convention(tmp_path / "a.onnx")
-    assert found == replace(Convention(), joints=found.joints, output="heatmaps")
+    assert found == replace(InputConvention(), joints=found.joints, output="heatmaps")
     assert (len(found.joints), found.joints[0]) == (17, "nose")
     (tmp_path / "b.toml").write_text(convention_text(5))
     assert read_convention(tmp_path / "b.onnx").joints == ()
@@ -262,6 +262,8 @@ def test_a_paper_whose_recipes_activate_alike_needs_none_named() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_without_weights_no_recipe_is_needed_and_other_joints_are_built(tmp_path: Path) -> None:
-    file = export(Wish("fasterpose", "pocket", joints=14), "torchscript", tmp_path / "f.pt", Console(quiet=True))
+    file = export(
+        ExportRequest("fasterpose", "pocket", joints=14), "torchscript", tmp_path / "f.pt", Console(quiet=True)
+    )
     assert torch.jit.load(file)(torch.rand(1, 3, 128, 96))[-1].shape[1] == 14
     assert [p.name for p in tmp_path.iterdir()] == ["f.pt"]  # the TOML belongs to ONNX

@@ -12,7 +12,7 @@ from hpe_bench.cost.onnx_counts import count_onnx
 from hpe_bench.cost.openvino_counts import count_openvino
 from hpe_bench.data.boxes import every_person
 from hpe_bench.data.skeletons import COCO_17
-from hpe_bench.inference.model_file import Convention, read_convention
+from hpe_bench.inference.model_file import InputConvention, read_convention
 from hpe_bench.inference.networks import Network, of_file
 from hpe_bench.inference.predictors import Estimator
 from hpe_bench.run import prediction
@@ -125,7 +125,7 @@ def test_what_was_guessed_is_said_where_the_prediction_says_who_made_it(tmp_path
     assert "guessed" not in of_file(path, read_convention(path), COCO_17).runtime
     (tmp_path / "bare.toml").write_text('said = ["mean"]\n')
     refused(lambda: read_convention(path), "said")
-    assert Convention().guessed
+    assert InputConvention().guessed
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_what_was_guessed_is_said_where_the_prediction_says_who_made_it(tmp_path
 )
 def test_missing_and_broken_files_of_openvino(tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"TFL3 nothing")
-    refused(lambda: of_file(tmp_path / name, Convention(), COCO_17), name, words)
+    refused(lambda: of_file(tmp_path / name, InputConvention(), COCO_17), name, words)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hpe_bench import cli, protocols
 from hpe_bench.commands import full
-from hpe_bench.commands.full import Asked
+from hpe_bench.commands.full import FullRequest
 from hpe_bench.declare import Optimiser, fingerprint, replace
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records.schema import RunRecord
@@ -24,7 +24,7 @@ from hpe_bench.training.checkpoints import weights_digest
 from hpe_bench.training.execution import PLAIN, Execution
 from tests import small
 
-LSP_50K = Asked("lsp", budget=50_000, init="random")
+LSP_50K = FullRequest("lsp", budget=50_000, init="random")
 BF16 = Execution("bf16")
 
 

@@ -11,7 +11,7 @@ from hpe_bench.papers.simple_baseline.model import POCKET, SimpleBaseline
 from torch import Tensor, nn
 
 from hpe_bench.commands import full
-from hpe_bench.commands.full import Asked
+from hpe_bench.commands.full import FullRequest
 from hpe_bench.declare import replace
 from hpe_bench.nn.resnet import ResNet
 from hpe_bench.plan import Start, TrainingRun
@@ -93,17 +93,17 @@ def test_the_files_content_is_part_of_a_trainings_identity_and_recorded(tmp_path
 
 
 def test_a_recipe_that_says_imagenet_gets_its_file(tmp_path: Path) -> None:
-    (run,) = full.planned("simple_baseline", Asked("lsp", budget=1280, init="random"))
+    (run,) = full.planned("simple_baseline", FullRequest("lsp", budget=1280, init="random"))
     torch.manual_seed(0)
     net = run.variant.builder(joints=17)
     names = {n: v for n, v in net.state_dict().items() if n.split(".")[0] not in ("deconv_layers", "final_layer")}
     path = saved(names, tmp_path)
-    (started,) = full.planned("simple_baseline", Asked("lsp", init=str(path)))
+    (started,) = full.planned("simple_baseline", FullRequest("lsp", init=str(path)))
     assert started.recipe.init == "imagenet"
     assert started.recipe.name == "coco_256x192"
     assert started.start is not None
     assert len(started.start.sha256) == 64
     with pytest.raises(ValueError, match="no ImageNet weights for this network"):
-        full.planned("simple_baseline", Asked("lsp", variant="r101_256x192", init=str(path)))
+        full.planned("simple_baseline", FullRequest("lsp", variant="r101_256x192", init=str(path)))
     with pytest.raises(ValueError, match="starts from random weights; leave --init out"):
-        full.planned("hrnet", Asked("lsp", recipe="coco_256x192_scratch", init=str(path)))
+        full.planned("hrnet", FullRequest("lsp", recipe="coco_256x192_scratch", init=str(path)))

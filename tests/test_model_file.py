@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from hpe_bench.data.augmentation import to_batch
 from hpe_bench.data.skeletons import COCO_17, Skeleton
-from hpe_bench.inference.model_file import IMAGENET_MEAN, Convention, FileNetwork, read_convention
+from hpe_bench.inference.model_file import IMAGENET_MEAN, FileNetwork, InputConvention, read_convention
 from hpe_bench.inference.networks import Network, of_file
 from tests import onnx_files
 from tests.onnx_files import brightness
@@ -26,11 +26,11 @@ def images(count: int = 5) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 64, 48, 3), np.uint8))
 
 
-def maps(path: Path, convention: Convention, pixels: torch.Tensor) -> np.ndarray:
+def maps(path: Path, convention: InputConvention, pixels: torch.Tensor) -> np.ndarray:
     return network(path, convention).module(to_batch(pixels))[-1].numpy()
 
 
-def network(path: Path, convention: Convention = Convention(), skeleton: Skeleton = THREE) -> Network:
+def network(path: Path, convention: InputConvention = InputConvention(), skeleton: Skeleton = THREE) -> Network:
     found = of_file(path, convention, skeleton)
     assert isinstance(found, Network)
     assert isinstance(found.module, FileNetwork)
@@ -40,12 +40,12 @@ def network(path: Path, convention: Convention = Convention(), skeleton: Skeleto
 @pytest.mark.parametrize(
     "convention",
     [
-        Convention(),
-        Convention(mean=(0, 0, 0), std=(255, 255, 255)),
-        Convention(mean=(104.0, 117.0, 123.0), std=(1.0, 2.0, 3.0), colours="bgr"),
+        InputConvention(),
+        InputConvention(mean=(0, 0, 0), std=(255, 255, 255)),
+        InputConvention(mean=(104.0, 117.0, 123.0), std=(1.0, 2.0, 3.0), colours="bgr"),
     ],
 )
-def test_the_file_gets_the_pixels_it_wants(tmp_path: Path, convention: Convention) -> None:
+def test_the_file_gets_the_pixels_it_wants(tmp_path: Path, convention: InputConvention) -> None:
     pixels = images()
     found = maps(onnx_files.write(tmp_path / "m.onnx", CHANNELS), convention, pixels)
     ordered = pixels.numpy()[:, ::4, ::4, :: -1 if convention.colours == "bgr" else 1].astype(float)
@@ -55,21 +55,23 @@ def test_the_file_gets_the_pixels_it_wants(tmp_path: Path, convention: Conventio
 
 def test_maps_come_in_the_skeletons_order(tmp_path: Path) -> None:
     path, pixels = onnx_files.write(tmp_path / "m.onnx", CHANNELS), images()
-    own, turned = (maps(path, Convention(joints=names), pixels) for names in (("a", "b", "c"), ("c", "a", "b")))
+    own, turned = (maps(path, InputConvention(joints=names), pixels) for names in (("a", "b", "c"), ("c", "a", "b")))
     np.testing.assert_array_equal(turned, own[:, [1, 2, 0]])
 
 
 def test_superfluous_maps_are_left_out(tmp_path: Path) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", np.concatenate([CHANNELS, CHANNELS]))
-    found = maps(path, Convention(joints=("x", "y", "z", "a", "b", "c")), images())
-    np.testing.assert_array_equal(found, maps(onnx_files.write(tmp_path / "n.onnx", CHANNELS), Convention(), images()))
+    found = maps(path, InputConvention(joints=("x", "y", "z", "a", "b", "c")), images())
+    np.testing.assert_array_equal(
+        found, maps(onnx_files.write(tmp_path / "n.onnx", CHANNELS), InputConvention(), images())
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_a_fixed_batch_changes_nothing(tmp_path: Path, batch: int) -> None:
-    any_size = maps(onnx_files.write(tmp_path / "m.onnx", CHANNELS), Convention(), images())
+    any_size = maps(onnx_files.write(tmp_path / "m.onnx", CHANNELS), InputConvention(), images())
     fixed = onnx_files.write(tmp_path / "f.onnx", CHANNELS, input_shape=(batch, 3, 64, 48))
-    np.testing.assert_allclose(maps(fixed, Convention(), images()), any_size, atol=1e-6)
+    np.testing.assert_allclose(maps(fixed, InputConvention(), images()), any_size, atol=1e-6)
 
 
 def test_the_input_size_is_the_files(tmp_path: Path) -> None:
@@ -88,20 +90,20 @@ def refused(call: Any, *words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "convention", "words"),
     [
-        ({"input_shape": ("n", 3, "h", "w")}, Convention(), ["any size", "--inputs"]),
-        ({"input_shape": ("n", 1, 64, 48)}, Convention(), ["['side0', 1, 64, 48]", "[N, 3, height, width]"]),
-        ({"input_shape": (3, 64, 48)}, Convention(), ["onnxruntime can run"]),
-        ({"kind": TensorProto.DOUBLE}, Convention(), ["onnxruntime can run"]),
-        ({"extra_inputs": 1}, Convention(), ["2 inputs"]),
-        ({"extra_outputs": 1}, Convention(), ["maps, other0", "--output"]),
-        ({"extra_outputs": 1}, Convention(output="heat"), ["'heat'", "maps, other0"]),
-        ({}, Convention(joints=("a", "b")), ["'c'"]),
-        ({}, Convention(joints=("a", "b", "c", "d")), ["[1, 3, 16, 12]", "[1, 4, h, w]"]),
-        ({"kernel_JCkk": np.full((3, 3, 1, 1), np.inf)}, Convention(), ["not finite"]),
+        ({"input_shape": ("n", 3, "h", "w")}, InputConvention(), ["any size", "--inputs"]),
+        ({"input_shape": ("n", 1, 64, 48)}, InputConvention(), ["['side0', 1, 64, 48]", "[N, 3, height, width]"]),
+        ({"input_shape": (3, 64, 48)}, InputConvention(), ["onnxruntime can run"]),
+        ({"kind": TensorProto.DOUBLE}, InputConvention(), ["onnxruntime can run"]),
+        ({"extra_inputs": 1}, InputConvention(), ["2 inputs"]),
+        ({"extra_outputs": 1}, InputConvention(), ["maps, other0", "--output"]),
+        ({"extra_outputs": 1}, InputConvention(output="heat"), ["'heat'", "maps, other0"]),
+        ({}, InputConvention(joints=("a", "b")), ["'c'"]),
+        ({}, InputConvention(joints=("a", "b", "c", "d")), ["[1, 3, 16, 12]", "[1, 4, h, w]"]),
+        ({"kernel_JCkk": np.full((3, 3, 1, 1), np.inf)}, InputConvention(), ["not finite"]),
     ],
 )
 def test_an_unfit_file_is_refused(
-    tmp_path: Path, options: dict[str, Any], convention: Convention, words: list[str]
+    tmp_path: Path, options: dict[str, Any], convention: InputConvention, words: list[str]
 ) -> None:
     path = onnx_files.write(tmp_path / "m.onnx", **{"kernel_JCkk": CHANNELS, **options})
     refused(lambda: network(path, convention), "m.onnx", *words)
@@ -131,10 +133,10 @@ def test_without_onnxruntime_the_line_that_installs_it(tmp_path: Path, monkeypat
 def test_a_toml_beside_the_file_and_the_command_line_over_it(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('mean = [1, 2, 3]\ncolours = "bgr"\njoints = "coco-17"\n')
     found = read_convention(tmp_path / "m.onnx", colours=None, mean=["4", "5", "6"])
-    assert found == Convention(mean=(4, 5, 6), colours="bgr", joints=COCO_17.joints)
-    assert read_convention(tmp_path / "other.onnx") == Convention()
+    assert found == InputConvention(mean=(4, 5, 6), colours="bgr", joints=COCO_17.joints)
+    assert read_convention(tmp_path / "other.onnx") == InputConvention()
     assert read_convention(tmp_path / "other.onnx", joints="a, b").joints == ("a", "b")
-    assert Convention().mean == IMAGENET_MEAN
+    assert InputConvention().mean == IMAGENET_MEAN
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_training_that_a_line_names_can_be_planned(slug: str) -> None:
         variant = full.variant_of(loaded, options["variant"])
         recipe = recipe_of(loaded.paper, variant, options["recipe"])
         assert (recipe.init == "imagenet") == (options["init"] is not None), command
-        asked = full.Asked(options["data"].value, protocols=tuple(options["protocol"] or ()))
+        asked = full.FullRequest(options["data"].value, protocols=tuple(options["protocol"] or ()))
         scored = [p.name for p in full.scored_under(asked, variant.input_hw)]
         about = {v.protocol for v in waiting(slug) if command in commands_of(v)}
         assert about <= set(scored), command

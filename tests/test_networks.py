@@ -18,7 +18,7 @@ from hpe_bench.report.kit import labels
 from hpe_bench.report.pages import advice, choice, latency_multiples, networks, side_by_side_page
 from hpe_bench.report.pages.advice import Advice
 from hpe_bench.report.pages.leaderboard import Leaderboard
-from hpe_bench.report.pages.networks import FASTEST, Host, Network, ScoreField, View
+from hpe_bench.report.pages.networks import FASTEST, Host, NetworkEntry, ScoreField, View
 from hpe_bench.timing.rows import NetworkTimes, rows
 from tests.synthetic_latency import latency
 from tests.synthetic_paper import PAPER, claim
@@ -61,7 +61,7 @@ def timed(variant: Variant, ms: float) -> RunRecord:
     return latency("tiny", variant, 2 * ms, 4.0, 4.0)
 
 
-def found(*records: RunRecord, loaded: LoadedPaper = LOADED) -> tuple[Network, ...]:
+def found(*records: RunRecord, loaded: LoadedPaper = LOADED) -> tuple[NetworkEntry, ...]:
     asked = query.of(records)
     return networks.build([loaded], asked, NetworkTimes(asked), rows(asked), {})
 
@@ -146,7 +146,7 @@ def test_more_than_three_without_a_figure_are_counted() -> None:
     assert last.endswith("U2 (10.1 ms) and 2 more.")
 
 
-def replace_network(network: Network, name: str) -> Network:
+def replace_network(network: NetworkEntry, name: str) -> NetworkEntry:
     return replace(network, name=name)
 
 
@@ -309,7 +309,7 @@ def test_a_side_by_side_page_stands_once_its_baseline_and_another_are_timed() ->
     variants = [catalog.find_variant(catalog.load(slug), name) for slug, name in (base, other)]
     records = [latency(s[0], v, ms, 5.4, 8.9) for s, v, ms in zip((base, other), variants, (100, 80), strict=True)]
 
-    def nets(*records: RunRecord) -> tuple[Network, ...]:
+    def nets(*records: RunRecord) -> tuple[NetworkEntry, ...]:
         asked = query.of(records)
         return networks.build(papers, asked, NetworkTimes(asked), rows(asked), {})
 

@@ -64,7 +64,7 @@ def reference_ap(truth: Path, found: Path, sigmas: tuple[float, ...]) -> np.ndar
 def test_a_hand_of_21_joints_is_scored_as_pycocotools_does_with_its_sigmas(tmp_path: Path, given: bool) -> None:
     truth, mine = hands(tmp_path)
     sigmas = write_json(tmp_path / "sigmas.json", list(SIGMAS)) if given else None
-    wish = submit.Wish(mine, None, "hands", truth, sigmas=sigmas)
+    wish = submit.ScoreRequest(mine, None, "hands", truth, sigmas=sigmas)
     found = submit.scored_file(wish, settings(tmp_path), QUIET)
     wanted = reference_ap(truth, mine, SIGMAS if given else (1 / 21,) * 21)
     m = {m.key: m for m in found.record.measurements}
@@ -104,7 +104,7 @@ def test_without_one_detection_a_person_ap_stands_alone(tmp_path: Path) -> None:
     truth, mine = hands(tmp_path)
     mine.write_text(json.dumps(json.loads(mine.read_text())[1:]))
     with pytest.warns(UserWarning, match="not one a person"):
-        found = submit.scored_file(submit.Wish(mine, None, "x", truth), settings(tmp_path), QUIET)
+        found = submit.scored_file(submit.ScoreRequest(mine, None, "x", truth), settings(tmp_path), QUIET)
     keys = {m.key for m in found.record.measurements}
     assert "ap" in keys
     assert "rmse" not in keys
@@ -186,7 +186,7 @@ def test_wishes_that_contradict_themselves(tmp_path: Path, wish: dict[str, Any],
     if wish.get("truth"):
         wish = wish | {"truth": truth}
     with pytest.raises(ValueError, match=r".") as told:
-        submit.asked_truth(submit.Wish(mine, **wish), settings(tmp_path), QUIET)
+        submit.asked_truth(submit.ScoreRequest(mine, **wish), settings(tmp_path), QUIET)
     assert words in str(told.value)
 
 
@@ -362,7 +362,9 @@ def test_our_own_layout_of_21_joints_goes_person_by_person(tmp_path: Path) -> No
     ids = truth.persons.ids[given.image]
     header = Header(skeleton.joints, "me", truth.label, truth.persons.digest())
     (tmp_path / "p.npz").write_bytes(to_bytes(given, ids, header))
-    found = submit.scored_file(submit.Wish(tmp_path / "p.npz", None, "p", truth_file), settings(tmp_path), QUIET)
+    found = submit.scored_file(
+        submit.ScoreRequest(tmp_path / "p.npz", None, "p", truth_file), settings(tmp_path), QUIET
+    )
     assert found.record.predictions_sha256 == content_sha256(given, ids, skeleton.joints)
     assert isinstance(found.file.predictions, Predictions)
     assert LSP_14.joints != skeleton.joints

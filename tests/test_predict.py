@@ -25,7 +25,7 @@ from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.inference import networks, overlays
-from hpe_bench.inference.model_file import Convention
+from hpe_bench.inference.model_file import InputConvention
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.protocols import COCO_GTBOX, DetectionProtocol
@@ -69,7 +69,7 @@ def lit() -> PersonSet:
 @pytest.fixture
 def light_finder(tmp_path: Path) -> Network:
     path = onnx_files.write(tmp_path / "light.onnx", onnx_files.brightness(17))
-    return networks.of_file(path, Convention(mean=(0, 0, 0), std=(255, 255, 255)), COCO_17)
+    return networks.of_file(path, InputConvention(mean=(0, 0, 0), std=(255, 255, 255)), COCO_17)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -242,7 +242,7 @@ def test_predictions_as_coco_results_and_targets_that_would_be_lost(tmp_path: Pa
         np.testing.assert_array_equal(points[:, 2].astype(np.float32), found.joint_scores[d])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     quiet, where = Console(quiet=True), Settings(results=tmp_path / "r", runs=tmp_path / "u")
-    model = submit.Model(file=Path(light_finder_file(light_finder)))
+    model = submit.OutsideModel(file=Path(light_finder_file(light_finder)))
 
     def run(to: str, draw: Path | None = None, force: bool = False) -> None:
         submit.predict(model, "coco-val2017-gtbox", (tmp_path, table), tmp_path / to, draw, where, quiet, force)

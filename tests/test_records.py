@@ -20,11 +20,11 @@ from hpe_bench.records.schema import (
     LONG_PARTS,
     CurvePoint,
     Identity,
+    ImageCounts,
     Matches,
     Measurement,
     Provenance,
     RunRecord,
-    Tally,
     Timing,
 )
 from hpe_bench.records.store import RecordError, RecordWarning
@@ -63,7 +63,7 @@ def make(**changes: object) -> RunRecord:
         "status": "done",
         "provenance": provenance,
         "measurements": (Measurement(key="pckh@0.5", value=100 / 3, unit="percent", n=9, interval=(10.1, 60.9)),),
-        "tallies": (Tally(key="pckh@0.5", hits=(1, 0, 2), counts=(6, 0, 3)),),
+        "tallies": (ImageCounts(key="pckh@0.5", hits=(1, 0, 2), counts=(6, 0, 3)),),
     }
     return RunRecord(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -138,7 +138,7 @@ def test_values_are_checked_when_written() -> None:
     with pytest.raises(ValueError, match="wrong way round"):
         Measurement(key="ap", value=1.0, unit="percent", n=1, interval=(2.0, 1.0))
     with pytest.raises(ValidationError):
-        Tally(key="ap", hits=(3,), counts=(2,))
+        ImageCounts(key="ap", hits=(3,), counts=(2,))
     with pytest.raises(ValidationError):
         make(status="failed")  # without a reason
     with pytest.raises(ValidationError):
@@ -291,7 +291,7 @@ def test_a_record_that_contradicts_itself_is_refused_and_the_others_speak(messag
 def test_counts_of_other_images_than_the_rest_of_their_condition_are_passed_over(tmp_path: Path) -> None:
     for seed in range(3):
         store.save(make(id=f"s{seed}", identity=make().identity.model_copy(update={"seed": seed})), tmp_path)
-    odd = Tally(key="pckh@0.5", hits=(1, 2), counts=(6, 3))
+    odd = ImageCounts(key="pckh@0.5", hits=(1, 2), counts=(6, 3))
     store.save(make(id="odd", tallies=(odd,)), tmp_path)
     with pytest.warns(RecordWarning, match="counts other joints per image"):
         found = store.load_all(tmp_path)

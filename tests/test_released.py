@@ -193,7 +193,7 @@ def row(stem: str, by: str, digest: str, url: str, rest: str) -> str:
 def submitted(base: Path, file: Path, protocol: str) -> float:
     """AP of the weights by the road of submissions: predicted into a file, and the file scored."""
     settings = pool.Settings(results=base / "submitted", runs=base / "runs", root=str(base))
-    model = submit.Model(weights=file, paper="released_one", variant="small_64x48")
+    model = submit.OutsideModel(weights=file, paper="released_one", variant="small_64x48")
     submit.evaluate(model, protocol, protocol, None, None, settings, base / "reports", Console(quiet=True))
     (record,) = [r for r in store.load_all(base / "submitted") if r.identity.protocol == protocol]
     measured = record.get("ap")

@@ -412,7 +412,10 @@ def test_ids_are_unique_and_references_resolve(page: Page) -> None:
 
 
 def test_plots_follow_the_theme_and_repeat_to_the_byte() -> None:
-    points = [("a", theme.Style(0), plots.Point(1, 50, (45, 55))), ("b & c", theme.Style(1), plots.Point(2, 60, None))]
+    points = [
+        ("a", theme.Style(0), plots.PlotPoint(1, 50, (45, 55))),
+        ("b & c", theme.Style(1), plots.PlotPoint(2, 60, None)),
+    ]
     first, second = (plots.scatter("fig", points, "MMAC", "PCKh@0.5, %") for _ in range(2))
     assert first == second
     assert "var(--series-1)" in first

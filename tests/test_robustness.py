@@ -17,7 +17,7 @@ from hpe_bench.data.corruptions import KINDS, under
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Corruption, Protocol, fingerprint
 from hpe_bench.inference import networks
-from hpe_bench.inference.model_file import Convention
+from hpe_bench.inference.model_file import InputConvention
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics import robustness as means
 from hpe_bench.metrics.bootstrap import paired_difference
@@ -39,7 +39,7 @@ PLAIN = Protocol(
 @pytest.fixture(scope="module")
 def light_finder(tmp_path_factory: pytest.TempPathFactory) -> Network:
     path = onnx_files.write(tmp_path_factory.mktemp("light") / "light.onnx", onnx_files.brightness(17))
-    found = networks.of_file(path, Convention(mean=(0, 0, 0), std=(255, 255, 255)), COCO_17)
+    found = networks.of_file(path, InputConvention(mean=(0, 0, 0), std=(255, 255, 255)), COCO_17)
     assert isinstance(found, Network)
     return found
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.commands import profile
-from hpe_bench.commands.profile import Asked
+from hpe_bench.commands.profile import ProfileRequest
 from hpe_bench.commands.reproduce import costs_of
 from hpe_bench.cost.energy import Meter, RaplMeter
 from hpe_bench.cost.memory import activations_peak
@@ -33,10 +33,10 @@ from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
 from hpe_bench.report.kit.tables import latency_cell
 from hpe_bench.run import costs, latency, pool
-from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
+from hpe_bench.run.latency import Kept, LatencyRun, TimedNetwork, TimingConditions
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
-from hpe_bench.timing.check import InBatches, Reference
+from hpe_bench.timing.check import InBatches, ReferenceOutput
 from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
 from hpe_bench.timing.onnx_input import input_sizes
 from hpe_bench.timing.rows import NetworkTimes, rows
@@ -126,19 +126,19 @@ def test_only_norms_that_alone_read_a_convolution_are_folded() -> None:
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, Reference]:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, ReferenceOutput]:
     """A calibrated pocket network as every runtime gets it."""
     folder = tmp_path_factory.mktemp("staged")
     os.environ["HPE_BENCH_CACHE"] = str(folder / "cache")
     module, source = pocket("fasterpose")
     torch.save(module.state_dict(), folder / "weights.pt")
     file = to_onnx(module, (128, 96), folder / "network.onnx", 2)
-    reference = Reference.write(folder / "reference.pt", lambda images: final(module, images), (128, 96))
+    reference = ReferenceOutput.write(folder / "reference.pt", lambda images: final(module, images), (128, 96))
     return Workload(source, folder / "weights.pt", file, "", (128, 96), 2), reference
 
 
 @pytest.mark.parametrize("runtime", [r for r in ON_CPU if r.name != "compile"], ids=lambda r: r.name)
-def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, Reference]) -> None:
+def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, ReferenceOutput]) -> None:
     if reason := runtime.missing():
         pytest.skip(reason)
     workload, reference = staged
@@ -149,7 +149,7 @@ def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[W
 
 
 @pytest.mark.parametrize("runtime", ON_CUDA, ids=lambda r: r.name)
-def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, Reference]) -> None:
+def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, ReferenceOutput]) -> None:
     if reason := runtime.missing():
         pytest.skip(reason)
     workload, reference = staged
@@ -159,7 +159,7 @@ def test_cuda_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[Workload, 
     assert 0 < runtime.time_ms(lambda: call(placed)) < 1e3
 
 
-def test_the_check_refuses_a_wrong_runtime(staged: tuple[Workload, Reference]) -> None:
+def test_the_check_refuses_a_wrong_runtime(staged: tuple[Workload, ReferenceOutput]) -> None:
     workload, reference = staged
     noisy = reference.deviation(fake_runtimes.Noisy().build(workload, 1), workload.batch)
     assert noisy == pytest.approx(0.01, rel=0.2)
@@ -173,7 +173,7 @@ def test_the_check_refuses_a_wrong_runtime(staged: tuple[Workload, Reference]) -
 
 def test_constant_maps_are_no_reference(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="constant or not finite"):
-        Reference.write(tmp_path / "r.pt", lambda images: images[:, :1] * 0 + 1, (64, 48))
+        ReferenceOutput.write(tmp_path / "r.pt", lambda images: images[:, :1] * 0 + 1, (64, 48))
 
 
 def test_batches_are_filled_up_and_cut_again() -> None:
@@ -339,7 +339,7 @@ def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> None:
     subject = TimedNetwork("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
     names = ("eager", "noisy", "crashing", "raising", "hanging", "absent")
-    run = LatencyRun(subject, tuple(Conditions(name, 1, 1, (32, 24)) for name in names))
+    run = LatencyRun(subject, tuple(TimingConditions(name, 1, 1, (32, 24)) for name in names))
     (record,) = latency.measure([run], Plan(seconds=0.01, limit_s=20.0, builders=5))
     rows = {t.runtime: t for t in record.timings}
     assert {name: row.status for name, row in rows.items()} == {
@@ -494,8 +494,10 @@ def write_code(folder: Path, body: str) -> str:
     return f"{file}:build"
 
 
-def own_asked(subject: str, **more: object) -> Asked:
-    return Asked(**{"subject": subject, "inputs": ((32, 24),), "runtimes": ("eager",), "threads": (1,), **more})  # type: ignore[arg-type]
+def own_asked(subject: str, **more: object) -> ProfileRequest:
+    return ProfileRequest(
+        **{"subject": subject, "inputs": ((32, 24),), "runtimes": ("eager",), "threads": (1,), **more}
+    )  # type: ignore[arg-type]
 
 
 DICTIONARY = """
@@ -560,7 +562,7 @@ def test_onnx_files_that_cannot_be_timed_are_one_sentence(tmp_path: Path) -> Non
     assert input_sizes(dynamic, ((64, 48), (32, 24)), (1, 8)) == ((64, 48), (32, 24))
     assert input_sizes(fixed, (), (1,)) == ((64, 48),)
     with pytest.raises(ValueError, match="eager runs no ONNX files; onnxruntime, openvino"):
-        profile._own_run(Asked(subject=str(fixed), runtimes=("eager",)))
+        profile._own_run(ProfileRequest(subject=str(fixed), runtimes=("eager",)))
 
 
 def test_somebodys_onnx_file_is_counted_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -633,10 +635,12 @@ def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.
 def test_other_conditions_make_another_record() -> None:
     subject = TimedNetwork("tiny", "tiny", "hash", (64, 48))
     runs = [
-        LatencyRun(subject, (Conditions("eager", threads, batch, (64, 48)),)) for threads in (1, 2) for batch in (1, 2)
+        LatencyRun(subject, (TimingConditions("eager", threads, batch, (64, 48)),))
+        for threads in (1, 2)
+        for batch in (1, 2)
     ]
     assert len({run.id for run in runs}) == len({run.identity.protocol_hash for run in runs}) == 4
-    assert runs[0].id == LatencyRun(subject, (Conditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
+    assert runs[0].id == LatencyRun(subject, (TimingConditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
     again = replace(runs[0], timing_run=1)
     assert (again.id != runs[0].id, again.identity.protocol_hash) == (True, runs[0].identity.protocol_hash)
     assert (runs[0].identity.timing_run, again.identity.timing_run) == (None, 1)
@@ -650,7 +654,7 @@ def two_groups(name: str = "conv", code: str = "c0") -> LatencyRun:
     network = TimedNetwork(
         "own", name, f"hash of {name}", (32, 24), code, source=OfCode("tests.fake_runtimes:two_maps")
     )
-    return LatencyRun(network, tuple(Conditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
+    return LatencyRun(network, tuple(TimingConditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
 
 
 QUICK = Plan(seconds=0.01, share_s=2.0, attempts=1, builders=2)
@@ -697,7 +701,7 @@ def test_what_was_kept_of_other_code_is_measured_again(tmp_path: Path) -> None:
 
 
 def test_a_quick_look_takes_one_runtime_and_keeps_no_record(tmp_path: Path) -> None:
-    asked = Asked(
+    asked = ProfileRequest(
         subject=write_code(tmp_path, "def build(): return nn.Conv2d(3, 17, 3)\n"), inputs=((32, 24),), quick=True
     )
     console = Console(record=True, width=200, file=io.StringIO())

@@ -14,7 +14,7 @@ from hpe_bench.commands.reproduce import turn
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.declare import Arm, Claim, Protocol, Sweep, fingerprint, replace
 from hpe_bench.records import store
-from hpe_bench.records.schema import Measurement, RunRecord, Tally
+from hpe_bench.records.schema import ImageCounts, Measurement, RunRecord
 from hpe_bench.report.pages import sweep_view
 from hpe_bench.run import pool
 from hpe_bench.verdicts.judge import judge
@@ -104,7 +104,7 @@ def evaluated(arm: Arm, seed: int, value: float, hidden: float, visible: float) 
     tallies, measured = [], []
     for key, share in (("diagnosis/hidden", hidden), ("diagnosis/visible", visible)):
         hits = rng.binomial(10, share, make.IMAGES)
-        tallies.append(Tally(key=key, hits=tuple(map(int, hits)), counts=(10,) * make.IMAGES))
+        tallies.append(ImageCounts(key=key, hits=tuple(map(int, hits)), counts=(10,) * make.IMAGES))
         measured.append(Measurement(key=key, value=tallies[-1].rate, unit="percent", n=10 * make.IMAGES))
     return record.model_copy(
         update={

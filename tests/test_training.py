@@ -118,6 +118,6 @@ def test_a_diverging_training_says_so(data: Data, tmp_path: Path) -> None:
 def test_weights_survive_their_file_and_no_other_model_takes_them(tmp_path: Path) -> None:
     model = training.build(small.VARIANT, 17, 0)
     digest = checkpoints.save_weights(tmp_path / "w.safetensors", model)
-    assert checkpoints.load_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 17, 5)) == digest
+    assert checkpoints.load_trained_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 17, 5)) == digest
     with pytest.raises(RuntimeError, match="final_layer"):
-        checkpoints.load_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 14, 0))
+        checkpoints.load_trained_weights(tmp_path / "w.safetensors", training.build(small.VARIANT, 14, 0))

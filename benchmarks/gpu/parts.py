@@ -22,7 +22,7 @@ from benchmarks.gpu.budget import NETWORKS
 from benchmarks.gpu.setting import Reporter, Setting, report_file
 from hpe_bench import catalog, plan, protocols
 from hpe_bench.commands import full
-from hpe_bench.commands.full import RANDOM, Asked
+from hpe_bench.commands.full import RANDOM, FullRequest
 from hpe_bench.data.mannequins import Mannequins
 from hpe_bench.declare import replace
 from hpe_bench.errors import sentence
@@ -180,7 +180,7 @@ def speed(setting: Setting, report: Reporter) -> None:
 
 def full_run(setting: Setting, paper: str, samples: int, execution: Execution) -> TrainingRun:
     """A full-size training on LSP; in a rehearsal the same network on a few small mannequins."""
-    asked = Asked(DATA, budget=samples, init=RANDOM, execution=execution)
+    asked = FullRequest(DATA, budget=samples, init=RANDOM, execution=execution)
     if not setting.rehearse:
         return full.planned(paper, asked)[0]
     (run,) = full.planned(paper, replace(asked, budget=1280))

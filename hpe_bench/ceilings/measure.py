@@ -5,7 +5,7 @@ A record holds one codec under one protocol; the scope of each of its measuremen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,11 +14,12 @@ import torch
 
 from hpe_bench import protocols
 from hpe_bench.ceilings.contenders import HEATMAP_HW, INPUT_HW, Contender
-from hpe_bench.ceilings.oracle import Condition, predict, read_back
+from hpe_bench.ceilings.oracle import OracleCondition, oracle_joints, read_back
 from hpe_bench.codehash import code_digest
 from hpe_bench.data.boxes import boxes_of
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import PROSE, DataSource, Metric, Score, fingerprint
 from hpe_bench.metrics.oks_ap import OksAP
@@ -31,15 +32,16 @@ CEILINGS = "ceilings"  # the folder of the records, in the place of a paper's
 BOX_SHIFTS = (0.1, 0.2)  # of the box's width and height
 BOX_SCALES = (0.8, 1.25)  # 0.8 undoes the usual padding of 1.25
 
-AS_ANNOTATED = tuple(Condition(hw) for hw in HEATMAP_HW)
-FLIPPED = tuple(Condition(hw, flip=True) for hw in HEATMAP_HW)
+AS_ANNOTATED = tuple(OracleCondition(hw) for hw in HEATMAP_HW)
+FLIPPED = tuple(OracleCondition(hw, flip=True) for hw in HEATMAP_HW)
 JITTERED = tuple(
     condition
     for hw in HEATMAP_HW
-    for condition in (*(Condition(hw, shift=s) for s in BOX_SHIFTS), *(Condition(hw, scale=s) for s in BOX_SCALES))
+    for condition in (
+        *(OracleCondition(hw, shift=s) for s in BOX_SHIFTS),
+        *(OracleCondition(hw, scale=s) for s in BOX_SCALES),
+    )
 )
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class DataProtocol:
     data: DataSource
     metrics: tuple[Metric, ...]
     title: str = field(metadata=PROSE)
-    conditions: tuple[Condition, ...] = (*AS_ANNOTATED, *FLIPPED, *JITTERED)
+    conditions: tuple[OracleCondition, ...] = (*AS_ANNOTATED, *FLIPPED, *JITTERED)
     split: str = "test"
     input_hw: tuple[int, int] = INPUT_HW
     padding: float = 1.25
@@ -67,7 +69,7 @@ class GridProtocol:
     name: str = "ceiling-grid-v1"
     points: int = 2048
     margin_px: float = 3.0  # heatmap pixels to the outer pixels of the map; what lies within counts as inside
-    conditions: tuple[Condition, ...] = (*AS_ANNOTATED, *FLIPPED)
+    conditions: tuple[OracleCondition, ...] = (*AS_ANNOTATED, *FLIPPED)
     input_hw: tuple[int, int] = INPUT_HW
 
 
@@ -183,11 +185,11 @@ def data_records(
 
 
 def _scores(
-    protocol: DataProtocol, subjects: Subjects, contender: Contender, condition: Condition
+    protocol: DataProtocol, subjects: Subjects, contender: Contender, condition: OracleCondition
 ) -> Iterator[Measurement]:
     """The headline of every metric under one condition, with its interval over images."""
     codec = contender.codec(condition.heatmap_hw)
-    joints_NJ2, scores_NJ = predict(subjects.persons, codec, condition, protocol.input_hw, protocol.padding)
+    joints_NJ2, scores_NJ = oracle_joints(subjects.persons, codec, condition, protocol.input_hw, protocol.padding)
     for metric in protocol.metrics:
         s = _score(metric, subjects, joints_NJ2, scores_NJ)
         yield Measurement(key=s.key, value=s.value, unit="percent", scope=condition.text, n=s.n, interval=s.interval)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpe_bench.data.prediction_files import PredictionFile
-    from hpe_bench.report.pages.comparison import Comparison
+    from hpe_bench.report.pages.comparison import ComparisonPage
     from hpe_bench.report.pages.score_page import Rival, ScorePage
     from hpe_bench.run.truths import Truth
 
@@ -123,7 +123,7 @@ class Scored(Shown):
 class Compared(Shown):
     """Papers side by side: accuracies a row a paper and condition, `differences` a row a pair and condition."""
 
-    comparison: Comparison
+    comparison: ComparisonPage
 
     @property
     def caption(self) -> str:

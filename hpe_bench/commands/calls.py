@@ -48,7 +48,7 @@ def score(
     from hpe_bench.commands import submit
 
     settings = submit.Settings(Path(results), Path("runs"), root=None if root is None else str(root))
-    wish = submit.Wish(
+    wish = submit.ScoreRequest(
         *(Path(predictions), protocol, name, _path(truth), origin, _path(against), _path(sigmas), by, mapping)
     )
     return submit.scored_file(wish, settings, _silence())
@@ -88,7 +88,7 @@ def profile(
     from hpe_bench.commands.answers import Profiled
     from hpe_bench.run.pool import Settings
 
-    asked = profiling.Asked(
+    asked = profiling.ProfileRequest(
         subject=subject,
         variant=variant,
         runtimes=tuple(runtimes),

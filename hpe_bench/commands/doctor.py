@@ -17,7 +17,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorFinding:
     """One line of the examination; `fit` is None where nothing can be wrong."""
 
     what: str
@@ -37,7 +37,7 @@ def examine(console: Console) -> bool:
     return all(f.fit is not False for f in findings)
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[DoctorFinding]:
     """Every requirement of hpe-bench against what is installed (F21 for OpenCV's major version)."""
     from packaging.requirements import Requirement
 
@@ -48,10 +48,10 @@ def packages() -> Iterator[Finding]:
         try:
             found = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(requirement.name, "missing", False, f"pip install -c constraints.txt '{requirement}'")
+            yield DoctorFinding(requirement.name, "missing", False, f"pip install -c constraints.txt '{requirement}'")
             continue
         fit = requirement.specifier.contains(found, prereleases=True)
-        yield Finding(requirement.name, found, fit, f"pip install -c constraints.txt '{requirement}'")
+        yield DoctorFinding(requirement.name, found, fit, f"pip install -c constraints.txt '{requirement}'")
 
 
 def requirements() -> list[str]:
@@ -66,22 +66,22 @@ def requirements() -> list[str]:
         return found
 
 
-def machine() -> Iterator[Finding]:
+def machine() -> Iterator[DoctorFinding]:
     """Processor, threads, accelerator."""
     import torch
 
     from hpe_bench.records.provenance import cpu_name, numeric_flags
 
-    yield Finding("processor", f"{cpu_name()}, {os.cpu_count()} cores", None)
-    yield Finding("instructions", numeric_flags()["cpu_capability"], None)
+    yield DoctorFinding("processor", f"{cpu_name()}, {os.cpu_count()} cores", None)
+    yield DoctorFinding("instructions", numeric_flags()["cpu_capability"], None)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     busy = load > 0.5 * (os.cpu_count() or 1)
-    yield Finding("load", f"{load:.2f}", not busy, "something else is running: latencies would be too long (M8)")
+    yield DoctorFinding("load", f"{load:.2f}", not busy, "something else is running: latencies would be too long (M8)")
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none; everything runs on the processor"
-    yield Finding("GPU", gpu, None)
+    yield DoctorFinding("GPU", gpu, None)
 
 
-def places() -> Iterator[Finding]:
+def places() -> Iterator[DoctorFinding]:
     """Folders that are written, and room for them."""
     from hpe_bench.data.cache import cache_folder
 
@@ -89,7 +89,7 @@ def places() -> Iterator[Finding]:
         free_gib = shutil.disk_usage(folder).free / 2**30
         writable = os.access(folder, os.W_OK)
         found = f"{_home(folder)}, {free_gib:.1f} GiB free"
-        yield Finding(what, found, writable and free_gib > 3, "needs to be writable, with 3 GiB free")
+        yield DoctorFinding(what, found, writable and free_gib > 3, "needs to be writable, with 3 GiB free")
 
 
 def _home(folder: Path) -> str:

@@ -20,7 +20,7 @@ from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 from hpe_bench.declare import Variant
 from hpe_bench.files import require_free, write_atomically
 from hpe_bench.inference import exporting, networks, weights
-from hpe_bench.inference.model_file import Convention
+from hpe_bench.inference.model_file import InputConvention
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +32,7 @@ WRITERS = {"onnx": exporting.to_onnx, "openvino": exporting.to_openvino, "torchs
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportRequest:
     """What is to be exported. None: the paper's only activation, fresh weights, the variant's own joints."""
 
     paper: str
@@ -43,7 +43,7 @@ class Wish:
     batch: int = 1
 
 
-def export(wish: Wish, kind: Kind, to: Path | None, console: Console, force: bool = False) -> Path:
+def export(wish: ExportRequest, kind: Kind, to: Path | None, console: Console, force: bool = False) -> Path:
     """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --model` reads.
 
     ValueError before anything is done if one of them is there already, unless `force`.
@@ -83,7 +83,7 @@ class Activated(nn.Module):
 
 def convention_text(joints: int) -> str:
     """TOML of what an exported file's user must know; joints of no known skeleton are left to be named."""
-    own = Convention()
+    own = InputConvention()
     names = next((s.joints for s in (COCO_17, MPII_16, LSP_14) if len(s.joints) == joints), None)
     named = f"joints = {json.dumps(names)}" if names else f"# joints = [...]  # name the {joints} heatmaps in order"
     lines = (

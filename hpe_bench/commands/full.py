@@ -20,7 +20,7 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Asked:
+class FullRequest:
     """What a command says about full-size trainings; None means the paper's own.
 
     `budget` is in training samples; `init` is a file of ImageNet weights, or "random" where a recipe that starts from
@@ -44,7 +44,7 @@ class Asked:
     dry_run: bool = False  # say what it would take, and run nothing
 
 
-def planned(slug: str, asked: Asked) -> list[TrainingRun]:
+def planned(slug: str, asked: FullRequest) -> list[TrainingRun]:
     """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
     loaded = catalog.load(slug)
     variant = variant_of(loaded, asked.variant)
@@ -58,7 +58,7 @@ def planned(slug: str, asked: Asked) -> list[TrainingRun]:
     return [TrainingRun(slug, variant, recipe, scored, seed, execution, start) for seed in seeds]
 
 
-def scored_under(asked: Asked, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
+def scored_under(asked: FullRequest, input_hw: tuple[int, int]) -> tuple[FullProtocol, ...]:
     """The protocols that trainings are scored under; ValueError for one on other data, of another aspect, or unknown.
 
     They share the training: data, splits and crop.
@@ -140,7 +140,7 @@ def _size(input_hw: tuple[int, int]) -> str:
     return f"{input_hw[0]}x{input_hw[1]}"
 
 
-def begun(recipe: Recipe, asked: Asked) -> Recipe:
+def begun(recipe: Recipe, asked: FullRequest) -> Recipe:
     """The recipe with the start that was asked for; ValueError where it wants ImageNet weights and has none."""
     if recipe.init == "random":
         if asked.init not in (None, RANDOM):
@@ -187,7 +187,7 @@ def gib(size: int) -> str:
     return f"{size / 2**30:.2f} GiB"
 
 
-def announce(loaded: LoadedPaper, runs: list[TrainingRun], asked: Asked, console: Console) -> None:
+def announce(loaded: LoadedPaper, runs: list[TrainingRun], asked: FullRequest, console: Console) -> None:
     """What will be trained and what it can decide, before any compute is spent."""
     run = runs[0]
     console.print(

@@ -24,19 +24,19 @@ from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.inference import networks
 from hpe_bench.inference.file_runners import SUFFIXES
-from hpe_bench.inference.weights import read
+from hpe_bench.inference.weights import read_weight_file
 from hpe_bench.metrics.rates import DistanceRate
 from hpe_bench.plan import OWN
 from hpe_bench.records.schema import RunRecord, RuntimeScope
 from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
 from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
-from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
+from hpe_bench.run.latency import Kept, LatencyRun, TimedNetwork, TimingConditions
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
 from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.onnx_input import input_sizes
-from hpe_bench.timing.rows import OVER_PEAK, Row, eager_of, rows, time_of_row
+from hpe_bench.timing.rows import OVER_PEAK, TimedRow, eager_of, rows, time_of_row
 from hpe_bench.timing.runtimes import ALL, ON_CPU, Runtime, named
 from hpe_bench.timing.runtimes.eager import Compiled, Eager
 from hpe_bench.timing.sources import OfCode, OfVariant
@@ -49,7 +49,7 @@ ALL_ATTEMPTS = 2  # at a row of wide spread; a second try tells noise from drift
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProfileRequest:
     """What the command line says; empty means the default."""
 
     subject: str | None = None
@@ -78,20 +78,20 @@ class Asked:
         return not self.is_own and not self.quick and self.timing_runs == 1 and not any(options)
 
 
-def profile(asked: Asked, settings: Settings, console: Console) -> bool:
+def profile(asked: ProfileRequest, settings: Settings, console: Console) -> bool:
     """Counts of a network, then its latency in runtimes; its record and a table. False if a row failed."""
     if asked.quick:
         return _quick(_asked_runs(asked, settings), asked, console)
     return _told(profiled(asked, settings, console), console)
 
 
-def profiled(asked: Asked, settings: Settings, console: Console) -> list[RunRecord]:
+def profiled(asked: ProfileRequest, settings: Settings, console: Console) -> list[RunRecord]:
     """The records of one network's latency in runtimes."""
     plan = _plan(SECONDS, SHARE_S, Plan.attempts, asked.limit_s)
     return _in_timing_runs([_asked_runs(asked, settings)], asked.timing_runs, plan, settings, console)
 
 
-def _asked_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
+def _asked_runs(asked: ProfileRequest, settings: Settings) -> list[LatencyRun]:
     if asked.subject is None:
         raise ValueError("name a paper, an ONNX file or FILE.py:callable, or give --all")
     return [_own_run(asked)] if asked.is_own else _paper_runs(asked, settings)
@@ -152,7 +152,7 @@ def _by_network(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
     return list(found.values())
 
 
-def _quick(runs: Sequence[LatencyRun], asked: Asked, console: Console) -> bool:
+def _quick(runs: Sequence[LatencyRun], asked: ProfileRequest, console: Console) -> bool:
     """Seconds for a look at a network: counts, and one runtime; too short a time to be kept as a record."""
     short = [replace(run, conditions=_one(run.conditions, asked)) for run in runs]
     plan = _plan(QUICK_SECONDS, QUICK_SHARE_S, 1, asked.limit_s)
@@ -165,7 +165,7 @@ def _quick(runs: Sequence[LatencyRun], asked: Asked, console: Console) -> bool:
     return all(timing.status != "failed" for record in made for timing in record.timings)
 
 
-def _one(conditions: Sequence[Conditions], asked: Asked) -> tuple[Conditions, ...]:
+def _one(conditions: Sequence[TimingConditions], asked: ProfileRequest) -> tuple[TimingConditions, ...]:
     """One runtime, the first that is here, at one thread unless others were asked for."""
     here = [c for c in conditions if not named([c.runtime])[0].missing()]
     first = (here or list(conditions))[0]
@@ -176,7 +176,7 @@ def _one(conditions: Sequence[Conditions], asked: Asked) -> tuple[Conditions, ..
 # ---------------------------------------------------------------------------------------------------- what to run
 
 
-def _paper_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
+def _paper_runs(asked: ProfileRequest, settings: Settings) -> list[LatencyRun]:
     """A paper's variant, or its timed ones where none is named."""
     assert asked.subject is not None
     loaded = catalog.load(asked.subject)
@@ -193,7 +193,7 @@ def _paper_runs(asked: Asked, settings: Settings) -> list[LatencyRun]:
 
 
 def _subject(
-    loaded: LoadedPaper, variant: Variant, asked: Asked, skeleton: Skeleton | None, settings: Settings
+    loaded: LoadedPaper, variant: Variant, asked: ProfileRequest, skeleton: Skeleton | None, settings: Settings
 ) -> TimedNetwork:
     """A variant, calibrated or with the weights of a file."""
     joints = variant.joints if skeleton is None else len(skeleton.joints)
@@ -215,13 +215,13 @@ def _subject(
 
 
 def _trained(
-    loaded: LoadedPaper, variant: Variant, asked: Asked, skeleton: Skeleton, settings: Settings
+    loaded: LoadedPaper, variant: Variant, asked: ProfileRequest, skeleton: Skeleton, settings: Settings
 ) -> networks.Network:
     """The network with its weights; a run's weights say by their record which activation belongs to them."""
     file = asked.weights
     assert file is not None
     there = run_records(settings)
-    digest = weights_digest(read(file))
+    digest = weights_digest(read_weight_file(file))
     owner = there.trained(digest)
     if owner is not None and asked.recipe is None:
         if owner.identity.variant_hash != fingerprint(variant):
@@ -240,7 +240,7 @@ def _rate_protocol(name: str) -> Protocol:
     return protocol
 
 
-def _own_run(asked: Asked) -> LatencyRun:
+def _own_run(asked: ProfileRequest) -> LatencyRun:
     """Somebody's file or code."""
     assert asked.subject is not None
     if asked.variant or asked.weights or asked.protocol or asked.recipe:
@@ -270,8 +270,8 @@ def safe_name(text: str) -> str:
 
 
 def _conditions(
-    asked: Asked, own_hw: tuple[int, int], default: Sequence[Runtime], inputs: Iterable[tuple[int, int]] = ()
-) -> tuple[Conditions, ...]:
+    asked: ProfileRequest, own_hw: tuple[int, int], default: Sequence[Runtime], inputs: Iterable[tuple[int, int]] = ()
+) -> tuple[TimingConditions, ...]:
     """The product of all that was asked."""
     scopes = asked.scopes or ("network",)
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
@@ -279,7 +279,7 @@ def _conditions(
     chosen = tuple(scope for scope in SCOPES if scope in scopes)
     runtimes = named(list(asked.runtimes)) if asked.runtimes else default
     return tuple(
-        Conditions(runtime.name, threads, batch, input_hw, chosen)
+        TimingConditions(runtime.name, threads, batch, input_hw, chosen)
         for input_hw, batch, threads, runtime in itertools.product(
             asked.inputs or tuple(inputs) or (own_hw,),
             asked.batches or (1,),
@@ -308,15 +308,15 @@ def _all_runs(loaded: LoadedPaper, in_full: bool) -> list[LatencyRun]:
     return runs
 
 
-def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[Conditions]:
+def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[TimingConditions]:
     """Scopes other than the network's are timed eager, at all cores."""
     *one, most = latency.default_threads()
     for threads in one:
-        yield from (Conditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
+        yield from (TimingConditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
     for r in ALL:
         eager = type(r) is Eager
         if in_full or eager or r.reads_onnx or r not in ON_CPU:
-            yield Conditions(r.name, most, 1, input_hw, SCOPES if in_full and eager else ("network",))
+            yield TimingConditions(r.name, most, 1, input_hw, SCOPES if in_full and eager else ("network",))
 
 
 # ---------------------------------------------------------------------------------------------------- running
@@ -389,11 +389,11 @@ def print_latencies(console: Console, records: Sequence[RunRecord], kept: bool =
     console.print()
 
 
-def _scope(row: Row) -> int:
+def _scope(row: TimedRow) -> int:
     return SCOPES.index(row.timing.scope)
 
 
-def _cells(found: Sequence[Row], row: Row) -> list[str]:
+def _cells(found: Sequence[TimedRow], row: TimedRow) -> list[str]:
     """A row that is done."""
     t, times, time = row.timing, row.latency, time_of_row(row)
     base = eager_of(found, row)

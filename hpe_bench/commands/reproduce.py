@@ -38,7 +38,7 @@ from hpe_bench.training import world
 def reproduce(
     slug: str,
     scales: list[str],
-    asked: full.Asked,
+    asked: full.FullRequest,
     seeds: int | None,
     until: float | None,
     settings: Settings,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def model_of(subject: str | None, model: submit.Model) -> submit.Model:
+def model_of(subject: str | None, model: submit.OutsideModel) -> submit.OutsideModel:
     """The model that options name, or the subject: weights, a file, or FILE.py:function; ValueError for both."""
     if subject is None:
         return model
@@ -38,7 +38,7 @@ def model_of(subject: str | None, model: submit.Model) -> submit.Model:
 
 
 def measure(
-    model: submit.Model,
+    model: submit.OutsideModel,
     protocol_name: str,
     name: str | None,
     kinds: Sequence[str],

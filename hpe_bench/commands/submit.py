@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
+class OutsideModel:
     """What the command line says about the network: a paper's variant, weights of a run, a file, or own code."""
 
     weights: Path | None = None
@@ -62,7 +62,7 @@ class Model:
 
 
 def predict(
-    model: Model,
+    model: OutsideModel,
     protocol_name: str,
     own: tuple[Path, Path] | None,
     to: Path,
@@ -101,7 +101,7 @@ def predict(
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScoreRequest:
     """A file of predictions to score: under which protocol, for whom, against what.
 
     Without a protocol the truth is a data set of one's own, which knows its joints; `sigmas` is a file of them, `by`
@@ -119,12 +119,12 @@ class Wish:
     mapping: str | None = None
 
 
-def score(wish: Wish, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
+def score(wish: ScoreRequest, persons: Path | None, settings: Settings, reports: Path, console: Console) -> None:
     """A file of predictions under a protocol: table, record, page."""
     conclude(scored_file(wish, settings, console), persons, settings, reports, console)
 
 
-def scored_file(wish: Wish, settings: Settings, console: Console) -> Scored:
+def scored_file(wish: ScoreRequest, settings: Settings, console: Console) -> Scored:
     """A file of predictions, scored; nothing is written."""
     started = datetime.now(UTC)
     name = checked_name(wish.name or wish.path.stem)
@@ -134,7 +134,7 @@ def scored_file(wish: Wish, settings: Settings, console: Console) -> Scored:
     return scored(name, wish.path, truth, file, rival, settings, started)
 
 
-def asked_truth(wish: Wish, settings: Settings, console: Console) -> Truth:
+def asked_truth(wish: ScoreRequest, settings: Settings, console: Console) -> Truth:
     """The persons to score against: of a protocol, or of a data set of one's own."""
     if wish.protocol is not None:
         if wish.sigmas is not None or wish.by is not None:
@@ -172,7 +172,7 @@ def read_predictions(path: Path, truth: Truth, origin: Origin | None) -> Predict
 
 
 def evaluate(
-    model: Model,
+    model: OutsideModel,
     protocol_name: str,
     name: str | None,
     against: Path | None,
@@ -228,7 +228,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def load(model: Model, skeleton: Skeleton, settings: Settings) -> predicting.Model:
+def load(model: OutsideModel, skeleton: Skeleton, settings: Settings) -> predicting.Model:
     """The network that the command line names, ready to answer for the joints of a skeleton."""
     check_device(settings.device)
     if sum(given is not None for given in (model.file, model.weights, model.predictor)) != 1:

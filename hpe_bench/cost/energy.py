@@ -30,7 +30,7 @@ class RaplMeter(Meter):
 
     name = "RAPL"
 
-    def __init__(self, packages: list[Counter]) -> None:
+    def __init__(self, packages: list[EnergyCounter]) -> None:
         self.packages = packages
 
     @classmethod
@@ -40,7 +40,7 @@ class RaplMeter(Meter):
         if not found:
             return "the processor's energy counters (RAPL) are not exposed here, as in most virtual machines"
         try:
-            return cls([Counter(p, *_read(p)) for p in found])
+            return cls([EnergyCounter(p, *_read(p)) for p in found])
         except PermissionError:
             return f"{found[0] / 'energy_uj'} can be read by root only; `sudo chmod a+r` on it until the next start"
 
@@ -49,7 +49,7 @@ class RaplMeter(Meter):
 
 
 @dataclass
-class Counter:
+class EnergyCounter:
     """A counter that wraps; it must be read at least once a turn of the counter, some minutes."""
 
     folder: Path

@@ -33,7 +33,7 @@ Size = tuple[int, int]  # rows, columns
 
 
 @dataclass(frozen=True)
-class Block:
+class OutlineBlock:
     """A module of the outline. `channels` and `hw` are those of what it gives, `spans` all the sizes it works at.
 
     `inputs` are positions of blocks (or `IMAGE`) that feed it; `convolutions` counts what costs multiply-adds in it.
@@ -60,7 +60,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Stage:
+class OutlineStage:
     """A child of the network itself: what it gives last, and what everything in it costs."""
 
     name: str
@@ -78,9 +78,9 @@ class Outline:
     """A network's blocks in the order they run, its outputs, its stages and its whole cost."""
 
     input_hw: Size
-    blocks: tuple[Block, ...]
+    blocks: tuple[OutlineBlock, ...]
     outputs: tuple[Maps, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[OutlineStage, ...]
     cost: Cost
 
     @property
@@ -261,7 +261,7 @@ class _Modules:
                 yield from self.opened(child, fold)
             seen.add(known)
 
-    def block(self, name: str) -> Block:
+    def block(self, name: str) -> OutlineBlock:
         """What stands in a box, without its connections."""
         ops = [self.ops[k] for k in self.under[name]]
         closed = self.is_closed(name)
@@ -269,7 +269,7 @@ class _Modules:
         assert last is not None, f"{name} works on no maps"
         assert last.hw is not None
         module = self.model.get_submodule(name)
-        return Block(
+        return OutlineBlock(
             name=name,
             kind=type(module).__name__,
             channels=last.channels,
@@ -280,7 +280,7 @@ class _Modules:
             convolutions=sum(op.counted for op in ops),
         )
 
-    def stages(self) -> Iterator[Stage]:
+    def stages(self) -> Iterator[OutlineStage]:
         """The network's own children in the order they run; one that holds everything is opened."""
         top = ""
         while len(self.children(top)) == 1:
@@ -291,7 +291,7 @@ class _Modules:
             module = self.model.get_submodule(name)
             params = sum(p.numel() for p in module.parameters())
             sums = (self._sum(name, what) for what in ("macs", "macs_hrnet_counter", "activations"))
-            yield Stage(name, type(module).__name__, last.channels, last.hw, params, *sums)
+            yield OutlineStage(name, type(module).__name__, last.channels, last.hw, params, *sums)
 
     def _sum(self, name: str, what: str) -> int:
         return sum(getattr(m, what) for n, m in self.own.items() if n == name or n.startswith(f"{name}."))
@@ -319,7 +319,7 @@ def _chosen(modules: _Modules, most: int) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- connecting them
 
 
-def _connected(blocks: Sequence[Block], trace: _Trace) -> tuple[list[Block], list[Maps]]:
+def _connected(blocks: Sequence[OutlineBlock], trace: _Trace) -> tuple[list[OutlineBlock], list[Maps]]:
     """The blocks with what feeds them: tensors carry the blocks they come from through everything in between."""
     position = {b.name: k for k, b in enumerate(blocks)}
     sources: dict[int, frozenset[int]] = {trace.image: frozenset({IMAGE})}

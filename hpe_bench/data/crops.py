@@ -15,7 +15,7 @@ N persons, J joints; coordinates are (x, y), sizes (h, w); an affine is a matrix
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,10 +26,9 @@ import numpy as np
 from hpe_bench import files
 from hpe_bench.data.crop_store import SUFFIX, CropStore, open_store
 from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.progress import Progress
 
 CACHE_VERSION = 1  # raise when the pixels of a crop change
-
-Progress = Callable[[int, int], None]
 
 
 def crop_hw(input_hw: tuple[int, int], context: float = 1.0) -> tuple[int, int]:

@@ -7,7 +7,6 @@ does not exist or is complete. Images are PNG, so that no pixel changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ import scipy.io
 
 from hpe_bench.data.mannequins import Mannequins, contact_sheet
 from hpe_bench.data.persons import PersonSet
+from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import MPII_16, Skeleton
 from hpe_bench.files import require_empty, whole_folder
 
@@ -29,8 +29,6 @@ MPII_SHORT = ["rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
               "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri"]
 # fmt: on
 MPII_PIXELS_PER_SCALE = 200.0  # MPII's `scale` is the person's height divided by 200 px
-
-Progress = Callable[[int, int], None]
 
 
 def write_images(persons: PersonSet, folder: Path, progress: Progress | None) -> list[tuple[str, int, int]]:

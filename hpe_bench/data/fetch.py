@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.data.names import leads_out
+from hpe_bench.data.progress import Progress
 from hpe_bench.files import naming, remove, turn, write_atomically
 from hpe_bench.terminal import Board
 
@@ -45,7 +46,6 @@ PARTIAL, SUMS = ".fetch", "SHA256SUMS"
 UNPACKED_PER_BYTE = 20  # what an archive may unpack to: images hardly shrink, annotations to a tenth
 MiB = 1 << 20
 
-Progress = Callable[[int, int], None]
 """Bytes there, bytes in all (0 where the server does not say)."""
 
 

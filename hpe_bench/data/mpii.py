@@ -75,7 +75,7 @@ class MPII(DataSource):
         return with_official_truth(persons, folder / "annot" / "gt_valid.mat") if split == "valid" else persons
 
 
-class Entry(TypedDict):
+class MPIIEntry(TypedDict):
     """One person of the json."""
 
     image: Anything
@@ -86,7 +86,7 @@ class Entry(TypedDict):
     joints_visible: NotRequired[Anything]
 
 
-ENTRIES = TypeAdapter(Annotated[list[Entry], FailFast()])
+ENTRIES = TypeAdapter(Annotated[list[MPIIEntry], FailFast()])
 
 
 def read_annotations(path: Path, images: Path) -> PersonSet:
@@ -114,7 +114,7 @@ def read_annotations(path: Path, images: Path) -> PersonSet:
     )
 
 
-def _person(record: Entry, where: str) -> dict[str, Any]:
+def _person(record: MPIIEntry, where: str) -> dict[str, Any]:
     """One record with 0-based coordinates."""
     center = _numbers(record["center"], "center", 2, where)
     scale = finite(record["scale"])

@@ -40,7 +40,7 @@ PLAIN = "where it comes from, save its state dict alone with safetensors and giv
 NUMBERS = re.compile(r"[<>=|]?(?:[bf?]|[biufc]\d{1,2})")  # dtypes of plain numbers
 
 
-def read(path: Path) -> dict[Any, Any]:
+def read_weight_file(path: Path) -> dict[Any, Any]:
     """The dictionary in a file of weights; ValueError saying what the file is, or what in it is refused."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the path of a .safetensors, .pth or .pt file")
@@ -255,7 +255,7 @@ TENSORS_OWN = frozenset(
 )
 
 
-class Record:
+class ZipRecord:
     """Stands in for an object that a training tool kept: whatever it held, it comes out as an empty dictionary."""
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
@@ -352,8 +352,8 @@ def _stand_in(name: str) -> Any:
     if name in TENSORS_OWN:
         return None
     if name in HARMLESS:
-        return Nothing if name.endswith("getattr") else Record
-    return Record if any(name.startswith(f"{tool}.") for tool in TOOLS) else None
+        return Nothing if name.endswith("getattr") else ZipRecord
+    return ZipRecord if any(name.startswith(f"{tool}.") for tool in TOOLS) else None
 
 
 def _first_line(error: BaseException) -> str:

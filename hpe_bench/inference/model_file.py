@@ -41,7 +41,7 @@ GUESSES = {  # what is taken where nothing was said, and how a record tells it
 
 
 @dataclass(frozen=True, config=STRICT)
-class Convention:
+class InputConvention:
     """How a file wants its pixels and gives its joints: input = (grey level of 0..255 - mean) / std, by channel.
 
     `mean` and `std` are in the order of `colours`; a network that takes 0..1 has mean 0 and std 255. `joints` are the
@@ -83,7 +83,7 @@ class Convention:
         return f"{told}; guessed, as nothing says it: {self.guessed}" if self.guessed else told
 
 
-def read_convention(path: Path, **given: Any) -> Convention:
+def read_convention(path: Path, **given: Any) -> InputConvention:
     """The convention of a file: what is given, else what the TOML file beside it says, else the defaults.
 
     `joints` may be the name of a skeleton. ValueError naming file and field for anything else than a convention.
@@ -94,12 +94,12 @@ def read_convention(path: Path, **given: Any) -> Convention:
     if isinstance(values.get("joints"), str):
         values["joints"] = named_joints(values["joints"])
     try:
-        found: Convention = TypeAdapter(Convention).validate_python(values)
+        found: InputConvention = TypeAdapter(InputConvention).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(next(iter(first["loc"]), "convention"))
         where = str(beside) if name in values and name not in given else "the convention of the file"
-        known = ", ".join(f.name for f in fields(Convention) if f.name != "said")
+        known = ", ".join(f.name for f in fields(InputConvention) if f.name != "said")
         raise ValueError(f"{where}: {name}: {first['msg']}; the fields are {known}") from None
     return replace(found, said=frozenset(values))
 
@@ -120,7 +120,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 class ModelFile:
     """A file, opened for images of one size: normalised channels in, its outputs by name out."""
 
-    def __init__(self, path: Path, convention: Convention, input_hw: tuple[int, int] | None) -> None:
+    def __init__(self, path: Path, convention: InputConvention, input_hw: tuple[int, int] | None) -> None:
         self.path, self.convention = path, convention
         self.runner = file_runners.opened(path)
         self.channels_last, self.batch, self.input_hw = _input(path, self.runner, input_hw)
@@ -228,7 +228,7 @@ def told(file: ModelFile, joints: int) -> Reading:
     return Reading("heatmaps", (name,), _layout(file.path, name, shape, joints, c.layout))
 
 
-def _is_other(c: Convention, shapes: dict[str, tuple[int, ...]]) -> bool:
+def _is_other(c: InputConvention, shapes: dict[str, tuple[int, ...]]) -> bool:
     """Whether the output that was named is no vector."""
     return bool(c.output) and len(shapes[c.output]) != 3
 
@@ -271,7 +271,7 @@ def _is_table(shape: tuple[int, ...], joints: int) -> bool:
     return shape[-2] == joints and 2 <= shape[-1] <= 5 and set(shape[:-2]) == {1}
 
 
-def _require_table(path: Path, name: str, shape: tuple[int, ...], joints: int, c: Convention) -> None:
+def _require_table(path: Path, name: str, shape: tuple[int, ...], joints: int, c: InputConvention) -> None:
     """ValueError for joints of another number, or in coordinates that nothing says."""
     if not _is_table(shape, joints):
         raise ValueError(
@@ -339,7 +339,7 @@ class FileNetwork(nn.Module):
         return [torch.from_numpy(np.ascontiguousarray(maps[:, self.order])).to(images_B3HW.device)]
 
 
-def names_of(convention: Convention, skeleton: Skeleton) -> tuple[str, ...]:
+def names_of(convention: InputConvention, skeleton: Skeleton) -> tuple[str, ...]:
     """The joints of a file in its order: those of its convention, else the skeleton's."""
     return convention.joints or skeleton.joints
 

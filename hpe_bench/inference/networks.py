@@ -16,7 +16,7 @@ from hpe_bench.data.known_skeletons import order_of
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Arm, Curriculum, Recipe, Trained, Variant, fingerprint
 from hpe_bench.inference import weights
-from hpe_bench.inference.model_file import Convention, FileNetwork, ModelFile, file_predictor, names_of, told
+from hpe_bench.inference.model_file import FileNetwork, InputConvention, ModelFile, file_predictor, names_of, told
 from hpe_bench.inference.predictors import Estimator
 from hpe_bench.plan import arms_of
 from hpe_bench.records import query
@@ -51,7 +51,7 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
     Variant and recipe may be declared by any paper: a control is trained in the study of the paper it is held against,
     and so is a teacher.
     """
-    record = query.of(records).trained(weights_digest(weights.read(file)))
+    record = query.of(records).trained(weights_digest(weights.read_weight_file(file)))
     if record is None:
         raise ValueError(f"{file}: no record of a training has these weights; name --paper and --variant")
     i = record.identity
@@ -73,7 +73,7 @@ def of_run(file: Path, records: Iterable[RunRecord], skeleton: Skeleton) -> Netw
 
 
 def of_file(
-    path: Path, convention: Convention, skeleton: Skeleton, input_hw: tuple[int, int] | None = None
+    path: Path, convention: InputConvention, skeleton: Skeleton, input_hw: tuple[int, int] | None = None
 ) -> Network | Estimator:
     """Somebody's network as a file: a network where it gives heatmaps, else a predictor of joints.
 

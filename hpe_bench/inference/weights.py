@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.data.weight_files import read
+from hpe_bench.data.weight_files import read_weight_file
 
-__all__ = ["adapter", "load_weights", "misfit", "read", "unwrapped", "with_counters", "without_parts"]
+__all__ = ["adapter", "load_weights", "misfit", "read_weight_file", "unwrapped", "with_counters", "without_parts"]
 
 SHOWN = 3  # names listed of each kind of misfit
 COUNTER = ".num_batches_tracked"
@@ -37,7 +37,7 @@ def load_weights(model: nn.Module, source: Path | str | Mapping[str, Any]) -> No
     says what is wrong with the file or which entries do not fit; the model is then unchanged.
     """
     where = "the state dict" if isinstance(source, Mapping) else str(source)
-    found = dict(source) if isinstance(source, Mapping) else read(Path(source))
+    found = dict(source) if isinstance(source, Mapping) else read_weight_file(Path(source))
     model.load_state_dict(fitting(found, model, where), strict=True)
 
 

@@ -24,7 +24,7 @@ from hpe_bench.metrics.bootstrap import (
     parts_of_mean,
 )
 from hpe_bench.metrics.matching import AREAS_PX2, Area, match, to_find
-from hpe_bench.metrics.precision_recall import Curves, curves
+from hpe_bench.metrics.precision_recall import PrecisionRecall, curves
 from hpe_bench.metrics.seed_variance import Spread
 
 REPLICATES = 500
@@ -58,7 +58,7 @@ FIGURES = (  # in the order of pycocotools' stats
 class Evaluation:
     """Predictions matched with the persons of a set, ready to be summarised under any weights of its images."""
 
-    curves: Mapping[Area, Curves]
+    curves: Mapping[Area, PrecisionRecall]
     concerned_I: np.ndarray  # bool: the image holds a person or a detection; the others cannot change a figure
 
     def figures(self) -> dict[str, float]:

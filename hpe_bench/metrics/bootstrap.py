@@ -25,7 +25,7 @@ CHUNK_CELLS = 4_000_000  # replicates x images whose weights are held in memory 
 TALLIES_AT_A_TIME = 400  # that are resampled together
 MANY_SEEDS = 50  # from which on sums over the trainings are kept instead of each one's figures: a `Crowd`
 
-Tally = tuple[ArrayLike, ArrayLike]
+HitsAndCounts = tuple[ArrayLike, ArrayLike]
 Interval = tuple[float, float]
 
 
@@ -58,7 +58,7 @@ def rate_interval(hits: ArrayLike, counts: ArrayLike, replicates: int = REPLICAT
     return rate_intervals([(hits, counts)], replicates, seed)[0]
 
 
-def rate_intervals(tallies: Sequence[Tally], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
+def rate_intervals(tallies: Sequence[HitsAndCounts], replicates: int = REPLICATES, seed: int = 0) -> list[Interval]:
     """`rate_interval` of several tallies of the same images (such as joint groups), resampled once for all."""
     rates_RT = _resampled_rates(tallies, replicates, seed)
     return [percentile_interval(rates_R) for rates_R in rates_RT.T]
@@ -74,7 +74,7 @@ def percentile_interval(values: np.ndarray) -> Interval:
 
 
 def pooled_interval(
-    tallies: Sequence[Tally], replicates: int = REPLICATES, seed: int = 0, spread: Spread | None = None
+    tallies: Sequence[HitsAndCounts], replicates: int = REPLICATES, seed: int = 0, spread: Spread | None = None
 ) -> Interval:
     """Interval of the mean rate of several seeds, in points: covers other test images and other seeds.
 
@@ -95,7 +95,7 @@ def pooled_interval(
 
 
 def pooled_intervals(
-    models: Sequence[Sequence[Tally]],
+    models: Sequence[Sequence[HitsAndCounts]],
     replicates: int = REPLICATES,
     seed: int = 0,
     spreads: Sequence[Spread | None] | None = None,
@@ -131,8 +131,8 @@ Spreads = tuple[Spread, Spread]
 
 
 def paired_difference(
-    a: Sequence[Tally],
-    b: Sequence[Tally],
+    a: Sequence[HitsAndCounts],
+    b: Sequence[HitsAndCounts],
     replicates: int = REPLICATES,
     seed: int = 0,
     spreads: Spreads | None = None,
@@ -165,7 +165,7 @@ class Crowd:
     draw: Callable[[], Iterator[np.ndarray]]  # the figures themselves once more, a chunk [R,s] of the trainings each
 
     @staticmethod
-    def of(trainings: Sequence[Tally], replicates: int, seed: int) -> Crowd:
+    def of(trainings: Sequence[HitsAndCounts], replicates: int, seed: int) -> Crowd:
         """Of tallies of the same images."""
         chunks = [trainings[k : k + TALLIES_AT_A_TIME] for k in range(0, len(trainings), TALLIES_AT_A_TIME)]
         return Crowd.summed(lambda: (_resampled_rates(chunk, replicates, seed) for chunk in chunks))
@@ -184,7 +184,7 @@ class Crowd:
 Drawn = np.ndarray | Crowd
 
 
-def _crowd_of(trainings: Sequence[Tally], replicates: int, seed: int) -> Crowd:
+def _crowd_of(trainings: Sequence[HitsAndCounts], replicates: int, seed: int) -> Crowd:
     """`Crowd.of`, once for what a table, a figure and a verdict ask for."""
     if all(isinstance(part, Hashable) for tally in trainings for part in tally):
         return _known_crowd(tuple(trainings), replicates, seed)
@@ -227,7 +227,7 @@ class Resampled:
     images: int
 
     @staticmethod
-    def of(models: Sequence[Sequence[Tally]], replicates: int = REPLICATES, seed: int = 0) -> Resampled:
+    def of(models: Sequence[Sequence[HitsAndCounts]], replicates: int = REPLICATES, seed: int = 0) -> Resampled:
         """Rates of tallies; ValueError where a model's trainings count different joints."""
         for trainings in models:
             _same_images(trainings)
@@ -353,14 +353,14 @@ def _total(values: ArrayLike) -> float:
     return float(sum(values) if isinstance(values, tuple | array) else np.sum(values))
 
 
-def _same_images(tallies: Sequence[Tally]) -> None:
+def _same_images(tallies: Sequence[HitsAndCounts]) -> None:
     """ValueError unless all tallies count the same joints in the same images."""
     for _, counts in tallies[1:]:
         if counts is not tallies[0][1] and not np.array_equal(counts, tallies[0][1]):
             raise ValueError("interval: the tallies count different joints; compare runs on the same test images only")
 
 
-def _resampled_rates(tallies: Sequence[Tally], replicates: int, seed: int) -> np.ndarray:
+def _resampled_rates(tallies: Sequence[HitsAndCounts], replicates: int, seed: int) -> np.ndarray:
     """Rates [R,T] of T tallies over the same images, one image resample per row; NaN where no joint was drawn."""
     if not tallies:
         raise ValueError("interval: no tally was given")

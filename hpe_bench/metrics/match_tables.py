@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from hpe_bench.metrics.average_precision import FIGURES, Evaluation
-from hpe_bench.metrics.precision_recall import Curves, curves
+from hpe_bench.metrics.precision_recall import PrecisionRecall, curves
 
 THRESHOLDS = 10
 KEYS = tuple(f.key for f in FIGURES if f.area == "all")  # the figures that can be accumulated again
@@ -53,7 +53,7 @@ def unpack(text: str) -> Evaluation:
     return Evaluation({"all": every, "medium": none, "large": none}, concerned_I)
 
 
-def _marked(found: Curves, places: list[np.ndarray]) -> np.ndarray:
+def _marked(found: PrecisionRecall, places: list[np.ndarray]) -> np.ndarray:
     marked_DT = np.zeros((len(found.image_D), len(places)), dtype=bool)
     for t, at in enumerate(places):
         marked_DT[at, t] = True

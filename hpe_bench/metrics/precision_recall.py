@@ -25,7 +25,7 @@ class Thresholded:
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class PrecisionRecall:
     """One area range, ready to be accumulated under any weights of the images."""
 
     image_D: np.ndarray  # position of each counted detection's image
@@ -111,10 +111,12 @@ def _first_at_least(rising_WK: np.ndarray, wanted_WR: np.ndarray) -> np.ndarray:
     return np.minimum(found - length * np.arange(rows)[:, None], length)
 
 
-def curves(matched_DT: np.ndarray, ignored_DT: np.ndarray, image_D: np.ndarray, persons_I: np.ndarray) -> Curves:
+def curves(
+    matched_DT: np.ndarray, ignored_DT: np.ndarray, image_D: np.ndarray, persons_I: np.ndarray
+) -> PrecisionRecall:
     """From what became of each detection, by falling score; what is ignored at every threshold is left out."""
     counted_D = ~ignored_DT.all(axis=1)
     right_DT, ignored_DT = (matched_DT & ~ignored_DT)[counted_D], ignored_DT[counted_D]
     places = [(np.flatnonzero(r), np.flatnonzero(i)) for r, i in zip(right_DT.T, ignored_DT.T, strict=True)]
     thresholds = tuple(Thresholded(right, ignored, np.searchsorted(ignored, right)) for right, ignored in places)
-    return Curves(image_D[counted_D], persons_I, thresholds)
+    return PrecisionRecall(image_D[counted_D], persons_I, thresholds)

@@ -40,7 +40,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Tally(Strict):
+class ImageCounts(Strict):
     """Hits and counts of one metric key per test image, in the order of the split; intervals resample these (F25)."""
 
     key: str
@@ -48,7 +48,7 @@ class Tally(Strict):
     counts: tuple[int, ...]
 
     @model_validator(mode="after")
-    def matched(self) -> Tally:
+    def matched(self) -> ImageCounts:
         if len(self.hits) != len(self.counts):
             raise ValueError(f"{self.key}: {len(self.hits)} hits but {len(self.counts)} counts")
         if min(self.hits, default=0) < 0 or any(map(operator.gt, self.hits, self.counts)):
@@ -407,7 +407,7 @@ class RunRecord(Strict):
     measurements: tuple[Measurement, ...] = ()
     timings: tuple[Timing, ...] = ()
     absent: tuple[Absent, ...] = ()
-    tallies: tuple[Tally, ...] = ()
+    tallies: tuple[ImageCounts, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     samples: tuple[Sample, ...] = ()
     matches: tuple[Matches, ...] = ()  # none in records older than it
@@ -441,7 +441,7 @@ class RunRecord(Strict):
         """The measurement with this key (and scope, if given), or None."""
         return next((m for m in self.measurements if m.name.key == key and scope in (None, m.scope)), None)
 
-    def tally(self, key: str) -> Tally | None:
+    def tally(self, key: str) -> ImageCounts | None:
         """The counts per test image under a key, or None for metrics that are no mean over images."""
         return next((t for t in self.tallies if t.key == key), None)
 
@@ -470,7 +470,7 @@ def _numbered(word: str, number: int | None) -> str:
 SAME_RATE = 1e-6  # points
 
 
-def check_counts(measurements: Iterable[Measurement], tallies: Iterable[Tally]) -> None:
+def check_counts(measurements: Iterable[Measurement], tallies: Iterable[ImageCounts]) -> None:
     """ValueError unless every rate is that of its per-image counts, its n theirs, and all are of the same images."""
     images: dict[int, str] = {}
     measured: dict[str, Measurement] | None = None

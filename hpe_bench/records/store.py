@@ -29,7 +29,7 @@ from hpe_bench.errors import RecordWarning
 from hpe_bench.files import write_atomically
 from hpe_bench.records import query
 from hpe_bench.records.query import Records
-from hpe_bench.records.schema import LONG_PARTS, SAME_RATE, RunRecord, Tally, check_counts
+from hpe_bench.records.schema import LONG_PARTS, SAME_RATE, ImageCounts, RunRecord, check_counts
 
 T = TypeVar("T")
 MOST_ASKED = 3  # times that records are asked while their files change
@@ -97,7 +97,7 @@ def _validated(path: Path, data: bytes) -> RunRecord:
 LATER_PARTS = ("matches",)  # that records of this version lack if they are older than the part
 
 
-class Counts(array):
+class PackedCounts(array):
     """Whole numbers of a record, held tightly; nothing changes them, so that they can be looked up by."""
 
     __slots__ = ()
@@ -111,7 +111,7 @@ class StoredRecord(RunRecord):
 
     _path: Path = PrivateAttr()
     _sha256: bytes = PrivateAttr(default=b"")
-    _headline: tuple[str, Counts, Counts] | None = PrivateAttr(default=None)
+    _headline: tuple[str, PackedCounts, PackedCounts] | None = PrivateAttr(default=None)
 
     def sha256_at(self, path: Path) -> str:
         """SHA-256 of the file that it was read from, in hex; empty if that is another one."""
@@ -221,13 +221,13 @@ def _parted(data: bytes) -> tuple[bytes, bytes] | None:
     return kept, first_tally
 
 
-def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, Counts, Counts]:
+def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, PackedCounts, PackedCounts]:
     """The counts of the first tally, held tightly; RecordError where they contradict the record."""
     found = _quickly(record, row)
     if found is not None:
         return found
     try:
-        tally = Tally.model_validate_json(row)
+        tally = ImageCounts.model_validate_json(row)
         check_counts(record.measurements, [tally])
     except ValidationError as error:
         raise RecordError(f"{path}: tallies.0: {error.errors()[0]['msg']}; {REMEDY}") from None
@@ -236,7 +236,7 @@ def _headline_of(path: Path, record: RunRecord, row: bytes) -> tuple[str, Counts
     return tally.key, _tight(tally.hits), _shared(_tight(tally.counts).tobytes(), max(tally.counts))
 
 
-def _quickly(record: RunRecord, row: bytes) -> tuple[str, Counts, Counts] | None:
+def _quickly(record: RunRecord, row: bytes) -> tuple[str, PackedCounts, PackedCounts] | None:
     """The same where nothing is odd; None where a closer look must say what is."""
     try:
         given = from_json(row)
@@ -255,8 +255,8 @@ def _quickly(record: RunRecord, row: bytes) -> tuple[str, Counts, Counts] | None
         return None
 
 
-def _tight(values: Sequence[int]) -> Counts:
-    return Counts(_code(max(values)), values)
+def _tight(values: Sequence[int]) -> PackedCounts:
+    return PackedCounts(_code(max(values)), values)
 
 
 def _code(largest: int) -> str:
@@ -264,9 +264,9 @@ def _code(largest: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _shared(values: bytes, largest: int) -> Counts:
+def _shared(values: bytes, largest: int) -> PackedCounts:
     """One array for all records that count the same images."""
-    made = Counts(_code(largest))
+    made = PackedCounts(_code(largest))
     made.frombytes(values)
     return made
 

@@ -56,7 +56,7 @@ from hpe_bench.report.pages import (
     robustness,
     side_by_side_page,
 )
-from hpe_bench.report.pages.comparison import Comparison
+from hpe_bench.report.pages.comparison import ComparisonPage
 from hpe_bench.report.pages.leaderboard import Leaderboard
 from hpe_bench.report.pages.score_page import ScorePage
 from hpe_bench.report.shown import RecordFiles, stated
@@ -368,14 +368,14 @@ def write_docs(reports: Path) -> Path:
     return folder / "index.html"
 
 
-def compare(slugs: Sequence[str], results: Path) -> Comparison:
+def compare(slugs: Sequence[str], results: Path) -> ComparisonPage:
     """Papers side by side, as values: for the terminal and for the page."""
     for slug in slugs:
         catalog.load(slug)  # which says what is wrong with one that does not load
     return Sources.of(results).asked(lambda sources: _compared(slugs, sources))
 
 
-def _compared(slugs: Sequence[str], sources: Sources) -> Comparison:
+def _compared(slugs: Sequence[str], sources: Sources) -> ComparisonPage:
     papers = [p for slug in slugs if (p := sources.loaded(slug)) is not None]
     shown = sources.about(_shown_beside(slugs, sources))
     return comparison.build(papers, shown, suite(), pixels.readers(suite()))

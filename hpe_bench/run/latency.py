@@ -42,7 +42,7 @@ from hpe_bench.records import provenance, store
 from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.run import prediction as predicting
 from hpe_bench.run.counting import cost_absences, cost_measurements, count_of
-from hpe_bench.timing.check import InBatches, Reference
+from hpe_bench.timing.check import InBatches, ReferenceOutput
 from hpe_bench.timing.interleave import PREPARE_SECONDS, Measured, Plan, Subject, Tick, Times, interleave
 from hpe_bench.timing.runtimes import Call, Runtime, Workload, named
 from hpe_bench.timing.runtimes.cuda import Cuda
@@ -81,7 +81,7 @@ class TimedNetwork:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class TimingConditions:
     """A runtime and how it is asked: one process, which is timed in some scopes."""
 
     runtime: str
@@ -96,7 +96,7 @@ class LatencyRun:
     """A network under conditions, for the `timing_run`-th time. With a protocol, every runtime is scored as well."""
 
     subject: TimedNetwork
-    conditions: tuple[Conditions, ...]
+    conditions: tuple[TimingConditions, ...]
     protocol: Protocol | None = None
     root: str | None = field(default=None, metadata={"hashed": False})
     timing_run: int = 0
@@ -138,7 +138,7 @@ def is_current(record: RunRecord) -> bool:
 
 # ---------------------------------------------------------------------------------------------------- measuring
 
-Entry = tuple["_Bench", Conditions]
+Entry = tuple["_Bench", TimingConditions]
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class _Clock:
     guess, longer where the networks took longer to make ready than they would on a quiet machine.
     """
 
-    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[Conditions], networks: int) -> None:
+    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[TimingConditions], networks: int) -> None:
         self.tick, self.networks = tick, networks  # that are not ready yet
         self.ready, self.readying_s = 0, 0.0
         self.started = time.monotonic()
@@ -325,7 +325,7 @@ class _Clock:
         self.left -= weight
 
 
-def _weight(c: Conditions) -> float:
+def _weight(c: TimingConditions) -> float:
     """How long the rows of conditions take, in units of a row of one image of common size; about."""
     (runtime,) = named([c.runtime])
     pixels = c.batch * c.input_hw[0] * c.input_hw[1]
@@ -352,7 +352,7 @@ class _Bench:
         self.absent: list[Absent] = []
         self.answers: dict[str, np.ndarray] = {}  # joints [N,J,2] in image pixels, by runtime
         self.asked_for_answers: set[str] = set()
-        self.references: dict[tuple[int, int], Reference] = {}
+        self.references: dict[tuple[int, int], ReferenceOutput] = {}
         self.files: dict[tuple[tuple[int, int], int], tuple[Path | None, str]] = {}
         self.weights: Path | None = None
         self.module: nn.Module | None = None
@@ -366,7 +366,7 @@ class _Bench:
         for input_hw in dict.fromkeys(c.input_hw for c in todo):
             self._look(input_hw)
 
-    def has(self, c: Conditions) -> bool:
+    def has(self, c: TimingConditions) -> bool:
         """Whether conditions were measured before the work was interrupted."""
         asked = (c.runtime, c.threads, c.batch, c.input_hw)
         return any((t.runtime, t.threads, t.batch, t.input_hw) == asked for t in self.timings)
@@ -427,10 +427,10 @@ class _Bench:
             return
         self.references[input_hw] = self._reference(call, input_hw)
 
-    def _reference(self, call: Call, input_hw: tuple[int, int]) -> Reference:
+    def _reference(self, call: Call, input_hw: tuple[int, int]) -> ReferenceOutput:
         path = self.folder / f"reference-{input_hw[0]}x{input_hw[1]}.pt"
         try:
-            return Reference.write(path, call, input_hw, self.persons)
+            return ReferenceOutput.write(path, call, input_hw, self.persons)
         except ValueError as error:
             raise ValueError(f"{self.run.subject.label}: {error}") from error
 
@@ -446,7 +446,7 @@ class _Bench:
     def _say(self, key: str, value: float, unit: str, scope: str, **more: Any) -> None:
         self.measurements.append(Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1, **more))
 
-    def subject(self, runtime: Runtime, c: Conditions) -> NetworkSubject:
+    def subject(self, runtime: Runtime, c: TimingConditions) -> NetworkSubject:
         """What is sent to the runtime's process."""
         subject, run = self.run.subject, self.run
         file, fault = self._file(c.input_hw, c.batch) if runtime.reads_onnx else (None, "")
@@ -499,11 +499,11 @@ class _Bench:
 
     # ------------------------------------------------------------------------------------------------ collecting
 
-    def skip(self, runtime: Runtime, c: Conditions, reason: str) -> None:
+    def skip(self, runtime: Runtime, c: TimingConditions, reason: str) -> None:
         """Rows of a runtime that this machine does not have."""
         self.timings += [_row(runtime, c, scope, status="skipped", reason=reason) for scope in c.scopes]
 
-    def take(self, runtime: Runtime, c: Conditions, turns: str, measured: Measured) -> None:
+    def take(self, runtime: Runtime, c: TimingConditions, turns: str, measured: Measured) -> None:
         """Rows of a runtime that was tried."""
         facts = measured.facts
         for scope in c.scopes:
@@ -609,13 +609,13 @@ class _Bench:
                 yield Measurement(key=key, value=found.value, unit="points", scope=scope, n=scored.n, interval=interval)
 
 
-def _device_of(conditions: Sequence[Conditions]) -> str:
+def _device_of(conditions: Sequence[TimingConditions]) -> str:
     """The GPU where every row was timed on it, else the processor, which takes part in every one of them."""
     on_gpu = all(isinstance(runtime, Cuda) for runtime in named([c.runtime for c in conditions]))
     return "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
 
 
-def _row(runtime: Runtime, c: Conditions, scope: RuntimeScope, **more: Any) -> Timing:
+def _row(runtime: Runtime, c: TimingConditions, scope: RuntimeScope, **more: Any) -> Timing:
     return Timing(
         runtime=runtime.name,
         version=runtime.version(),

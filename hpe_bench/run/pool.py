@@ -55,7 +55,7 @@ class Outcome:
     made: list[RunRecord] = field(default_factory=list)
     kept: int = 0
     failed: list[RunRecord] = field(default_factory=list)
-    compared: list[Comparison] = field(default_factory=list)
+    compared: list[RecordComparison] = field(default_factory=list)
 
     def merge(self, other: Outcome) -> Outcome:
         """This outcome and another one."""
@@ -65,7 +65,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RecordComparison:
     """A new record beside the one that was in `results/` before it."""
 
     new: RunRecord
@@ -112,7 +112,7 @@ def keep(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
         files.write_with_digest(settings.runs / "records" / f"{record.id}.json", path.read_bytes())
         outcome.made.append(record)
         if old is not None and old.predictions_sha256:
-            outcome.compared.append(Comparison(record, old))
+            outcome.compared.append(RecordComparison(record, old))
     else:
         if old is None or old.status != "done":
             store.save(record, settings.results)

@@ -18,6 +18,7 @@ from hpe_bench.data.crops import CropSet, apply_affine, build_crops
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Protocol
 from hpe_bench.inference.networks import Network
@@ -29,8 +30,6 @@ from hpe_bench.protocols import DetectionProtocol, FullProtocol
 from hpe_bench.training.world import SOLO, World
 
 CHUNK = 400  # persons whose crops are in memory at a time: 60 MB at 256x192
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | 
 
 def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
     """Images of one's own, cropped and decoded as the protocol says."""
-    truth, boxes = own_images.read(folder, table, protocol.data.skeleton)
+    truth, boxes = own_images.read_own_image(folder, table, protocol.data.skeleton)
     return Task(protocol, truth, boxes, numbered=False)
 
 

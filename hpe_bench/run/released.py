@@ -17,6 +17,7 @@ from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data import prediction_files
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
 from hpe_bench.data.folders import file_sha256
+from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Checkpoint, Claim, Protocol, Variant, fingerprint
 from hpe_bench.files import write_atomically
@@ -25,7 +26,7 @@ from hpe_bench.inference.networks import Network
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, Release, RunRecord
 from hpe_bench.run import prediction, scoring
-from hpe_bench.run.prediction import Progress, Task
+from hpe_bench.run.prediction import Task
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,12 @@ from hpe_bench.records.schema import (
     Calibration,
     CalibrationPart,
     Heatmap,
+    ImageCounts,
     Matches,
     Measurement,
     ReliabilityBin,
     Sample,
     Scaling,
-    Tally,
 )
 
 DRAWN = 8  # persons drawn from every run, the same ones for all
@@ -275,7 +275,7 @@ def _judged_cells(judged: Diagnosis | None, row: int) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------- kept
 
 
-def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement, ...], tuple[Tally, ...]]:
+def as_measured(scores: Sequence[Score], scope: str) -> tuple[tuple[Measurement, ...], tuple[ImageCounts, ...]]:
     """Scores as a record keeps them; `scope` names the protocol."""
     measurements = tuple(
         Measurement(key=s.key, value=s.value, unit=s.unit, scope=scope, n=s.n, interval=s.interval) for s in scores
@@ -288,10 +288,10 @@ def matches_of(scores: Sequence[Score]) -> tuple[Matches, ...]:
     return tuple(Matches(key=s.key, packed=s.matches) for s in scores if s.matches)
 
 
-def _tally(score: Score) -> Tally:
+def _tally(score: Score) -> ImageCounts:
     assert score.hits_per_image is not None
     assert score.counts_per_image is not None
-    return Tally(key=score.key, hits=score.hits_per_image, counts=score.counts_per_image)
+    return ImageCounts(key=score.key, hits=score.hits_per_image, counts=score.counts_per_image)
 
 
 def save_predictions(path: Path, joints_NJ2: np.ndarray, scores_NJ: np.ndarray) -> str:

@@ -70,7 +70,7 @@ def evaluate(run: SweepRun, tests: Tests, settings: Settings) -> RunRecord:
     engine.prepare(of.variant.scale, settings.device)
     model = training.build(of.variant, len(tests.truth.skeleton.joints), of.seed)
     folder = settings.runs / of.folder
-    weights = checkpoints.load_weights(folder / training.WEIGHTS, model)
+    weights = checkpoints.load_trained_weights(folder / training.WEIGHTS, model)
     network = training.network_of(of, model.to(memory_format=torch.channels_last), weights)  # type: ignore[call-overload]
     task = Task(protocol, tests.truth, every_person(tests.truth))
     predictions = prediction.of_boxes(task, network, settings.device, crops=tests.crops)

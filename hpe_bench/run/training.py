@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from hpe_bench.data.crops import CropSet, box_to_affine, build_crops, invert_aff
 from hpe_bench.data.half_body import upper_body
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.predictions import Predictions
+from hpe_bench.data.progress import Progress
 from hpe_bench.declare import Protocol, Variant, fingerprint
 from hpe_bench.files import write_atomically, write_with_digest
 from hpe_bench.inference.mean_pose import predict_mean_pose
@@ -60,9 +61,6 @@ class Data:
     test: CropSet
     train_digest: str
     test_digest: str
-
-
-Progress = Callable[[int, int], None]
 
 
 def load_data(
@@ -119,7 +117,7 @@ def run_training(
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
     teacher = None if run.teacher is None else _teacher(run.teacher, data, runs, device)
     curve, train_seconds = _trained(run, model, teacher, data, folder, device, report, say, world)
-    weights = checkpoints.load_weights(folder / WEIGHTS, model)
+    weights = checkpoints.load_trained_weights(folder / WEIGHTS, model)
     network = network_of(run, model, weights)
     found = [
         _score(run, task, network, data, curve, train_seconds, folder, device, started, threads, world)
@@ -131,7 +129,7 @@ def run_training(
 def _teacher(run: TrainingRun, data: Data, runs: Path, device: str) -> Teacher:
     """The heatmaps of a finished training's model."""
     model = build(run.variant, len(data.truth.skeleton.joints), run.seed)
-    checkpoints.load_weights(runs / run.folder / WEIGHTS, model)
+    checkpoints.load_trained_weights(runs / run.folder / WEIGHTS, model)
     model.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @torch.no_grad()

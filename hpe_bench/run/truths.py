@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +25,10 @@ from hpe_bench.data.mat_files import is_mat
 from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import joint_arrays
+from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import MPII_16
 from hpe_bench.declare import Protocol, fingerprint, replace
 from hpe_bench.metrics.own_metrics import reference
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

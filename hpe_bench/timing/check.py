@@ -41,13 +41,13 @@ def inputs(input_hw: tuple[int, int], persons: int = 4) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceOutput:
     """Inputs and the final maps [N,J,h,w] that eager float32 makes of them, in a file for other processes."""
 
     path: Path
 
     @classmethod
-    def write(cls, path: Path, call: Call, input_hw: tuple[int, int], persons: int = 4) -> Reference:
+    def write(cls, path: Path, call: Call, input_hw: tuple[int, int], persons: int = 4) -> ReferenceOutput:
         """Make the reference; ValueError where maps say nothing (constant or not finite)."""
         sets = {}
         for name, images in inputs(input_hw, persons).items():

@@ -24,7 +24,7 @@ IN_PROCESS = "timed in process"  # what is said of an older cost record's time
 
 
 @dataclass(frozen=True)
-class Row:
+class TimedRow:
     """A row and its timing runs, oldest first; at least one. `timing` and `record` are the newest ones."""
 
     found: tuple[tuple[RunRecord, Timing], ...]
@@ -103,7 +103,7 @@ class Row:
             return None
         return 100 * speed / peak
 
-    def against(self, other: Row) -> Ratio:
+    def against(self, other: TimedRow) -> Ratio:
         """The ratio of this row's time to another's."""
         return ratio(self.calls, other.calls)
 
@@ -122,7 +122,7 @@ def turns_of(record: RunRecord, timing: Timing) -> str:
     return timing.turns or f"{record.provenance.started} {record.provenance.device}"
 
 
-def rows(records: Iterable[RunRecord]) -> list[Row]:
+def rows(records: Iterable[RunRecord]) -> list[TimedRow]:
     """All latency records' rows, timing runs of one row pooled; those that were not timed stand with their reason.
 
     A timing run whose row was refused, failed or skipped has no say where another run's counts; of several without
@@ -135,7 +135,7 @@ def rows(records: Iterable[RunRecord]) -> list[Row]:
             network = (i.paper, i.variant_hash, r.provenance.device)
             key = (*network, t.runtime, t.precision, t.scope, t.input_hw, t.batch, t.threads)
             groups.setdefault(key, []).append((r, t))
-    return [Row(_pooled(found)) for found in groups.values()]
+    return [TimedRow(_pooled(found)) for found in groups.values()]
 
 
 def _pooled(found: Sequence[tuple[RunRecord, Timing]]) -> tuple[tuple[RunRecord, Timing], ...]:
@@ -160,7 +160,7 @@ def _pooled(found: Sequence[tuple[RunRecord, Timing]]) -> tuple[tuple[RunRecord,
     return tuple(by_turns.values())
 
 
-def eager_of(found: Iterable[Row], row: Row) -> Row | None:
+def eager_of(found: Iterable[TimedRow], row: TimedRow) -> TimedRow | None:
     """What a row is held against: eager float32 of the same network and machine, under the same conditions."""
     i = row.record.identity
     return next(
@@ -193,7 +193,7 @@ class NetworkTime:
     p99_ms: float | None
     n: int  # calls
     settled: bool
-    row: Row | None = None
+    row: TimedRow | None = None
 
     @property
     def machine(self) -> str:
@@ -223,7 +223,7 @@ class NetworkTime:
         return Ratio(value, ends, False, 1)
 
 
-def time_of_row(row: Row) -> NetworkTime:
+def time_of_row(row: TimedRow) -> NetworkTime:
     """A row that has times, as a time."""
     times, t = row.latency, row.timing
     p99 = times.percentile_ms(99) if times.n >= CALLS_FOR_P99 else None
@@ -256,7 +256,7 @@ class NetworkTimes:
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         records = query.of(records)
-        self.rows: dict[tuple[str, str], list[Row]] = {}
+        self.rows: dict[tuple[str, str], list[TimedRow]] = {}
         for row in rows(records):
             i, t = row.record.identity, row.timing
             if (t.scope, t.batch) == (ALONE, 1):
@@ -284,7 +284,7 @@ class NetworkTimes:
         """The eager time that a table shows: of the fewest threads."""
         return next(iter(self.eager(paper, variant_hash, input_hw).values()), None)
 
-    def counted(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> list[Row]:
+    def counted(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> list[TimedRow]:
         """The rows of one image that count, in every runtime, on every machine."""
         found = self.rows.get((paper, variant_hash), [])
         if input_hw is None and found:
@@ -293,7 +293,7 @@ class NetworkTimes:
 
     def fastest(
         self, paper: str, variant_hash: str, input_hw: tuple[int, int], threads: int | None = None
-    ) -> Row | None:
+    ) -> TimedRow | None:
         """The counting row of least time on the machine timed last, at the fewest threads there are unless given."""
         found = self.counted(paper, variant_hash, input_hw)
         last = max(found, key=_began, default=None)
@@ -302,5 +302,5 @@ class NetworkTimes:
         return min((r for r in found if r.timing.threads == wanted), key=lambda r: r.median_ms, default=None)
 
 
-def _began(row: Row) -> tuple[datetime, str]:
+def _began(row: TimedRow) -> tuple[datetime, str]:
     return query.age(row.record)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hpe_bench.cost.energy import Meter, NvmlMeter
 from hpe_bench.records.schema import RuntimeScope
-from hpe_bench.timing.check import InBatches, Reference
+from hpe_bench.timing.check import InBatches, ReferenceOutput
 from hpe_bench.timing.interleave import Prepared, Subject
 from hpe_bench.timing.runtimes import Runtime, Workload
 from hpe_bench.timing.runtimes.cuda import Cuda
@@ -35,7 +35,7 @@ class NetworkSubject(Subject):
 
     runtime: Runtime
     workload: Workload
-    reference: Reference
+    reference: ReferenceOutput
     threads: int
     scopes: tuple[RuntimeScope, ...]
     decoding: Decoding

@@ -107,7 +107,7 @@ def save_weights(path: Path, model: nn.Module) -> str:
     return weights_digest(weights)
 
 
-def load_weights(path: Path, model: nn.Module) -> str:
+def load_trained_weights(path: Path, model: nn.Module) -> str:
     """Load final weights strictly; returns their SHA-256. ValueError if the file is not what its digest says."""
     refuse_damaged(path, "run the same command again, which trains it anew")
     weights = safetensors.torch.load_file(path)

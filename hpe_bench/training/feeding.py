@@ -53,7 +53,7 @@ def withheld_rows(seed: int, withheld: float, size: int) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnBatch:
     """What chance decides about a step: rows [B], whether labels are shown [B], maps and flips.
 
     The rows of each micro-batch stand in file order, so that they are read one after the other.
@@ -65,15 +65,17 @@ class Drawn:
     flip_B: Tensor
     shift_B2: Tensor | None = None  # of half bodies
 
-    def part(self, index: int, count: int) -> Drawn:
+    def part(self, index: int, count: int) -> DrawnBatch:
         """One of `count` micro-batches."""
         size = len(self.rows) // count
         own = slice(index * size, (index + 1) * size)
         shift_B2 = None if self.shift_B2 is None else self.shift_B2[own]
-        return Drawn(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own], shift_B2)
+        return DrawnBatch(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own], shift_B2)
 
 
-def draw(recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, upper: tuple[int, ...] = ()) -> Drawn:
+def draw(
+    recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, upper: tuple[int, ...] = ()
+) -> DrawnBatch:
     """The draws of a step over the training persons, for a batch in `parts` micro-batches.
 
     They depend on (recipe, persons, seed, step, parts) alone, not on who computes which part. `upper` are the joints of
@@ -89,7 +91,7 @@ def draw(recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, u
     generator = torch.Generator("cpu").manual_seed(int(seeded(seed, 2, step).integers(2**62)))
     linear_B22, flip_B = sample_linear(len(rows), recipe.augmentation, generator)
     if not recipe.augmentation.half_body_p:
-        return Drawn(rows, ~hidden[rows], linear_B22, flip_B)
+        return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B)
     chosen_B = torch.rand(len(rows), generator=generator) < recipe.augmentation.half_body_p
     normal_B = torch.randn(len(rows), generator=generator)
     shift_B2, size_B = half_bodies(
@@ -102,7 +104,7 @@ def draw(recipe: Recipe, crops: CropSet, seed: int, step: int, parts: int = 1, u
         (crops.pixels.shape[1], crops.pixels.shape[2]),
     )
     linear_B22 = linear_B22 / torch.from_numpy(size_B)[:, None, None]
-    return Drawn(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2))
+    return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2))
 
 
 @dataclasses.dataclass
@@ -150,7 +152,7 @@ class Feed:
             drawn.shift_B2,
         )
 
-    def drawn(self, step: int, index: int) -> Drawn:
+    def drawn(self, step: int, index: int) -> DrawnBatch:
         """What chance decides about a micro-batch."""
         return draw(self.recipe, self.crops, self.seed, step, self.parts, self.upper).part(index, self.parts)
 

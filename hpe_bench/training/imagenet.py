@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hpe_bench.data.weight_files import read
+from hpe_bench.data.weight_files import read_weight_file
 from hpe_bench.inference.weights import adapter, state_dicts, variants
 
 COUNTER = "num_batches_tracked"  # older files lack it, and it is no weight
@@ -43,7 +43,7 @@ def coverage(model: nn.Module, path: Path) -> Coverage:
     adapt = adapter(model)
     found: Coverage | None = None
     faults: list[str] = []
-    for _, table in state_dicts(read(path)):
+    for _, table in state_dicts(read_weight_file(path)):
         for candidate in variants(table):
             try:
                 this = _covered(model, adapt(candidate))

@@ -24,7 +24,7 @@ Gradients = Callable[[Batch, Codec], Tensor]
 """Leaves the gradients of a batch in the parameters and returns the detached loss."""
 
 
-class Eager:
+class EagerStep:
     """The network called as it is, or compiled."""
 
     def __init__(self, model: nn.Module, loss: Loss, execution: Execution, device: str) -> None:
@@ -55,7 +55,7 @@ class Graphed:
     and the loss must ask for targets at the same sizes (a capture cannot copy from the host).
     """
 
-    def __init__(self, eager: Eager) -> None:
+    def __init__(self, eager: EagerStep) -> None:
         self.eager = eager
         self.taken = 0
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -99,7 +99,7 @@ def _inputs(batch: Batch, codec: ReadyTargets) -> list[Tensor]:
 
 def gradients(model: nn.Module, loss: Loss, execution: Execution, device: str) -> Gradients:
     """The step of an execution; ValueError for graphs on a device that has none."""
-    eager = Eager(model, loss, execution, device)
+    eager = EagerStep(model, loss, execution, device)
     if not execution.graphed:
         return eager
     if not device.startswith("cuda"):
@@ -122,7 +122,7 @@ class Accumulated:
         self.model, self.parts, self.world = model, parts, world
         self.own = world.parts(parts)
         self.exact = execution.exact
-        self.eager = Eager(model, loss, execution, device)
+        self.eager = EagerStep(model, loss, execution, device)
         self.norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.ddp: DistributedDataParallel | None = None

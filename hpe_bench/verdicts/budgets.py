@@ -33,7 +33,7 @@ ALPHA = 1 - bootstrap.LEVEL
 
 
 @dataclass(frozen=True)
-class Point:
+class BudgetPoint:
     """An arm at one budget: its runs by seed, and what its training cost on every axis that is known."""
 
     samples: int
@@ -42,7 +42,7 @@ class Point:
     costs: Mapping[str, float] = field(default_factory=dict)
 
 
-Curve = tuple[Point, ...]
+Curve = tuple[BudgetPoint, ...]
 """An arm's points that were run, rising in samples."""
 
 
@@ -68,11 +68,11 @@ class Factor:
 
 def curves(study: Ablation, records: Records, where: Condition) -> dict[str, Curve]:
     """Every arm's points under a condition, by its name; an arm of which none was run has an empty one."""
-    found: dict[str, list[Point]] = {arm.name: [] for arm in study.arms}
+    found: dict[str, list[BudgetPoint]] = {arm.name: [] for arm in study.arms}
     for samples, point in points(study).items():
         for arm in point.arms:
             if runs := evidence.arm_runs(records, arm, where):
-                found[arm.name].append(Point(samples, arm, runs, _costs(study, arm, runs, records)))
+                found[arm.name].append(BudgetPoint(samples, arm, runs, _costs(study, arm, runs, records)))
     return {name: tuple(curve) for name, curve in found.items()}
 
 
@@ -155,7 +155,7 @@ class _Interpolated:
     spread: Spread | None
 
     @staticmethod
-    def of(point: Point, key: str, pools: SeedPools) -> _Interpolated | None:
+    def of(point: BudgetPoint, key: str, pools: SeedPools) -> _Interpolated | None:
         tables = {seed: evidence.rates(r, key) for seed, r in point.runs.items()}
         hits = {seed: np.asarray(t[0], dtype=float) for seed, t in tables.items() if t is not None}
         if len(hits) < len(tables) or not hits:

@@ -9,7 +9,7 @@ from typing import Literal
 from hpe_bench.declare import Claim, Paper
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts.costs import CLOSE_PERCENT, under_each
-from hpe_bench.verdicts.counters import Counter
+from hpe_bench.verdicts.counters import CostCounter
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.printed import deviation_percent, matches
 
@@ -22,7 +22,7 @@ class Explanation:
 
     claim: Claim
     how: How
-    counters: tuple[Counter, ...] = ()
+    counters: tuple[CostCounter, ...] = ()
     value: Fraction | None = None  # under the first of them, in the claim's unit or in percent
     off_percent: float = 0.0
     reason: str = ""  # why it was not counted

@@ -119,7 +119,7 @@ def _missing(claim: Claim, reason: str, needs: str, command: str) -> Verdict:
 
 
 @dataclass(frozen=True)
-class Curves:
+class TrainingCurves:
     """Probe accuracy of one arm: seeds S by points P, at the shared `samples`."""
 
     samples_P: np.ndarray
@@ -144,12 +144,12 @@ class Curves:
         return float(self.samples_P[i - 1] + share * (self.samples_P[i] - self.samples_P[i - 1]))
 
 
-def curves(runs: Sequence[RunRecord]) -> Curves | None:
+def curves(runs: Sequence[RunRecord]) -> TrainingCurves | None:
     """The curves of several seeds; None unless all probe at the same samples and at least twice."""
     grids = {tuple(p.samples for p in r.curve) for r in runs}
     if len(grids) != 1 or len(grid := grids.pop()) < 2:
         return None
-    return Curves(np.array(grid, dtype=float), np.array([[p.probe for p in r.curve] for r in runs]))
+    return TrainingCurves(np.array(grid, dtype=float), np.array([[p.probe for p in r.curve] for r in runs]))
 
 
 def _judged(
@@ -199,7 +199,7 @@ class Mark:
     p_value: float | None = None
 
 
-def _compared(of: str, a: Curves, b: Curves, a_final_S: np.ndarray, b_final_S: np.ndarray) -> Mark:
+def _compared(of: str, a: TrainingCurves, b: TrainingCurves, a_final_S: np.ndarray, b_final_S: np.ndarray) -> Mark:
     """Ratio of samples to the mark, paired by seed: geometric mean with a 95 % t-interval of its logarithm."""
     times = a.reached(REACHED * a_final_S), b.reached(REACHED * b_final_S)
     mark = f"{100 * REACHED:.0f} % of {of}"

@@ -13,7 +13,7 @@ from hpe_bench.declare import Claim, Paper, Variant
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.timing.rows import NetworkTime, NetworkTimes
 from hpe_bench.verdicts import commands
-from hpe_bench.verdicts.counters import COUNTERS, TRUE, Counter, parameters
+from hpe_bench.verdicts.counters import COUNTERS, TRUE, CostCounter, parameters
 from hpe_bench.verdicts.evidence import Records, cost_record, declared_variant
 from hpe_bench.verdicts.pairs import Pair, pocket_pair
 from hpe_bench.verdicts.printed import decimals, deviation_percent, figure, matches
@@ -26,7 +26,7 @@ CLOSE_PERCENT = 1.0
 
 
 @dataclass(frozen=True)
-class Sides:
+class CostSides:
     """The cost records a claim is about: one for a value, two for a relation."""
 
     subject: RunRecord
@@ -46,7 +46,7 @@ def judge_cost(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
 
 def under_each(
     claim: Claim, paper: Paper, records: Records
-) -> tuple[list[tuple[Counter, Fraction]], RunRecord | None, str]:
+) -> tuple[list[tuple[CostCounter, Fraction]], RunRecord | None, str]:
     """The measured counterpart of a MAC claim under every counter, the subject's record; else none and the reason."""
     sides = _full_size(claim, paper, records)
     if isinstance(sides, Verdict):
@@ -55,7 +55,7 @@ def under_each(
     return found, sides.subject, "" if found else "The record lacks a count."
 
 
-def _full_size(claim: Claim, paper: Paper, records: Records) -> Sides | Verdict:
+def _full_size(claim: Claim, paper: Paper, records: Records) -> CostSides | Verdict:
     """The records at the published size, or the verdict that they are missing."""
     if not claim.variant:
         return _missing(claim, paper, "The printed model is none of this paper's variants.", NO_VARIANT)
@@ -66,16 +66,16 @@ def _full_size(claim: Claim, paper: Paper, records: Records) -> Sides | Verdict:
         )
     variant = declared_variant(paper, paper.slug, claim.variant)
     if claim.metric != "params" and (other := _other_input(claim, variant)):
-        return _verdict(claim, paper, "not comparable", other, Sides(subject, None))
+        return _verdict(claim, paper, "not comparable", other, CostSides(subject, None))
     if claim.kind == "value":
-        return Sides(subject, None)
+        return CostSides(subject, None)
     slug, _, name = claim.baseline.partition("/")
     baseline = cost_record(records, slug, name, declared_variant(paper, slug, name))
     if baseline is None:
         return _missing(
             claim, paper, f"The baseline {claim.baseline} was not measured yet.", f"`{commands.cost(paper)}`"
         )
-    return Sides(subject, baseline)
+    return CostSides(subject, baseline)
 
 
 def _other_input(claim: Claim, variant: Variant | None) -> str:
@@ -85,7 +85,7 @@ def _other_input(claim: Claim, variant: Variant | None) -> str:
     return f"The input sizes differ: {a}x{b} in the paper, {c}x{d} in {variant.name}."
 
 
-def _held_against(claim: Claim, paper: Paper, sides: Sides, records: Records) -> list[Verdict]:
+def _held_against(claim: Claim, paper: Paper, sides: CostSides, records: Records) -> list[Verdict]:
     if claim.metric == "latency":
         return [_latency(claim, paper, sides, NetworkTimes(records))]
     if claim.metric == "params":
@@ -101,7 +101,7 @@ def _held_against(claim: Claim, paper: Paper, sides: Sides, records: Records) ->
     return [replace(verdict, recount=_recount(claim, sides, verdict))]
 
 
-def _recount(claim: Claim, sides: Sides, verdict: Verdict) -> Recount | None:
+def _recount(claim: Claim, sides: CostSides, verdict: Verdict) -> Recount | None:
     """Our count beside the paper's: where only theirs agrees, the printed figure is simply another count (F19)."""
     found = _number(claim, sides, TRUE)
     if found is None:
@@ -113,12 +113,12 @@ def _recount(claim: Claim, sides: Sides, verdict: Verdict) -> Recount | None:
     return Recount(TRUE.label, float(found), _unit(claim, TRUE), reason)
 
 
-def _under(claim: Claim, paper: Paper, sides: Sides, counter: Counter | None) -> Verdict:
+def _under(claim: Claim, paper: Paper, sides: CostSides, counter: CostCounter | None) -> Verdict:
     found = _number(claim, sides, counter)
     return _missing_count(claim, paper, sides) if found is None else _compared(claim, paper, sides, found, counter)
 
 
-def _unknown_convention(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+def _unknown_convention(claim: Claim, paper: Paper, sides: CostSides) -> Verdict:
     """Try every named convention and keep the nearest; one that does not give the printed digits explains nothing."""
     tried = [(n, c) for c in COUNTERS.values() if (n := _number(claim, sides, c)) is not None]
     if not tried:
@@ -140,7 +140,7 @@ def _unknown_convention(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
     return replace(verdict, value=float(found), unit=_unit(claim, counter), convention=f"nearest: {counter.label}")
 
 
-def _counts(claim: Claim, sides: Sides, counter: Counter | None) -> list[Fraction] | None:
+def _counts(claim: Claim, sides: CostSides, counter: CostCounter | None) -> list[Fraction] | None:
     """The exact counts of the subject and, for relations, the baseline; None where a record lacks one."""
     found = [
         parameters(r, claim) if counter is None else counter.count(r, claim.unit)
@@ -151,7 +151,7 @@ def _counts(claim: Claim, sides: Sides, counter: Counter | None) -> list[Fractio
     return known if len(known) == len(found) else None
 
 
-def _number(claim: Claim, sides: Sides, counter: Counter | None) -> Fraction | None:
+def _number(claim: Claim, sides: CostSides, counter: CostCounter | None) -> Fraction | None:
     """The measured counterpart of the claim, exactly: a count, a difference, or a change in percent."""
     counts = _counts(claim, sides, counter)
     if counts is None or claim.kind == "value":
@@ -163,13 +163,13 @@ def _change_percent(counts: list[Fraction]) -> Fraction:
     return 100 * (counts[0] / counts[1] - 1)
 
 
-def _unit(claim: Claim, counter: Counter | None) -> str:
+def _unit(claim: Claim, counter: CostCounter | None) -> str:
     if claim.kind in ("percent change", "direction"):
         return "percent"
     return claim.unit if counter is None else counter.unit_like(claim.unit)
 
 
-def _compared(claim: Claim, paper: Paper, sides: Sides, found: Fraction, counter: Counter | None) -> Verdict:
+def _compared(claim: Claim, paper: Paper, sides: CostSides, found: Fraction, counter: CostCounter | None) -> Verdict:
     relative = claim.kind == "direction" or claim.value is None
     status, reason = _direction(claim, sides, found) if relative else _digits(claim, found, counter)
     verdict = _verdict(claim, paper, status, reason, sides)
@@ -184,7 +184,7 @@ def _compared(claim: Claim, paper: Paper, sides: Sides, found: Fraction, counter
     )
 
 
-def _digits(claim: Claim, found: Fraction, counter: Counter | None) -> tuple[Status, str]:
+def _digits(claim: Claim, found: Fraction, counter: CostCounter | None) -> tuple[Status, str]:
     shown = f"{float(found):.6g} {_unit(claim, counter)}"
     if claim.kind == "percent change":
         shown = f"{float(found):+.{max(decimals(claim), 0) + 1}f} %"
@@ -212,7 +212,7 @@ def _apart(change: float, claim: Claim) -> str:
     return f"{what} {points} {'larger' if abs(change) > abs(claim.value) else 'smaller'} than"
 
 
-def _direction(claim: Claim, sides: Sides, change: Fraction) -> tuple[Status, str]:
+def _direction(claim: Claim, sides: CostSides, change: Fraction) -> tuple[Status, str]:
     """Whether the cost changes to the claimed side; a claim without a number says that the subject costs less."""
     key, per, has, unit = (
         ("params", 10**6, "has", "M") if claim.metric == "params" else ("macs", 10**9, "needs", "GMAC")
@@ -245,7 +245,7 @@ def _own_reading(claim: Claim, paper: Paper, status: Status) -> tuple[str, str]:
     )
 
 
-def _latency(claim: Claim, paper: Paper, sides: Sides, times: NetworkTimes) -> Verdict:
+def _latency(claim: Claim, paper: Paper, sides: CostSides, times: NetworkTimes) -> Verdict:
     """A figure of another machine is shown beside ours; of a relation the direction is tested, on one machine."""
     ours = _shown(sides.subject, claim, paper, times)
     if ours is None:
@@ -313,12 +313,12 @@ def _miniature(claim: Claim, paper: Paper, records: Records) -> list[Verdict]:
     ]
 
 
-def _pair_sides(pair: Pair, records: Records) -> Sides | None:
+def _pair_sides(pair: Pair, records: Records) -> CostSides | None:
     found = [cost_record(records, arm.paper, arm.variant.name, arm.variant) for arm in (pair.subject, pair.control)]
-    return None if found[0] is None or found[1] is None else Sides(found[0], found[1])
+    return None if found[0] is None or found[1] is None else CostSides(found[0], found[1])
 
 
-def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: Sides, *times: NetworkTime) -> Verdict:
+def _verdict(claim: Claim, paper: Paper, status: Status, reason: str, sides: CostSides, *times: NetworkTime) -> Verdict:
     timed = (r for t in times for r in ((t.record.id,) if t.row is None else t.row.records))
     ids = tuple(dict.fromkeys((*sides.ids, *timed)))
     return Verdict(claim.id, status, "cost", reason, key=claim.metric, records=ids, command=commands.cost(paper))
@@ -336,6 +336,6 @@ def _missing(claim: Claim, paper: Paper, reason: str, needs: str) -> Verdict:
     )
 
 
-def _missing_count(claim: Claim, paper: Paper, sides: Sides) -> Verdict:
+def _missing_count(claim: Claim, paper: Paper, sides: CostSides) -> Verdict:
     verdict = _missing(claim, paper, f"The record holds no {claim.metric}.", f"`{commands.cost(paper)}` to measure it")
     return replace(verdict, records=sides.ids)

@@ -16,7 +16,7 @@ from hpe_bench.records.schema import RunRecord
 
 
 @dataclass(frozen=True)
-class Counter:
+class CostCounter:
     """A way of printing a MAC count: the measurement `key`, `times` per multiply-add, in units of `giga`."""
 
     convention: Convention
@@ -39,14 +39,16 @@ class Counter:
         return "M" + self.unit[1:].replace("2^30", "2^20") if unit.startswith("M") else self.unit
 
 
-TRUE = Counter("true", "true multiply-adds", "GMAC", "macs", 1, 10**9, 10**6)
-COUNTERS: dict[Convention, Counter] = {
+TRUE = CostCounter("true", "true multiply-adds", "GMAC", "macs", 1, 10**9, 10**6)
+COUNTERS: dict[Convention, CostCounter] = {
     "true": TRUE,
-    "hrnet_counter": Counter("hrnet_counter", "HRNet counter", "GMAC/2^30", "macs/hrnet_counter", 1, 2**30, 2**20),
-    "mac_2p30": Counter("mac_2p30", "multiply-adds / 2^30", "GMAC/2^30", "macs", 1, 2**30, 2**20),
-    "flops_2x": Counter("flops_2x", "2 FLOPs per multiply-add", "GFLOP", "macs", 2, 10**9, 10**6),
-    "fvcore_default": Counter("fvcore_default", "fvcore's default", "GFLOP", "macs/fvcore_default", 1, 10**9, 10**6),
-    "torchstat": Counter("torchstat", "torchstat", "GFLOP/2^30", "macs/torchstat", 1, 2**30, 2**20),
+    "hrnet_counter": CostCounter("hrnet_counter", "HRNet counter", "GMAC/2^30", "macs/hrnet_counter", 1, 2**30, 2**20),
+    "mac_2p30": CostCounter("mac_2p30", "multiply-adds / 2^30", "GMAC/2^30", "macs", 1, 2**30, 2**20),
+    "flops_2x": CostCounter("flops_2x", "2 FLOPs per multiply-add", "GFLOP", "macs", 2, 10**9, 10**6),
+    "fvcore_default": CostCounter(
+        "fvcore_default", "fvcore's default", "GFLOP", "macs/fvcore_default", 1, 10**9, 10**6
+    ),
+    "torchstat": CostCounter("torchstat", "torchstat", "GFLOP/2^30", "macs/torchstat", 1, 2**30, 2**20),
 }
 
 

@@ -32,7 +32,7 @@ from hpe_bench.data.predictions import Predictions
 PERSON = 1  # category_id of a person, where the truth does not say another
 
 
-class Record(TypedDict):
+class ResultRecord(TypedDict):
     """One detection; what is wrong with a field is told by its record."""
 
     image_id: NotRequired[Anything]
@@ -43,7 +43,9 @@ class Record(TypedDict):
     segmentation: NotRequired[Anything]
 
 
-RECORDS: TypeAdapter[Any] = TypeAdapter(Annotated[list[Record] | dict[str, Any], Field(union_mode="left_to_right")])
+RECORDS: TypeAdapter[Any] = TypeAdapter(
+    Annotated[list[ResultRecord] | dict[str, Any], Field(union_mode="left_to_right")]
+)
 
 
 def read(path: Path, truth: PersonSet) -> PredictionFile:
@@ -88,7 +90,7 @@ def to_bytes(
     return ("[" + ",\n ".join(lines) + "]\n").encode()
 
 
-def _records(path: Path) -> list[Record]:
+def _records(path: Path) -> list[ResultRecord]:
     """The list in the file."""
     found = parse(path, RECORDS, "a COCO results file", {"": "record"})
     if not isinstance(found, list):
@@ -97,7 +99,7 @@ def _records(path: Path) -> list[Record]:
     return found
 
 
-def _settle(records: list[Record], truth: PersonSet, person: int, path: Path) -> str:
+def _settle(records: list[ResultRecord], truth: PersonSet, person: int, path: Path) -> str:
     """Put image numbers in place of names, and the person's category in place of class 0; says what was done."""
     named = [(number, r) for number, r in enumerate(records) if isinstance(r.get("image_id"), str)]
     index = index_of(truth) if named else {}
@@ -111,7 +113,7 @@ def _settle(records: list[Record], truth: PersonSet, person: int, path: Path) ->
     return f" ({', '.join(said)}, as Ultralytics has them)" if said else ""
 
 
-def _areas(records: Sequence[Record], path: Path) -> np.ndarray | None:
+def _areas(records: Sequence[ResultRecord], path: Path) -> np.ndarray | None:
     """Areas [D] of the detections' boxes in px^2; None where they have none, told by the first as pycocotools does."""
     if not records or records[0].get("bbox") in (None, []):
         if records and "segmentation" in records[0]:
@@ -132,7 +134,7 @@ def _areas(records: Sequence[Record], path: Path) -> np.ndarray | None:
     return np.array(areas)
 
 
-def _problem(record: Record, joints: int, person: int) -> str:
+def _problem(record: ResultRecord, joints: int, person: int) -> str:
     """What is wrong with the form of a record, or nothing."""
     missing = [name for name in ("image_id", "category_id", "keypoints", "score") if name not in record]
     if missing:
@@ -160,7 +162,7 @@ def _floats(values: object, path: Path, field: str) -> np.ndarray:
         raise ValueError(f"{path}: {field}: a number is too large; coordinates are image pixels") from None
 
 
-def _refuse_repeats(records: Sequence[Record], path: Path) -> None:
+def _refuse_repeats(records: Sequence[ResultRecord], path: Path) -> None:
     """ValueError for a detection that stands twice: it would count as a false positive, and is a mistake in writing.
 
     Placeholders, whose keypoints are all 0, may stand as often as they like; they count as pycocotools counts them.

@@ -21,7 +21,7 @@ COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Document:
+class DocsSource:
     """A Markdown file: its stem, what the navigation calls it, the section it stands in, and its text."""
 
     stem: str
@@ -35,16 +35,16 @@ def folder() -> Path:
     return next(place for place in PLACES if (place / f"{INDEX}.md").is_file())
 
 
-def documents(docs: Path) -> tuple[Document, ...]:
+def documents(docs: Path) -> tuple[DocsSource, ...]:
     """All documents of a folder, the index first and then as it links to them. ValueError for a link to none."""
     texts = {path.stem: COMMENT.sub("", path.read_text(encoding="utf-8")) for path in sorted(docs.glob("*.md"))}
-    found = {INDEX: Document(INDEX, "Overview", "", texts[INDEX])}
+    found = {INDEX: DocsSource(INDEX, "Overview", "", texts[INDEX])}
     for section, label, stem in _linked(texts[INDEX]):
         if stem not in texts:
             raise ValueError(f"{docs / INDEX}.md: links to {stem}.md, which is not there")
-        found.setdefault(stem, Document(stem, label, section, texts[stem]))
+        found.setdefault(stem, DocsSource(stem, label, section, texts[stem]))
     for stem in texts.keys() - found.keys():
-        found[stem] = Document(stem, title(texts[stem]), REST, texts[stem])
+        found[stem] = DocsSource(stem, title(texts[stem]), REST, texts[stem])
     linked, rest = [d for d in found.values() if d.section != REST], [d for d in found.values() if d.section == REST]
     return (*linked, *sorted(rest, key=lambda d: d.stem))
 

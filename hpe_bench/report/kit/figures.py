@@ -47,7 +47,7 @@ def accuracy_against_macs(name: str, result: StudyResult, results: Sequence[ArmR
         assert macs is not None
         assert a.accuracy is not None
         points.append(
-            (arm_label(a.arm), a.style, plots.Point(macs.value / MEGA, a.accuracy.value, a.accuracy.interval))
+            (arm_label(a.arm), a.style, plots.PlotPoint(macs.value / MEGA, a.accuracy.value, a.accuracy.interval))
         )
     if not points:
         return None

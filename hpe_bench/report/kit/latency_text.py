@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.text import NO_BREAK, number, plural, span
-from hpe_bench.timing.rows import IN_PROCESS, NetworkTime, Row
+from hpe_bench.timing.rows import IN_PROCESS, NetworkTime, TimedRow
 from hpe_bench.timing.statistics import counts
 
 SCOPES = ("network", "flip", "processed", "end-to-end")
@@ -77,7 +77,7 @@ def over(time: NetworkTime, full: bool = False) -> list[str]:
     return [text for text in told if text]
 
 
-def share_of_peak(row: Row) -> str:
+def share_of_peak(row: TimedRow) -> str:
     """Of what the processor reaches at best; more than all of it is marked, see `rows.OVER_PEAK`."""
     share = row.share_of_peak
     if share is None:

@@ -49,7 +49,7 @@ RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """One mark: position, value, 95 % CI."""
 
     x: float
@@ -87,7 +87,7 @@ def _axes(width_px: int, height_px: int) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def scatter(name: str, points: Sequence[tuple[str, Style, Point]], x_label: str, y_label: str) -> Markup:
+def scatter(name: str, points: Sequence[tuple[str, Style, PlotPoint]], x_label: str, y_label: str) -> Markup:
     """Accuracy against cost, with vertical intervals."""
     with _axes(WIDTH_PX, 300) as (figure, axes):
         for _, style, p in points:
@@ -131,7 +131,7 @@ class Trace:
 
     label: str
     style: Style
-    points: tuple[Point, ...]
+    points: tuple[PlotPoint, ...]
 
 
 def traces(

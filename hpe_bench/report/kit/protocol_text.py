@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 ABSENT = "not part of it"
 
 
-class Difference(NamedTuple):
+class ProtocolDifference(NamedTuple):
     """One field, by its path from the protocol ("codec: sigma_px"), and what each of the two says."""
 
     field: str
@@ -17,13 +17,13 @@ class Difference(NamedTuple):
     second: str
 
 
-def differences(first: Any, second: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
+def differences(first: Any, second: Any, path: tuple[str, ...] = ()) -> Iterator[ProtocolDifference]:
     """Every field in which two declared values differ; prose is left out, as it is from their identity.
 
     Values of one kind, and the two outermost whatever their kinds, are compared field by field; others as wholes.
     """
     if path and type(first) is not type(second):
-        yield Difference(": ".join(path), in_words(first), in_words(second))
+        yield ProtocolDifference(": ".join(path), in_words(first), in_words(second))
     elif dataclasses.is_dataclass(first):
         ours, theirs = _fields(first), _fields(second)
         for name in dict.fromkeys((*ours, *theirs)):
@@ -31,9 +31,9 @@ def differences(first: Any, second: Any, path: tuple[str, ...] = ()) -> Iterator
                 yield from differences(ours[name], theirs[name], (*path, name))
             else:
                 sides = (in_words(side[name]) if name in side else ABSENT for side in (ours, theirs))
-                yield Difference(": ".join((*path, name)), *sides)
+                yield ProtocolDifference(": ".join((*path, name)), *sides)
     elif first != second:
-        yield Difference(": ".join(path), in_words(first), in_words(second))
+        yield ProtocolDifference(": ".join(path), in_words(first), in_words(second))
 
 
 def _fields(value: Any) -> dict[str, Any]:

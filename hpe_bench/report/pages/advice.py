@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.text import number, plural, span
-from hpe_bench.report.pages.networks import FASTEST, Network, View, in_order
+from hpe_bench.report.pages.networks import FASTEST, NetworkEntry, View, in_order
 from hpe_bench.timing.rows import NetworkTime
 
 POINTS = 1.0  # below the best that a faster network may be
@@ -32,7 +32,7 @@ Sentence = tuple[Span, ...]
 class Candidate:
     """A network that was timed as asked, with its figure of the field, if one was printed."""
 
-    network: Network
+    network: NetworkEntry
     name: str  # with its input size where two of a view share a name
     time: NetworkTime
     value: float | None
@@ -53,7 +53,7 @@ class Advice:
         return ["".join(s.text for s in sentence) for sentence in self.sentences]
 
 
-def candidates(networks: Sequence[Network], view: View, links: Mapping[str, str]) -> list[Candidate]:
+def candidates(networks: Sequence[NetworkEntry], view: View, links: Mapping[str, str]) -> list[Candidate]:
     """Networks timed as asked: those with a figure first, the most accurate first, of equal ones the faster.
 
     `links` are addresses of records by id.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from hpe_bench.cost.outline import IMAGE, Block, Outline, Size, Stage, outline
+from hpe_bench.cost.outline import IMAGE, Outline, OutlineBlock, OutlineStage, Size, outline
 from hpe_bench.declare import Claim, Paper, Variant
 from hpe_bench.report.kit.tables import Cell, Column, Table
 from hpe_bench.report.kit.text import exact, identifier, number, plural, size
@@ -207,7 +207,7 @@ def _boxes(found: Outline, placed: Sequence[Place]) -> Iterator[Markup]:
         )  # fmt: skip
 
 
-def _title(b: Block, found: Outline) -> str:
+def _title(b: OutlineBlock, found: Outline) -> str:
     return (
         f"{b.name} ({b.kind}): {b.channels} channels, {size(b.hw)} px; {b.macs:,} MAC, "
         f"{number(100 * b.macs / found.cost.macs, 1)} %; {b.params:,} parameters, "
@@ -279,7 +279,7 @@ def stage_table(variant: Variant, found: Outline) -> Table:
     return Table(f"stages-{name}", f"{variant.name}: cost by stage.", columns, tuple(rows), note, (len(rows) - 1,))
 
 
-def _stage_row(s: Stage, found: Outline, unit: float) -> tuple[Cell, ...]:
+def _stage_row(s: OutlineStage, found: Outline, unit: float) -> tuple[Cell, ...]:
     whole = found.cost
     shares = (s.macs / whole.macs, s.macs_hrnet_counter / whole.macs_hrnet_counter, s.params / whole.params)
     cells = _cost_cells(s.macs, s.macs_hrnet_counter, s.params, s.activations, unit)

@@ -54,7 +54,7 @@ class _Found:
     def style(self, arm: Arm) -> Style:
         return styles(self.paper)[same(arm)]
 
-    def accuracy(self, point: budgets.Point) -> Estimate:
+    def accuracy(self, point: budgets.BudgetPoint) -> Estimate:
         return evidence.pooled(list(point.runs.values()), self.key, self.pools)
 
 
@@ -75,7 +75,7 @@ def _figure(found: _Found, axis: str, name: str) -> Figure | None:
     rows = []
     for arm in found.run:
         shown = [(p, found.accuracy(p)) for p in found.curves[arm.name] if axis in p.costs]
-        marks = tuple(plots.Point(p.costs[axis], e.value, e.interval) for p, e in shown)
+        marks = tuple(plots.PlotPoint(p.costs[axis], e.value, e.interval) for p, e in shown)
         if marks:
             rows.append(plots.Trace(arm_label(arm), found.style(arm), marks))
     if not rows:
@@ -125,7 +125,7 @@ def _rows(found: _Found) -> Iterator[tuple[Cell, ...]]:
                 yield _row(found, arm, p, gains.get(arm.name, {}).get(samples))
 
 
-def _row(found: _Found, arm: Arm, p: budgets.Point, gain: Estimate | None) -> tuple[Cell, ...]:
+def _row(found: _Found, arm: Arm, p: budgets.BudgetPoint, gain: Estimate | None) -> tuple[Cell, ...]:
     accuracy = found.accuracy(p)
     control = arm.name == found.study.control
     runs = list(p.runs.values())

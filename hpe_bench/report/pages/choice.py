@@ -19,7 +19,7 @@ from hpe_bench.report.kit.tables import EMPTY, HRNET_UNIT, MIB, Cell, Column, Ta
 from hpe_bench.report.kit.text import exact, number, plural, span
 from hpe_bench.report.pages import advice, networks
 from hpe_bench.report.pages.advice import Advice, Candidate
-from hpe_bench.report.pages.networks import FASTEST, Network, ScoreField, View
+from hpe_bench.report.pages.networks import FASTEST, NetworkEntry, ScoreField, View
 from hpe_bench.timing.rows import NetworkTime
 from hpe_bench.verdicts import STATUSES
 
@@ -47,7 +47,7 @@ class Choice:
         return [self.table, *([self.others] if self.others else [])]
 
 
-def build(found: Sequence[Network], links: Mapping[str, str]) -> Choice | None:
+def build(found: Sequence[NetworkEntry], links: Mapping[str, str]) -> Choice | None:
     """The first screen over some networks; `links` are addresses of records by id. None where there is no choice."""
     view = networks.first_view(found, WITHIN_MS)
     if view is None:
@@ -75,7 +75,7 @@ def build(found: Sequence[Network], links: Mapping[str, str]) -> Choice | None:
 
 
 def _table(
-    id: str, shown: Sequence[Network], view: View, links: Mapping[str, str], pick: Candidate | None = None
+    id: str, shown: Sequence[NetworkEntry], view: View, links: Mapping[str, str], pick: Candidate | None = None
 ) -> Table:
     columns = (
         Column("Network"),
@@ -113,7 +113,7 @@ def caption(view: View) -> str:
     )
 
 
-def _row(n: Network, view: View, links: Mapping[str, str]) -> tuple[Cell, ...]:
+def _row(n: NetworkEntry, view: View, links: Mapping[str, str]) -> tuple[Cell, ...]:
     time = n.time(view.host, view.runtime) if view.has(n) else None
     page = f"{n.slug}/index.html"
     macs, hrnet, params = n.count("macs"), n.count("macs/hrnet_counter"), n.count("params")
@@ -136,7 +136,7 @@ def _row(n: Network, view: View, links: Mapping[str, str]) -> tuple[Cell, ...]:
     )
 
 
-def _figure(n: Network, view: View, page: str) -> Cell:
+def _figure(n: NetworkEntry, view: View, page: str) -> Cell:
     figure = n.printed.get(view.field)
     if figure is None:
         return Cell(EMPTY, note="none published")
@@ -160,7 +160,7 @@ def _memory(time: NetworkTime | None) -> Cell:
     return Cell(EMPTY) if peak is None else Cell(number(peak / MIB, 0), exact(peak, "byte"), peak / MIB)
 
 
-def _held(n: Network, page: str) -> Cell:
+def _held(n: NetworkEntry, page: str) -> Cell:
     """What became of the claims about it that were tested."""
     told = ", ".join(f"{n.held[s]} {s}" for s in STATUSES if n.held.get(s) and s != "not attempted")
     waiting = n.held.get("not attempted", 0)

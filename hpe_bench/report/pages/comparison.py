@@ -34,7 +34,7 @@ from hpe_bench.report.kit.text import (
 )
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import calibration_view, comparison_costs, comparison_published, diagnosis_view
-from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.report.pages.diagnosis_view import DiagnosedModel
 from hpe_bench.report.pages.entries import Flat
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
@@ -63,7 +63,7 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonPage:
     """Papers side by side. `missing` says in sentences what could not be compared."""
 
     papers: tuple[LoadedPaper, ...]
@@ -98,7 +98,7 @@ def _section(table: Table) -> Section:
 
 
 @dataclass(frozen=True)
-class Contender:
+class ComparedPaper:
     """What a paper enters with: the arm of its own that its headline proposes, or else its first own arm."""
 
     slug: str
@@ -117,13 +117,13 @@ def address(slugs: Sequence[str]) -> str:
     return f"compare/{'-vs-'.join(slugs)}/index.html"
 
 
-def contenders(papers: Sequence[LoadedPaper]) -> list[Contender]:
+def contenders(papers: Sequence[LoadedPaper]) -> list[ComparedPaper]:
     """One arm a paper, each with a colour of its own."""
     found = []
     for i, loaded in enumerate(papers):
         own = [a for a in (pairs.proposal(loaded.paper), *loaded.paper.headline.arms) if a.paper == loaded.paper.slug]
         if own:
-            found.append(Contender(loaded.paper.slug, own[0], Style(i + 1)))
+            found.append(ComparedPaper(loaded.paper.slug, own[0], Style(i + 1)))
     return found
 
 
@@ -132,7 +132,7 @@ def build(
     records: Records,
     protocols: Protocols,
     images: Mapping[str, Images] = MappingProxyType({}),
-) -> Comparison:
+) -> ComparisonPage:
     """Compare two papers or more; `images` gives pixels by protocol, where they may be shown."""
     entered = contenders(papers)
     records = query.of(records)
@@ -157,7 +157,7 @@ def build(
         missing.append(f"No protocol has runs of two of these papers yet; {names} make them.")
     fields = comparison_costs.fields(papers, [(c.slug, c.arm.variant) for c in entered], records)
     ratios = [(f, comparison_costs.ratios(f, records)) for f in fields]
-    return Comparison(
+    return ComparisonPage(
         papers=tuple(papers),
         accuracy=tuple(accuracy),
         differences=tuple(differences),
@@ -181,7 +181,7 @@ def _flat_place(place: Condition) -> Flat:
 
 
 def _flat_accuracies(
-    place: Condition, there: Sequence[Contender], runs: Runs, records: query.Records, pools: SeedPools
+    place: Condition, there: Sequence[ComparedPaper], runs: Runs, records: query.Records, pools: SeedPools
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
     key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
@@ -211,7 +211,7 @@ def _flat_accuracies(
         }
 
 
-def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Iterator[Flat]:
+def _flat_differences(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> Iterator[Flat]:
     """A row a pair: the first less the second; without a value where they cannot be compared, with the reason."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     for a, b in combinations(there, 2):
@@ -232,7 +232,9 @@ def _flat_differences(place: Condition, there: Sequence[Contender], runs: Runs, 
         }
 
 
-def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records: Records, pools: SeedPools) -> Table:
+def _accuracy(
+    place: Condition, there: Sequence[ComparedPaper], runs: Runs, records: Records, pools: SeedPools
+) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key, pools) for c in there}
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
@@ -278,7 +280,7 @@ def _accuracy(place: Condition, there: Sequence[Contender], runs: Runs, records:
     )
 
 
-def _differences(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> Table:
+def _differences(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     rows = []
     for a, b in combinations(there, 2):
@@ -322,7 +324,7 @@ def _reading(gain: Estimate, a: str, b: str, untaught: Sequence[str]) -> str:
     return "no interval" if gain.interval is None else "not told apart: the interval covers 0"
 
 
-def _untaught(contenders: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
+def _untaught(contenders: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> list[str]:
     """Those that have not learned."""
     return [c.slug for c in contenders if not pools.learned(list(runs[c.slug].values()))]
 
@@ -331,10 +333,10 @@ def _untaught(contenders: Sequence[Contender], runs: Runs, pools: SeedPools) -> 
 
 
 def _detail(
-    place: Condition, there: Sequence[Contender], runs: Runs, images: Images | None, pools: SeedPools
+    place: Condition, there: Sequence[ComparedPaper], runs: Runs, images: Images | None, pools: SeedPools
 ) -> Detail:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
-    models = [Model(c.slug, c.style, runs[c.slug], pools) for c in there]
+    models = [DiagnosedModel(c.slug, c.style, runs[c.slug], pools) for c in there]
     name = f"{place.scale}-{identifier(place.protocol)}".replace(".", "-")
     title = where(place)
     kinds = f"{title}: what the labelled joints of found persons are, errors by kind. The rest is good."
@@ -366,14 +368,14 @@ def _detail(
     )
 
 
-def _group_keys(models: Sequence[Model], key: str) -> list[str]:
+def _group_keys(models: Sequence[DiagnosedModel], key: str) -> list[str]:
     """Joint groups that every run of every model has."""
     runs = [r for m in models for r in m.runs.values()]
     groups = [m.key for m in runs[0].measurements if m.key.startswith(f"{key}/") and "/joint/" not in m.key]
     return [g for g in groups if all(r.get(g) for r in runs)]
 
 
-def _by_joint(name: str, place: Condition, models: Sequence[Model], key: str) -> Figure | None:
+def _by_joint(name: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
     keys = _group_keys(models, key)
     if not keys:
         return None
@@ -387,7 +389,7 @@ def _by_joint(name: str, place: Condition, models: Sequence[Model], key: str) ->
     return Figure(svg, caption, tuple((svgdraw.swatch(m.style), m.label) for m in models))
 
 
-def _joint_table(id: str, place: Condition, models: Sequence[Model], key: str) -> Table | None:
+def _joint_table(id: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Table | None:
     """Paired differences of every two models, joint group by joint group, in points."""
     keys, couples = _group_keys(models, key), list(combinations(models, 2))
     if not keys:
@@ -410,12 +412,12 @@ def _points(gain: Estimate | None) -> Cell:
     return Cell(signed(gain.value, 1), exact(gain.value, "points"), gain.value, note=span(gain.interval, 1, sign=True))
 
 
-def _accuracy_wins(place: Condition, there: Sequence[Contender], runs: Runs, pools: SeedPools) -> list[str]:
+def _accuracy_wins(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> list[str]:
     """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     found = []
     taught = [c for c in there if pools.learned(list(runs[c.slug].values()))]
-    for a, b in combinations([Model(c.slug, c.style, runs[c.slug], pools) for c in taught], 2):
+    for a, b in combinations([DiagnosedModel(c.slug, c.style, runs[c.slug], pools) for c in taught], 2):
         gain = diagnosis_view.gain(a, b, key)
         if gain is None or gain.interval is None:
             continue
@@ -441,7 +443,7 @@ def _joint(key: str) -> str:
     return key.rpartition("/")[2].replace("_", " ")
 
 
-def _recipes(a: Contender, b: Contender) -> Table | None:
+def _recipes(a: ComparedPaper, b: ComparedPaper) -> Table | None:
     """How the trainings of two contenders differ, field by field; None where they do not."""
     found = [d for d in differences_of(a.arm.recipe, b.arm.recipe) if d.field != "name"]
     rows = tuple((Cell(d.field.replace("_", " ")), Cell(d.first), Cell(d.second)) for d in found)

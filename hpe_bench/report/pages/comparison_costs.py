@@ -16,7 +16,7 @@ from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, label
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, size, span
 from hpe_bench.timing import statistics
-from hpe_bench.timing.rows import IN_PROCESS, NetworkTime, NetworkTimes, Row, rows, time_of_row
+from hpe_bench.timing.rows import IN_PROCESS, NetworkTime, NetworkTimes, TimedRow, rows, time_of_row
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Records
 
@@ -43,7 +43,7 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Ratio:
+class CostRatio:
     """One quantity of several networks: values in the order of the entrants, None where not measured alike."""
 
     what: str
@@ -87,16 +87,16 @@ def _entrants(chosen: Sequence[tuple[str, Variant]], records: Records) -> list[E
 # ---------------------------------------------------------------------------------------------------- quantities
 
 
-def ratios(entrants: Sequence[Entrant], records: Records) -> list[Ratio]:
+def ratios(entrants: Sequence[Entrant], records: Records) -> list[CostRatio]:
     """Counts, then times; those only where all networks were timed alike, on one machine."""
     found = []
     for key, what, per, prefix in COUNTS:
         values = [m.value / per if (m := e.record.get(key)) else None for e in entrants]
-        found.append(Ratio(what, prefix, tuple(values)))
+        found.append(CostRatio(what, prefix, tuple(values)))
     return [*(r for r in found if any(v is not None for v in r.values)), *_timed(entrants, records)]
 
 
-def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
+def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[CostRatio]:
     """Eager times first, one for each number of threads; then every other row that all entrants have."""
     times = NetworkTimes(records)
     eager = [times.eager(e.slug, fingerprint(e.variant), e.variant.input_hw) for e in entrants]
@@ -111,11 +111,11 @@ def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[Ratio]:
             yield _times(conditions, [time_of_row(t[machine, conditions]) for t in timed])
 
 
-def _times(what: str, alike: Sequence[NetworkTime]) -> Ratio:
-    return Ratio(f"Latency, median; {what}", "ms", tuple(t.median_ms for t in alike), 1, tuple(alike))
+def _times(what: str, alike: Sequence[NetworkTime]) -> CostRatio:
+    return CostRatio(f"Latency, median; {what}", "ms", tuple(t.median_ms for t in alike), 1, tuple(alike))
 
 
-def _rows(entrant: Entrant, records: Records) -> list[Row]:
+def _rows(entrant: Entrant, records: Records) -> list[TimedRow]:
     """A network's counting rows but the eager ones of one image, on the machine timed last."""
     i = (entrant.slug, fingerprint(entrant.variant))
     own = rows(r for r in records if (r.identity.paper, r.identity.variant_hash) == i)
@@ -131,7 +131,7 @@ def _rows(entrant: Entrant, records: Records) -> list[Row]:
     ]
 
 
-def _conditions(row: Row) -> tuple[str, str]:
+def _conditions(row: TimedRow) -> tuple[str, str]:
     """The machine, and what was timed how."""
     t = row.timing
     runtime = f"{label(t)} ({' '.join(filter(None, (t.version, t.precision)))})"
@@ -142,7 +142,7 @@ def _conditions(row: Row) -> tuple[str, str]:
 # ---------------------------------------------------------------------------------------------------- tables, words
 
 
-def table(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> Table:
+def table(entrants: Sequence[Entrant], found: Sequence[CostRatio]) -> Table:
     """Values of every network with their ratio to the first one's below."""
     pocket = entrants[0].variant.scale == "pocket"
     hw = size(entrants[0].variant.input_hw)
@@ -165,7 +165,7 @@ def table(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> Table:
     )
 
 
-def _cell(r: Ratio, k: int) -> Cell:
+def _cell(r: CostRatio, k: int) -> Cell:
     value, first = r.values[k], r.values[0]
     if value is None:
         return Cell(EMPTY)
@@ -175,7 +175,7 @@ def _cell(r: Ratio, k: int) -> Cell:
     return Cell(number(value, r.digits), exact(value, r.unit), value, note=note)
 
 
-def sentence(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> str:
+def sentence(entrants: Sequence[Entrant], found: Sequence[CostRatio]) -> str:
     """Which network is cheapest by true MACs, and which is fastest, if that is another."""
     where = "in miniature" if entrants[0].variant.scale == "pocket" else f"at {size(entrants[0].variant.input_hw)} px"
     macs = found[0].values
@@ -189,7 +189,7 @@ def sentence(entrants: Sequence[Entrant], found: Sequence[Ratio]) -> str:
     return f"{text}; {_speed(entrants, timed, least)}." if timed else f"{text}; they were not timed alike."
 
 
-def _speed(entrants: Sequence[Entrant], timed: Ratio, cheapest: int) -> str:
+def _speed(entrants: Sequence[Entrant], timed: CostRatio, cheapest: int) -> str:
     """Which network is the fastest, held against the cheapest or, if that is the fastest, against the slowest.
 
     A ratio whose interval holds 1 decides nothing.

@@ -56,7 +56,7 @@ class Figured:
 
 
 @dataclass(frozen=True)
-class Model:
+class CostedModel:
     """A network with a printed figure, a count and a time."""
 
     slug: str
@@ -214,12 +214,12 @@ def _summary(rows: Sequence[Figured]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- orders
 
 
-def _models(rows: Sequence[Figured], times: NetworkTimes) -> list[Model]:
+def _models(rows: Sequence[Figured], times: NetworkTimes) -> list[CostedModel]:
     """Networks of one input size with all three values: the size that most have, the paper's own figure first.
 
     All were timed alike: on the machine and by the method that most were.
     """
-    found: dict[tuple[str, str], Model] = {}
+    found: dict[tuple[str, str], CostedModel] = {}
     for r in sorted(rows, key=lambda r: r.found.claim.status != "published"):
         claim, record = r.found.claim, r.found.subject
         variant = next((v for v in r.loaded.paper.variants if v.name == claim.variant), None)
@@ -229,9 +229,9 @@ def _models(rows: Sequence[Figured], times: NetworkTimes) -> list[Model]:
         if claim.kind != "value" or variant is None or record is None or timed is None or claim.unit.startswith("M"):
             continue
         explained = r.found.how in HOW[:2]
-        model = Model(r.loaded.paper.slug, variant, claim, record, timed, explained)
+        model = CostedModel(r.loaded.paper.slug, variant, claim, record, timed, explained)
         found.setdefault((model.slug, variant.name), model)
-    by_size: dict[tuple[int, int], list[Model]] = {}
+    by_size: dict[tuple[int, int], list[CostedModel]] = {}
     for model in found.values():
         by_size.setdefault(model.variant.input_hw, []).append(model)
     most = max(by_size.values(), key=len, default=[])
@@ -240,12 +240,12 @@ def _models(rows: Sequence[Figured], times: NetworkTimes) -> list[Model]:
     return sorted(shown, key=lambda m: (m.values[0], m.values[1]))
 
 
-def _method(m: Model) -> tuple[str, int, bool]:
+def _method(m: CostedModel) -> tuple[str, int, bool]:
     """How a network was timed."""
     return m.latency.machine, m.latency.threads, m.latency.row is None
 
 
-def _ranks(models: Sequence[Model], which: int) -> list[int]:
+def _ranks(models: Sequence[CostedModel], which: int) -> list[int]:
     """1 for the least; ties go by the order of the models."""
     order = sorted(range(len(models)), key=lambda i: (models[i].values[which], i))
     ranks = [0] * len(models)
@@ -254,7 +254,7 @@ def _ranks(models: Sequence[Model], which: int) -> list[int]:
     return ranks
 
 
-def _order_table(models: Sequence[Model]) -> Table:
+def _order_table(models: Sequence[CostedModel]) -> Table:
     ranks = [_ranks(models, k) for k in range(3)]
     columns = (
         Column("Network"),
@@ -288,7 +288,7 @@ def _rank_cell(rank: int) -> Cell:
     return Cell(str(rank), sort=float(rank))
 
 
-def _slopes(models: Sequence[Model], styles: dict[str, Style]) -> Figure:
+def _slopes(models: Sequence[CostedModel], styles: dict[str, Style]) -> Figure:
     ranks = list(zip(*(_ranks(models, k) for k in range(3)), strict=True))
     rows = [plots.Ranked(m.label, m.short, styles[m.slug], r) for m, r in zip(models, ranks, strict=True)]
     svg = plots.slopes(
@@ -298,7 +298,7 @@ def _slopes(models: Sequence[Model], styles: dict[str, Style]) -> Figure:
     return Figure(svg, caption, tuple((svgdraw.swatch(styles[s]), s) for s in dict.fromkeys(m.slug for m in models)))
 
 
-def _order_summary(models: Sequence[Model]) -> list[str]:
+def _order_summary(models: Sequence[CostedModel]) -> list[str]:
     """How many pairs change places, and the pair that does so most."""
     pairs = list(combinations(models, 2))
     if not pairs:
@@ -317,7 +317,7 @@ def _order_summary(models: Sequence[Model]) -> list[str]:
     return told
 
 
-def _opposed(a: Model, b: Model, first: int, second: int) -> bool:
+def _opposed(a: CostedModel, b: CostedModel, first: int, second: int) -> bool:
     return (a.values[first] - b.values[first]) * (a.values[second] - b.values[second]) < 0
 
 
@@ -327,13 +327,13 @@ def _apart(a: NetworkTime, b: NetworkTime) -> bool:
     return found is not None and (found.interval[1] < 1 or found.interval[0] > 1)
 
 
-def _contrast(a: Model, b: Model, which: int) -> float:
+def _contrast(a: CostedModel, b: CostedModel, which: int) -> float:
     """How far apart a pair is under both orders: the smaller of the two ratios."""
     ratios = [a.values[k] / b.values[k] for k in (which, which + 1)]
     return min(max(r, 1 / r) for r in ratios)
 
 
-def _pair_sentence(a: Model, b: Model, which: int) -> str:
+def _pair_sentence(a: CostedModel, b: CostedModel, which: int) -> str:
     if a.values[which] > b.values[which]:
         a, b = b, a
     units = (("", 1), (" true GMAC", 2), (f"{NO_BREAK}ms", 0))

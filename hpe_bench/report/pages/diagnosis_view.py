@@ -27,7 +27,7 @@ KIND_STYLES = dict(zip(KINDS, ("kind-good", "kind-jitter", "kind-inversion", "ki
 
 
 @dataclass(frozen=True)
-class Model:
+class DiagnosedModel:
     """A model as a page shows it: its name, its look and its runs by seed."""
 
     label: str
@@ -41,7 +41,7 @@ class Model:
         return evidence.pooled(runs, key, self.pools) if runs and all(r.get(key) for r in runs) else None
 
 
-def keys_of(models: Sequence[Model]) -> list[str]:
+def keys_of(models: Sequence[DiagnosedModel]) -> list[str]:
     """The diagnosis' keys that every run of every model has, in the order of the records."""
     runs = [r for m in models for r in m.runs.values()]
     first = [m.key for m in runs[0].measurements if m.key.startswith(PREFIX)] if runs else []
@@ -58,7 +58,7 @@ def part(key: str) -> str:
     return words.get(name) or name.replace("stature/", "persons of box height ")
 
 
-def parts_table(id: str, caption: str, models: Sequence[Model], headline: str) -> Table | None:
+def parts_table(id: str, caption: str, models: Sequence[DiagnosedModel], headline: str) -> Table | None:
     """The headline rate of each part of the test set; of two models also the paired difference, second less first."""
     keys = [k for k in keys_of(models) if not k.startswith(KIND)]
     if not keys:
@@ -88,7 +88,7 @@ def parts_table(id: str, caption: str, models: Sequence[Model], headline: str) -
     return Table(id, caption, tuple(columns), tuple(rows), note, emphasised=(0,))
 
 
-def gain(a: Model, b: Model, key: str) -> evidence.Estimate | None:
+def gain(a: DiagnosedModel, b: DiagnosedModel, key: str) -> evidence.Estimate | None:
     """a less b under a key, paired; None where budgets differ or nothing is tallied."""
     runs = [*a.runs.values(), *b.runs.values()]
     if evidence.unequal_budgets(dict(a.runs), dict(b.runs)) or any(evidence.rates(r, key) is None for r in runs):
@@ -115,19 +115,19 @@ def _gain(g: evidence.Estimate | None, axis: svgdraw.Axis | None, style: Style) 
 # ---------------------------------------------------------------------------------------------------- kinds of errors
 
 
-def shares(model: Model, group: str) -> list[float] | None:
+def shares(model: DiagnosedModel, group: str) -> list[float] | None:
     """Shares of KINDS in percent among the judged joints of a group (all of them if empty), mean over seeds."""
     found = [model.estimate(f"{KIND}{kind}{f'/{group}' if group else ''}") for kind in KINDS]
     return None if any(e is None for e in found) else [e.value for e in found if e is not None]
 
 
-def groups_of(models: Sequence[Model]) -> list[str]:
+def groups_of(models: Sequence[DiagnosedModel]) -> list[str]:
     """Joint groups that are diagnosed in every run; empty for all joints, which come first."""
     keys = [k.removeprefix(KIND).partition("/")[2] for k in keys_of(models) if k.startswith(KIND)]
     return list(dict.fromkeys(keys))
 
 
-def kinds_figure(name: str, caption: str, models: Sequence[Model]) -> Figure | None:
+def kinds_figure(name: str, caption: str, models: Sequence[DiagnosedModel]) -> Figure | None:
     """Errors stacked by kind, group by group, model under model; good joints are what is missing to 100 %."""
     groups = groups_of(models)
     if not groups:
@@ -159,7 +159,7 @@ def kinds_figure(name: str, caption: str, models: Sequence[Model]) -> Figure | N
     return Figure(svg, caption, legend)
 
 
-def _bar(model: Model, group: str, found: Sequence[float], y: float, top: float) -> Markup:
+def _bar(model: DiagnosedModel, group: str, found: Sequence[float], y: float, top: float) -> Markup:
     x = float(LABEL_W + 18)
     parts = [
         Markup('<g transform="translate({},{:.1f}) scale(.8)">{}</g>').format(LABEL_W, y, svgdraw.swatch(model.style))
@@ -181,7 +181,7 @@ def _key(kind: str) -> Markup:
     ).format(KIND_STYLES[kind])
 
 
-def kinds_table(id: str, caption: str, models: Sequence[Model]) -> Table | None:
+def kinds_table(id: str, caption: str, models: Sequence[DiagnosedModel]) -> Table | None:
     """The same shares as numbers."""
     rows = [
         (Cell(g or "all joints"), Cell(m.label, before=svgdraw.swatch(m.style)), *_share_cells(found))

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import groupby
 
 from hpe_bench.report.docs import contents, markup, reference
-from hpe_bench.report.docs.contents import Document
+from hpe_bench.report.docs.contents import DocsSource
 from hpe_bench.report.docs.markup import Heading, Rendered
 
 
@@ -17,10 +17,10 @@ from hpe_bench.report.docs.markup import Heading, Rendered
 class DocsPage:
     """One document as it is shown: `before` and `after` are its neighbours in reading order."""
 
-    document: Document
+    document: DocsSource
     rendered: Rendered
-    before: Document | None
-    after: Document | None
+    before: DocsSource | None
+    after: DocsSource | None
 
     @property
     def title(self) -> str:
@@ -39,7 +39,7 @@ class Docs:
     pages: tuple[DocsPage, ...]
 
     @property
-    def sections(self) -> tuple[tuple[str, tuple[Document, ...]], ...]:
+    def sections(self) -> tuple[tuple[str, tuple[DocsSource, ...]], ...]:
         """Headings of the navigation, the first one empty, and the documents below."""
         documents = (page.document for page in self.pages)
         return tuple((name, tuple(found)) for name, found in groupby(documents, key=lambda d: d.section))
@@ -55,7 +55,7 @@ class Docs:
         return f"window.PARTS = {json.dumps(rows, ensure_ascii=False, separators=(',', ':'))};\n"
 
 
-def build(documents: Sequence[Document]) -> Docs:
+def build(documents: Sequence[DocsSource]) -> Docs:
     """Documents as pages, in the order given."""
     stems = [d.stem for d in documents]
     shown = [markup.rendered(reference.filled(d.text), stems) for d in documents]

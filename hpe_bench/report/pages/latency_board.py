@@ -14,7 +14,7 @@ from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, latency_cell
 from hpe_bench.report.kit.text import exact, number, plural, size
 from hpe_bench.report.pages.entries import Flat
 from hpe_bench.report.pages.latency_view import against_cell, speed_cell
-from hpe_bench.timing.rows import ALONE, EAGER, OVER_PEAK, NetworkTime, Row, eager_of, rows, time_of_row
+from hpe_bench.timing.rows import ALONE, EAGER, OVER_PEAK, NetworkTime, TimedRow, eager_of, rows, time_of_row
 from hpe_bench.timing.statistics import counts
 
 PEAK = "memory/activations_peak"
@@ -26,9 +26,9 @@ Link = Callable[[RunRecord], str]
 class Timed:
     """The forward pass of a network in a runtime, under conditions, over its timing runs."""
 
-    row: Row
+    row: TimedRow
     scale: str  # of the network
-    eager: Row | None  # what it is held against: eager float32 under the same conditions
+    eager: TimedRow | None  # what it is held against: eager float32 under the same conditions
 
     @property
     def record(self) -> RunRecord:
@@ -239,12 +239,14 @@ def activations_peak(record: RunRecord, input_hw: tuple[int, int]) -> Measuremen
     return record.get(PEAK, f"{one_image(input_hw)}, eager, fp32")
 
 
-def in_other_runtimes(found: Iterable[Timed], variants: Mapping[str, Variant]) -> dict[tuple[str, str, str], list[Row]]:
+def in_other_runtimes(
+    found: Iterable[Timed], variants: Mapping[str, Variant]
+) -> dict[tuple[str, str, str], list[TimedRow]]:
     """Counting rows of one image at the declared input size, on the fewest threads of each runtime but eager.
 
     By paper, hash of the variant, and machine.
     """
-    by_network: dict[tuple[str, str, str], dict[str, Row]] = {}
+    by_network: dict[tuple[str, str, str], dict[str, TimedRow]] = {}
     for row in (r.row for r in found):
         i, t = row.record.identity, row.timing
         if t.batch != 1 or t.input_hw != variants[i.variant_hash].input_hw or t.runtime == EAGER or not row.counts:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.pareto import LogScale
 from hpe_bench.report.kit.text import number, plural, span
-from hpe_bench.report.pages.networks import Host, Network
+from hpe_bench.report.pages.networks import Host, NetworkEntry
 from hpe_bench.timing.rows import NetworkTime
 
 FEWEST_RUNTIMES = 3  # in which a network must be timed to stand here
@@ -34,9 +34,9 @@ class Multiples:
     panels: tuple[Panel, ...]
 
 
-def build(found: Sequence[Network], links: Mapping[str, str]) -> tuple[Multiples, ...]:
+def build(found: Sequence[NetworkEntry], links: Mapping[str, str]) -> tuple[Multiples, ...]:
     """One for each machine, that of most networks first; `links` are addresses of records by id."""
-    machines: dict[str, list[Network]] = {}
+    machines: dict[str, list[NetworkEntry]] = {}
     for n in found:
         for machine in dict.fromkeys(h.machine for h in n.times):
             if len(_runtimes(n, machine)) >= FEWEST_RUNTIMES:
@@ -45,12 +45,12 @@ def build(found: Sequence[Network], links: Mapping[str, str]) -> tuple[Multiples
     return tuple(_multiples(machine, own, links) for machine, own in ordered)
 
 
-def _runtimes(n: Network, machine: str) -> set[str]:
+def _runtimes(n: NetworkEntry, machine: str) -> set[str]:
     """In which it was timed there, times in process left out."""
     return {r for host, by in n.times.items() if host.machine == machine for r, t in by.items() if t.row is not None}
 
 
-def _multiples(machine: str, own: Sequence[Network], links: Mapping[str, str]) -> Multiples:
+def _multiples(machine: str, own: Sequence[NetworkEntry], links: Mapping[str, str]) -> Multiples:
     threads = tuple(sorted({h.threads for n in own for h in n.times if h.machine == machine}, reverse=True))
     names = [n.name for n in own]
     called = [n.name if names.count(n.name) == 1 else f"{n.name} {n.size}" for n in own]
@@ -71,7 +71,7 @@ def _multiples(machine: str, own: Sequence[Network], links: Mapping[str, str]) -
 class _Line:
     """A network's times by threads and runtime."""
 
-    network: Network
+    network: NetworkEntry
     name: str
     times: Mapping[int, Mapping[str, NetworkTime]]
 
@@ -80,7 +80,7 @@ class _Line:
         return min(t.median_ms for by in self.times.values() for t in by.values())
 
 
-def _timed(n: Network, host: Host) -> dict[str, NetworkTime]:
+def _timed(n: NetworkEntry, host: Host) -> dict[str, NetworkTime]:
     return {r: t for r, t in n.times.get(host, {}).items() if t.row is not None}
 
 

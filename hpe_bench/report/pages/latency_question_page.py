@@ -19,7 +19,7 @@ from hpe_bench.report.pages import networks, provenance_view
 from hpe_bench.report.pages.claims_view import ORIGIN, published
 from hpe_bench.report.pages.latency_view import ratio_cell
 from hpe_bench.report.pages.networks import Printed, ScoreField
-from hpe_bench.timing.rows import ALONE, EAGER, Row, rows, time_of_row
+from hpe_bench.timing.rows import ALONE, EAGER, TimedRow, rows, time_of_row
 from hpe_bench.timing.statistics import Ratio
 from hpe_bench.verdicts.evidence import Records
 
@@ -30,7 +30,7 @@ class Side:
 
     name: str
     variant: Variant
-    rows: tuple[Row, ...]
+    rows: tuple[TimedRow, ...]
     macs: float
     macs_hrnet_counter: float
     called: str  # the variant, as readers call it
@@ -45,7 +45,7 @@ class Side:
         """The records behind it, by id."""
         return {r.id: r for row in self.rows for r, _ in row.found}
 
-    def row(self, runtime: str, threads: int) -> Row | None:
+    def row(self, runtime: str, threads: int) -> TimedRow | None:
         """The row of a runtime, if it counts."""
         like = (runtime, threads)
         return next((r for r in self.rows if (r.timing.runtime, r.timing.threads) == like and r.counts), None)
@@ -78,7 +78,7 @@ def build_all(papers: Sequence[LoadedPaper], records: Records) -> list[LatencyQu
     return [page for loaded in asking if (page := build(loaded, papers, found)) is not None]
 
 
-def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[Row]) -> LatencyQuestionPage | None:
+def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[TimedRow]) -> LatencyQuestionPage | None:
     """The page of one paper; None until its network and another were timed on one machine."""
     asked = loaded.paper.latency_question
     assert asked is not None
@@ -103,7 +103,7 @@ def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[Ro
     )
 
 
-def _side(loaded: LoadedPaper, name: str, found: Sequence[Row]) -> Side | None:
+def _side(loaded: LoadedPaper, name: str, found: Sequence[TimedRow]) -> Side | None:
     """A network's rows on the machine that timed it last."""
     variant = next((v for v in loaded.paper.variants if v.name == name), None)
     if variant is None:
@@ -128,7 +128,7 @@ def _side(loaded: LoadedPaper, name: str, found: Sequence[Row]) -> Side | None:
     )
 
 
-def _asked(row: Row) -> tuple[object, ...]:
+def _asked(row: TimedRow) -> tuple[object, ...]:
     i, t = row.record.identity, row.timing
     return i.paper, i.variant_hash, t.scope, t.batch, t.input_hw
 
@@ -205,7 +205,7 @@ def _change_cell(value: float, base: float) -> Cell:
     return Cell(f"{signed(change, 1)}{NO_BREAK}%", exact(change, "percent"), change)
 
 
-def _shown(side: Side, threads: int) -> list[Row]:
+def _shown(side: Side, threads: int) -> list[TimedRow]:
     """The counting rows at a number of threads."""
     return [r for r in side.rows if r.timing.threads == threads and r.counts]
 

@@ -14,7 +14,7 @@ from hpe_bench.report.kit.latency_text import LATENCY, RUNTIMES, SCOPES, label, 
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span, latency_cell, mib_cell
 from hpe_bench.report.kit.text import exact, identifier, metric, number, plural, signed, size, span
 from hpe_bench.report.kit.theme import Style
-from hpe_bench.timing.rows import EAGER, OVER_PEAK, NetworkTimes, Row, eager_of, rows, time_of_row
+from hpe_bench.timing.rows import EAGER, OVER_PEAK, NetworkTimes, TimedRow, eager_of, rows, time_of_row
 from hpe_bench.timing.statistics import Ratio
 
 
@@ -50,7 +50,7 @@ def _view(records: Sequence[RunRecord]) -> LatencyView:
     return LatencyView(table_of(found), _curves(found), tuple(t for t in scores if t is not None))
 
 
-def _name(row: Row) -> str:
+def _name(row: TimedRow) -> str:
     """Of the network on its machine, as part of an id."""
     return identifier(f"{row.record.identity.variant}-{row.machine}")
 
@@ -67,7 +67,7 @@ NOTE = (
 )
 
 
-def table_of(found: Sequence[Row]) -> Table:
+def table_of(found: Sequence[TimedRow]) -> Table:
     """Every row of a network; what was skipped, failed or refused by the numerical check is told with its reason."""
     ordered = sorted(found, key=_order)
     columns = (
@@ -97,19 +97,19 @@ def table_of(found: Sequence[Row]) -> Table:
     return Table(f"latency-{_name(row)}", caption, columns, cells, note, control)
 
 
-def _days(found: Sequence[Row]) -> str:
+def _days(found: Sequence[TimedRow]) -> str:
     """When its timing runs were, first and last."""
     days = sorted({r.provenance.started[:10] for row in found for r, _ in row.found})
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
-def _order(row: Row) -> tuple[object, ...]:
+def _order(row: TimedRow) -> tuple[object, ...]:
     t, known = row.timing, list(RUNTIMES)
     place = known.index(t.runtime) if t.runtime in known else len(known)
     return SCOPES.index(t.scope), t.input_hw, t.batch, t.threads, place, t.runtime
 
 
-def _row(found: Sequence[Row], row: Row) -> tuple[Cell, ...]:
+def _row(found: Sequence[TimedRow], row: TimedRow) -> tuple[Cell, ...]:
     t = row.timing
     head = (
         Cell(label(t), note=" · ".join(filter(None, (t.precision, t.version, verdict(t))))),
@@ -130,7 +130,7 @@ def _row(found: Sequence[Row], row: Row) -> tuple[Cell, ...]:
     )
 
 
-def speed_cell(row: Row) -> Cell:
+def speed_cell(row: TimedRow) -> Cell:
     """Multiply-adds a second, below it the share of the peak."""
     speed = row.gmacs_per_second
     if speed is None:
@@ -139,7 +139,7 @@ def speed_cell(row: Row) -> Cell:
     return Cell(number(speed, 0), exact(speed, "GMAC/s"), speed, note=share and f"{share} of peak")
 
 
-def against_cell(found: Iterable[Row], row: Row) -> Cell:
+def against_cell(found: Iterable[TimedRow], row: TimedRow) -> Cell:
     """A row's ratio to eager float32, where both were timed in turns."""
     base = eager_of(found, row)
     if base is row:
@@ -203,17 +203,17 @@ def _points_cell(m: Measurement | None) -> Cell:
 # ---------------------------------------------------------------------------------------------------- curves
 
 
-def _curves(found: Sequence[Row]) -> tuple[Figure, ...]:
+def _curves(found: Sequence[TimedRow]) -> tuple[Figure, ...]:
     """Time of one image by batch, input size and threads, as far as they vary."""
     shown = [row for row in found if row.timing.scope == "network" and row.counts]
-    axes: tuple[tuple[str, Callable[[Row], tuple[int, ...]], Callable[[Row], str]], ...] = (
+    axes: tuple[tuple[str, Callable[[TimedRow], tuple[int, ...]], Callable[[TimedRow], str]], ...] = (
         ("batch", lambda r: (r.timing.batch,), lambda r: f"{_size(r)}, {_threads(r)}"),
         ("input size", lambda r: r.timing.input_hw, lambda r: f"batch {r.timing.batch}, {_threads(r)}"),
         ("threads", lambda r: (r.timing.threads,), lambda r: f"{_size(r)}, batch {r.timing.batch}"),
     )
     figures = []
     for axis, along, fixed in axes:
-        groups: dict[str, list[Row]] = {}
+        groups: dict[str, list[TimedRow]] = {}
         for row in shown:
             groups.setdefault(fixed(row), []).append(row)
         where, group = max(groups.items(), key=lambda g: len({along(r) for r in g[1]}), default=("", []))
@@ -222,15 +222,15 @@ def _curves(found: Sequence[Row]) -> tuple[Figure, ...]:
     return tuple(figures)
 
 
-def _size(row: Row) -> str:
+def _size(row: TimedRow) -> str:
     return size(row.timing.input_hw)
 
 
-def _threads(row: Row) -> str:
+def _threads(row: TimedRow) -> str:
     return plural(row.timing.threads, "thread")
 
 
-def _curve(axis: str, where: str, group: Sequence[Row], along: Callable[[Row], tuple[int, ...]]) -> Figure:
+def _curve(axis: str, where: str, group: Sequence[TimedRow], along: Callable[[TimedRow], tuple[int, ...]]) -> Figure:
     places = sorted({along(row) for row in group})
     names = ["×".join(map(str, place)) for place in places]
     runtimes = list(dict.fromkeys(label(row.timing) for row in sorted(group, key=_order)))
@@ -247,7 +247,7 @@ def _curve(axis: str, where: str, group: Sequence[Row], along: Callable[[Row], t
     return Figure(svg, caption, tuple((svgdraw.swatch(row.style), row.label) for row in lines))
 
 
-def _each(row: Row) -> tuple[float, float]:
+def _each(row: TimedRow) -> tuple[float, float]:
     low, high = row.latency.interval_ms
     return low / row.timing.batch, high / row.timing.batch
 
@@ -274,7 +274,7 @@ def with_fastest(
     return replace(table, columns=columns, rows=joined, note=note)
 
 
-def _fastest_cell(best: Row | None) -> Cell:
+def _fastest_cell(best: TimedRow | None) -> Cell:
     if best is None:
         return Cell(EMPTY)
     cell = latency_cell(time_of_row(best))

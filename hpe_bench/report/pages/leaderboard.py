@@ -49,11 +49,10 @@ from hpe_bench.report.pages.claims_view import ORIGIN
 from hpe_bench.report.pages.entries import Entry, in_runtime
 from hpe_bench.report.pages.latency_board import LatencyBoard
 from hpe_bench.report.pages.latency_multiples import Multiples
-from hpe_bench.report.pages.networks import Network
+from hpe_bench.report.pages.networks import NetworkEntry
 from hpe_bench.report.pages.paper_page import records_of
 from hpe_bench.report.pages.provenance_view import anchor
-from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, time_of_row
-from hpe_bench.timing.rows import Row as LatencyRow
+from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, TimedRow, time_of_row
 from hpe_bench.verdicts import Status, Verdict, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.findings import tested
@@ -180,7 +179,7 @@ def build(
     )
 
 
-def full_size(papers: Sequence[LoadedPaper], records: Records) -> tuple[Network, ...]:
+def full_size(papers: Sequence[LoadedPaper], records: Records) -> tuple[NetworkEntry, ...]:
     """The full-size networks with their figures and times."""
     current = _current(papers, query.of(records))
     variants = {fingerprint(v): v for p in papers for v in p.paper.variants}
@@ -264,7 +263,7 @@ class Links:
 
     pages: Mapping[str, str]
     current: query.Records
-    runtimes: Mapping[tuple[str, str, str], Sequence[LatencyRow]]
+    runtimes: Mapping[tuple[str, str, str], Sequence[TimedRow]]
     times: NetworkTimes
     names: Names
 
@@ -293,7 +292,7 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """One model, trained one way, over its seeds."""
 
     runs: tuple[RunRecord, ...]
@@ -360,7 +359,7 @@ def _ranked(
     return replace(group, unshown=tuple(r.entry for r in every[len(rows) :]))
 
 
-def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPools) -> list[Row]:
+def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPools) -> list[BoardRow]:
     """The models of a group, best first, with their ranks."""
     rows = []
     for runs, e in zip(models, evidence.pooled_rows(models, key, pools), strict=True):
@@ -384,13 +383,13 @@ def _rows(models: list[list[RunRecord]], key: str, links: Links, pools: SeedPool
             other_times=links.in_runtimes(time),
             called=links.names.trained(runs[0]),
         )
-        rows.append(Row(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
+        rows.append(BoardRow(tuple(runs), entry, e.method, pools.below_mean_pose(runs)))
     rows.sort(key=lambda r: (-r.entry.value, r.entry.paper, r.entry.variant, r.entry.recipe))
     ranks = rank_ranges(len(rows), evidence.better_rows([r.runs for r in rows], key, pools))
     return [replace(row, entry=replace(row.entry, rank=rank)) for row, rank in zip(rows, ranks, strict=True)]
 
 
-def _score_cells(row: Row, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]:
+def _score_cells(row: BoardRow, axis: svgdraw.Axis, links: Links) -> tuple[Cell, ...]:
     e = row.entry
     return (
         Cell(rank_text(e.rank), sort=None if e.rank is None else float(e.rank[0])),

@@ -18,7 +18,7 @@ from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.latency_text import named
 from hpe_bench.report.kit.tables import MIB
 from hpe_bench.report.kit.text import metric, size
-from hpe_bench.timing.rows import ALONE, EAGER, NetworkTime, NetworkTimes, Row, time_of_row
+from hpe_bench.timing.rows import ALONE, EAGER, NetworkTime, NetworkTimes, TimedRow, time_of_row
 from hpe_bench.verdicts import STATUSES, Status, Verdict
 
 HEADLINES = ("ap", "pckh@0.5", "pck@0.2")
@@ -73,7 +73,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkEntry:
     """A variant, what is printed about it, what it costs and how long it takes by machine, threads and runtime."""
 
     slug: str
@@ -131,7 +131,7 @@ class View:
     size: str = ""  # of all inputs if empty
     joints: frozenset[int] = frozenset()  # of networks with a figure of the field
 
-    def has(self, network: Network) -> bool:
+    def has(self, network: NetworkEntry) -> bool:
         """Whether a network belongs to it: it has a figure of the field, or has none at all and could have this one."""
         if self.size and network.size != self.size:
             return False
@@ -145,9 +145,9 @@ def build(
     papers: Sequence[LoadedPaper],
     records: query.Records,
     times: NetworkTimes,
-    rows: Iterable[Row],
+    rows: Iterable[TimedRow],
     verdicts: Mapping[str, Sequence[Verdict]],
-) -> tuple[Network, ...]:
+) -> tuple[NetworkEntry, ...]:
     """Full-size networks with a published figure or a time, by paper in their declared order."""
     builders = {(p.paper.slug, fingerprint(v)): _builder(v) for p in papers for v in p.paper.variants}
     timed = _timed(rows, builders)
@@ -159,7 +159,7 @@ def build(
                 continue
             own = dict(timed.get((slug, _builder(variant), variant.input_hw), {}))
             _add_in_process(own, times, slug, variant)
-            network = Network(
+            network = NetworkEntry(
                 slug=slug,
                 variant=variant,
                 name=loaded.paper.name_of(variant.name),
@@ -182,10 +182,10 @@ Times = dict[Host, dict[str, NetworkTime]]
 
 
 def _timed(
-    rows: Iterable[Row], builders: Mapping[tuple[str, str], Builder]
+    rows: Iterable[TimedRow], builders: Mapping[tuple[str, str], Builder]
 ) -> dict[tuple[str, Builder, tuple[int, int]], Times]:
     """Counting rows of one image, by paper, builder and input size; of several about one thing the newest record's."""
-    found: dict[tuple[str, Builder, tuple[int, int]], dict[Host, dict[str, Row]]] = {}
+    found: dict[tuple[str, Builder, tuple[int, int]], dict[Host, dict[str, TimedRow]]] = {}
     for row in rows:
         i, t = row.record.identity, row.timing
         builder = builders.get((i.paper, i.variant_hash))
@@ -249,7 +249,7 @@ def _by_variant(loaded: LoadedPaper, verdicts: Iterable[Verdict]) -> dict[str, d
 # ---------------------------------------------------------------------------------------------------- views
 
 
-def fields(networks: Iterable[Network]) -> list[ScoreField]:
+def fields(networks: Iterable[NetworkEntry]) -> list[ScoreField]:
     """All fields, those that most timed networks have a figure of first."""
     found: dict[ScoreField, tuple[int, int]] = {}
     for n in networks:
@@ -259,7 +259,7 @@ def fields(networks: Iterable[Network]) -> list[ScoreField]:
     return sorted(found, key=lambda f: (*(-k for k in found[f]), f.key))
 
 
-def hosts(networks: Iterable[Network]) -> list[Host]:
+def hosts(networks: Iterable[NetworkEntry]) -> list[Host]:
     """All machines and threads: the machine with most timed networks first, there most threads first."""
     found: dict[Host, int] = {}
     for n in networks:
@@ -271,29 +271,29 @@ def hosts(networks: Iterable[Network]) -> list[Host]:
     return sorted(found, key=lambda p: (-machines[p.machine], p.machine, -p.threads))
 
 
-def runtimes(networks: Iterable[Network]) -> list[str]:
+def runtimes(networks: Iterable[NetworkEntry]) -> list[str]:
     """All runtimes, by what readers call them."""
     return sorted({r for n in networks for by in n.times.values() for r in by}, key=named)
 
 
-def first_view(networks: Sequence[Network], within_ms: float) -> View | None:
+def first_view(networks: Sequence[NetworkEntry], within_ms: float) -> View | None:
     """What the page opens with; None where nothing was timed or printed."""
     known, where = fields(networks), hosts(networks)
     return view_of(networks, known[0], where[0], FASTEST, within_ms) if known and where else None
 
 
 def view_of(
-    networks: Iterable[Network], field: ScoreField, host: Host, runtime: str, within_ms: float, size: str = ""
+    networks: Iterable[NetworkEntry], field: ScoreField, host: Host, runtime: str, within_ms: float, size: str = ""
 ) -> View:
     """A view of some networks."""
     joints = frozenset(n.variant.joints for n in networks if field in n.printed)
     return View(field, host, runtime, within_ms, size, joints)
 
 
-def in_order(networks: Iterable[Network], view: View) -> list[Network]:
+def in_order(networks: Iterable[NetworkEntry], view: View) -> list[NetworkEntry]:
     """Networks of the view that were timed, the most accurate first and those without a figure last; then the rest."""
 
-    def standing(n: Network) -> tuple[bool, float, float, str, str]:
+    def standing(n: NetworkEntry) -> tuple[bool, float, float, str, str]:
         time, figure = n.time(view.host, view.runtime), n.printed.get(view.field)
         ms = float("inf") if time is None else time.median_ms
         return not (time and view.has(n)), 1.0 if figure is None else -figure.value, ms, n.name, n.size
@@ -301,7 +301,7 @@ def in_order(networks: Iterable[Network], view: View) -> list[Network]:
     return sorted(networks, key=standing)
 
 
-def as_json(n: Network, links: Mapping[str, str]) -> dict[str, Any]:
+def as_json(n: NetworkEntry, links: Mapping[str, str]) -> dict[str, Any]:
     """What the page's script needs of a network; `links` are addresses by record id. Values in full precision."""
     times: dict[str, dict[str, Any]] = {}
     for host, by in n.times.items():

@@ -46,7 +46,7 @@ from hpe_bench.report.pages import (
 )
 from hpe_bench.report.pages.architecture import Architecture
 from hpe_bench.report.pages.claims_view import ClaimView, Waiting
-from hpe_bench.report.pages.diagnosis_view import Model
+from hpe_bench.report.pages.diagnosis_view import DiagnosedModel
 from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
 from hpe_bench.report.pages.sweep_view import SweepView
@@ -378,10 +378,10 @@ def _block(study: Ablation, result: StudyResult, is_open: bool) -> Block:
     )
 
 
-def _models(result: StudyResult) -> list[Model]:
+def _models(result: StudyResult) -> list[DiagnosedModel]:
     """The arms that were run, the control first."""
     ordered = sorted(result.run, key=lambda a: not a.is_control)
-    return [Model(arm_label(a.arm), a.style, query.by_seed(a.runs), result.pools) for a in ordered]
+    return [DiagnosedModel(arm_label(a.arm), a.style, query.by_seed(a.runs), result.pools) for a in ordered]
 
 
 # ---------------------------------------------------------------------------------------------------- first sight

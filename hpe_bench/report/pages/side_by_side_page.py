@@ -23,7 +23,7 @@ from hpe_bench.report.kit.pareto import Dot
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, latency_cell
 from hpe_bench.report.kit.text import NO_BREAK, exact, number, plural, span
 from hpe_bench.report.pages import networks, provenance_view
-from hpe_bench.report.pages.networks import FASTEST, Host, Network, ScoreField
+from hpe_bench.report.pages.networks import FASTEST, Host, NetworkEntry, ScoreField
 from hpe_bench.timing.rows import NetworkTime
 
 SEPARATE = ("depthwise convolution", "grouped convolution")  # kinds whose channels do not all meet
@@ -51,25 +51,25 @@ class SideBySidePage:
         return [self.accuracy, *self.timings, self.make, self.environments]
 
 
-def asked_of(papers: Sequence[LoadedPaper], found: Sequence[Network]) -> list[SideBySide]:
+def asked_of(papers: Sequence[LoadedPaper], found: Sequence[NetworkEntry]) -> list[SideBySide]:
     """The pages that there are: of which the baseline and another network were timed."""
     asked = [p.paper.side_by_side for p in papers if p.paper.side_by_side is not None]
     return [a for a in asked if len(_timed(sides(a, found))) > 1]
 
 
-def sides(asked: SideBySide, found: Sequence[Network]) -> list[Network]:
+def sides(asked: SideBySide, found: Sequence[NetworkEntry]) -> list[NetworkEntry]:
     """The networks of a page, in its order, as far as they have a published figure or a time."""
     by_name = {f"{n.slug}/{n.variant.name}": n for n in found}
     return [by_name[name] for name in asked.networks if name in by_name]
 
 
-def _timed(own: Sequence[Network]) -> list[Network]:
+def _timed(own: Sequence[NetworkEntry]) -> list[NetworkEntry]:
     """Those with timing runs; nothing if the first, the baseline, has none."""
     timed = [n for n in own if any(t.row for by in n.times.values() for t in by.values())]
     return timed if timed and own[0] is timed[0] else []
 
 
-def build(asked: SideBySide, found: Sequence[Network]) -> SideBySidePage | None:
+def build(asked: SideBySide, found: Sequence[NetworkEntry]) -> SideBySidePage | None:
     """The page; None until its baseline and another network were timed."""
     own = sides(asked, found)
     timed = _timed(own)
@@ -93,7 +93,7 @@ def build(asked: SideBySide, found: Sequence[Network]) -> SideBySidePage | None:
     )
 
 
-def _shared(timed: Sequence[Network]) -> list[Host]:
+def _shared(timed: Sequence[NetworkEntry]) -> list[Host]:
     """Where the baseline and another network were timed: the machine of most networks, its most threads first."""
     base, others = timed[0], timed[1:]
     shared = [h for h in networks.hosts(timed) if h in base.times and any(h in n.times for n in others)]
@@ -103,7 +103,7 @@ def _shared(timed: Sequence[Network]) -> list[Host]:
 # ---------------------------------------------------------------------------------------------------- in words
 
 
-def _answer(timed: Sequence[Network], host: Host) -> list[str]:
+def _answer(timed: Sequence[NetworkEntry], host: Host) -> list[str]:
     """What the counts promise against the baseline, and what is measured."""
     base = timed[0]
     told = []
@@ -122,7 +122,7 @@ def _answer(timed: Sequence[Network], host: Host) -> list[str]:
     return told
 
 
-def _why(timed: Sequence[Network], made: Mapping[str, Cost], host: Host) -> list[str]:
+def _why(timed: Sequence[NetworkEntry], made: Mapping[str, Cost], host: Host) -> list[str]:
     """What separates the network that does most of its MACs a second from the one that does least."""
     speeds = {n.id: s for n in timed if (s := _speed(n, host)) is not None}
     there = [n for n in timed if n.id in speeds]
@@ -162,13 +162,13 @@ def _separate(cost: Cost) -> float:
     return sum(k.macs for k in cost.kinds if any(name in k.kind for name in SEPARATE)) / cost.macs
 
 
-def _float32(n: Network, host: Host) -> NetworkTime | None:
+def _float32(n: NetworkEntry, host: Host) -> NetworkTime | None:
     """The fastest time in float32."""
     found = [t for t in n.times.get(host, {}).values() if t.row is not None and t.row.timing.precision == "fp32"]
     return min(found, key=lambda t: t.median_ms, default=None)
 
 
-def _speed(n: Network, host: Host) -> float | None:
+def _speed(n: NetworkEntry, host: Host) -> float | None:
     """GMAC a second in the fastest float32 runtime."""
     time = _float32(n, host)
     return None if time is None or time.row is None else time.row.gmacs_per_second
@@ -177,11 +177,11 @@ def _speed(n: Network, host: Host) -> float | None:
 # ---------------------------------------------------------------------------------------------------- tables
 
 
-def _network(n: Network) -> Cell:
+def _network(n: NetworkEntry) -> Cell:
     return Cell(n.name, href=f"../{n.slug}/index.html", note=f"{n.slug} {n.variant.name}")
 
 
-def _accuracy(own: Sequence[Network], host: Host) -> Table:
+def _accuracy(own: Sequence[NetworkEntry], host: Host) -> Table:
     """Published figures under every protocol that two networks share, beside the fastest time."""
     fields = [f for f in networks.fields(own) if sum(f in n.printed for n in own) > 1]
     columns = (
@@ -215,7 +215,7 @@ def _accuracy(own: Sequence[Network], host: Host) -> Table:
     return Table("accuracy", f"What is published, and what it costs on {host.machine}.", columns, tuple(rows), note)
 
 
-def _figure(n: Network, field: ScoreField) -> Cell:
+def _figure(n: NetworkEntry, field: ScoreField) -> Cell:
     p = n.printed.get(field)
     if p is None:
         return Cell(EMPTY)
@@ -227,7 +227,7 @@ def _count(value: float | None, unit: float, digits: int, name: str) -> Cell:
     return Cell(EMPTY) if value is None else Cell(number(value / unit, digits), exact(value, name), value / unit)
 
 
-def _timings(timed: Sequence[Network], host: Host) -> Table:
+def _timings(timed: Sequence[NetworkEntry], host: Host) -> Table:
     """A row a network, a column a runtime; below each time its ratio to the baseline's."""
     base = timed[0]
     there = [n for n in timed if n.time(host, FASTEST) is not None]
@@ -249,7 +249,7 @@ def _timings(timed: Sequence[Network], host: Host) -> Table:
     )
 
 
-def _time(n: Network, base: Network, host: Host, runtime: str) -> Cell:
+def _time(n: NetworkEntry, base: NetworkEntry, host: Host, runtime: str) -> Cell:
     time, other = n.times[host].get(runtime), base.times.get(host, {}).get(runtime)
     if time is None or time.row is None:
         return Cell(EMPTY, "not timed")
@@ -259,18 +259,18 @@ def _time(n: Network, base: Network, host: Host, runtime: str) -> Cell:
     return Cell(number(time.median_ms, 1), exact(time.median_ms, "ms"), time.median_ms, note=note)
 
 
-def _joules(n: Network, host: Host) -> float | None:
+def _joules(n: NetworkEntry, host: Host) -> float | None:
     """Of one image in the runtime that takes least."""
     times = n.times.get(host, {}).values()
     found = [j for t in times if t.row is not None and (j := t.row.timing.joules_per_image) is not None]
     return min(found, default=None)
 
 
-def _has_energy(timed: Sequence[Network]) -> bool:
+def _has_energy(timed: Sequence[NetworkEntry]) -> bool:
     return any(_joules(n, host) is not None for n in timed for host in n.times)
 
 
-def _energy(n: Network, host: Host) -> Cell:
+def _energy(n: NetworkEntry, host: Host) -> Cell:
     joules = _joules(n, host)
     return Cell(EMPTY) if joules is None else Cell(number(1e3 * joules, 0), exact(joules, "J"), 1e3 * joules)
 
@@ -281,7 +281,7 @@ def _no_energy(behind: Iterable[RunRecord]) -> str:
     return f"No energy was measured: {told[-1].rstrip('.')}." if told else "No energy was measured."
 
 
-def _make(own: Sequence[Network], made: Mapping[str, Cost], host: Host) -> Table:
+def _make(own: Sequence[NetworkEntry], made: Mapping[str, Cost], host: Host) -> Table:
     """What a network is made of, and how fast its MACs go."""
     columns = (
         Column("Network"),
@@ -329,7 +329,7 @@ def _make(own: Sequence[Network], made: Mapping[str, Cost], host: Host) -> Table
 # ---------------------------------------------------------------------------------------------------- plots
 
 
-def _plots(timed: Sequence[Network], hosts: Sequence[Host]) -> list[tuple[str, Markup]]:
+def _plots(timed: Sequence[NetworkEntry], hosts: Sequence[Host]) -> list[tuple[str, Markup]]:
     """Published accuracy against time, a plot a runtime, for the figure that most networks have."""
     known = networks.fields(timed)
     if not known:
@@ -346,7 +346,7 @@ def _plots(timed: Sequence[Network], hosts: Sequence[Host]) -> list[tuple[str, M
     return drawn
 
 
-def _dot(n: Network, field: ScoreField, time: NetworkTime) -> Dot:
+def _dot(n: NetworkEntry, field: ScoreField, time: NetworkTime) -> Dot:
     p = n.printed[field]
     told = f"{n.name}: {p.claim.printed} {field.name}, {number(time.median_ms, 1)} ms in {named(time.runtime)}"
     return Dot(n.name, time.median_ms, p.value, None, told, f"../{n.slug}/index.html", f"{n.slug}-{n.variant.name}")

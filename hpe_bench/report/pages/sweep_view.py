@@ -95,7 +95,7 @@ def _figure(found: _Found, key: str, y_label: str, name: str) -> Figure | None:
             arm_label(arm),
             look[same(arm)],
             tuple(
-                plots.Point(at, e.value, e.interval)
+                plots.PlotPoint(at, e.value, e.interval)
                 for at in found.sweep.values
                 if (e := found.value(arm, at, key)) is not None
             ),
