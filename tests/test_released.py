@@ -306,6 +306,20 @@ def test_what_is_wrong_is_said_before_anything_is_predicted(release: Release, tm
     assert not (tmp_path / "results").exists()
 
 
+def test_weights_of_another_variant_or_number_of_joints_name_what_they_fit(tmp_path: Path) -> None:
+    loaded = catalog.load("simple_baseline")
+    file, skeleton = tmp_path / "unknown.pth", protocols.COCO_GTBOX.data.skeleton
+    for name, joints, message in (
+        ("r101_256x192", 17, r"it fits r101_256x192.*: write --weights r101_256x192="),
+        ("r50_256x192", 16, r"it fits r50_256x192.* with 16 joints, but .* has 17"),
+    ):
+        torch.save(catalog.find_variant(loaded, name).builder(joints=joints).state_dict(), file)
+        (asked,) = released.named(loaded, [f"r50_256x192={file}"], None)
+        with pytest.raises(ValueError, match=message) as caught:
+            released.network_of(asked, skeleton)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_download_of_another_hash_is_removed(release: Release, tmp_path: Path) -> None:
     damaged = tmp_path / "mirror"
     damaged.mkdir()

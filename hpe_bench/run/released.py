@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data import prediction_files
 from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
 from hpe_bench.data.folders import file_sha256
@@ -22,6 +24,7 @@ from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Checkpoint, Claim, Protocol, Variant, fingerprint
 from hpe_bench.files import write_atomically
 from hpe_bench.inference import networks
+from hpe_bench.inference import weights as loading
 from hpe_bench.inference.networks import Network
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, Release, RunRecord
@@ -115,11 +118,48 @@ def speaks_of(claim: Claim, weights: Weights) -> bool:
 
 
 def network_of(weights: Weights, skeleton: Skeleton) -> Network:
-    """The variant with the file's weights, given what it was trained on; its joints must be the skeleton's."""
+    """The variant with the file's weights, given what it was trained on; its joints must be the skeleton's.
+
+    ValueError for weights of another variant or number of joints names those of the paper that they fit.
+    """
     slug = weights.loaded.paper.slug
     recipe = next((r.name for r in weights.loaded.paper.recipes), None)  # they share what maps are activated by
-    network = networks.of_paper(slug, weights.variant.name, recipe, weights.file, skeleton)
+    try:
+        network = networks.of_paper(slug, weights.variant.name, recipe, weights.file, skeleton)
+    except ValueError as error:
+        raise ValueError(f"{error}{_what_fits(weights, skeleton)}") from None
     return replace(network, module=Bgr(network.module)) if weights.release.colours == "bgr" else network
+
+
+JOINTS = (17, 16, 14)  # of COCO, MPII, and LSP or CrowdPose
+
+
+def _what_fits(weights: Weights, skeleton: Skeleton) -> str:
+    """The paper's full-size variants that the file fits, as the end of a sentence; empty where there are none."""
+    try:
+        found = loading.read_weight_file(weights.file)
+    except ValueError:
+        return ""
+    wanted = len(skeleton.joints)
+    full = [v for v in weights.loaded.paper.variants if v.scale == "full"]
+    full.sort(key=lambda v: v.input_hw != weights.variant.input_hw)  # the nearest first
+    for joints in dict.fromkeys((wanted, *JOINTS)):
+        names = [v.name for v in full if _fits(found, v, joints)]
+        if names and joints == wanted:
+            return f"; it fits {' and '.join(names)}: write --weights {names[0]}={weights.file}"
+        if names:
+            return f"; it fits {' and '.join(names)} with {joints} joints, but {skeleton.name} has {wanted}"
+    return ""
+
+
+def _fits(found: Mapping[str, Any], variant: Variant, joints: int) -> bool:
+    with on_meta():
+        module: nn.Module = variant.builder(joints=joints)
+    try:
+        loading.fitting(found, module, "the file")
+    except ValueError:
+        return False
+    return True
 
 
 class Bgr(nn.Module):
