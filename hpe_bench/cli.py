@@ -724,11 +724,23 @@ def export(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images a call.")] = 1,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; named after the variant.")] = None,
     force: ForceOpt = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In 8 bits, with ranges taken from training crops of --protocol.")
+    ] = False,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="With --int8: a protocol by its name.")] = None,
+    root: RootOpt = None,
+    crops: Annotated[int, typer.Option("--crops", min=8, help="With --int8: how many training crops.")] = 200,
 ) -> None:
     """Write a network for another runtime, checked against eager PyTorch; its last output is the heatmaps."""
+    from hpe_bench import catalog
     from hpe_bench.commands import export as export_command
 
-    wish = export_command.ExportRequest(paper, variant, recipe, weights, joints, batch)
+    if int8 != (protocol is not None):
+        raise ValueError("--int8 and --protocol go together: the protocol names the training crops that ranges are of")
+    eight = None
+    if protocol is not None:
+        eight = export_command.Int8(catalog.find_protocol(protocol), None if root is None else str(root), crops)
+    wish = export_command.ExportRequest(paper, variant, recipe, weights, joints, batch, eight)
     export_command.export(wish, to.value, output, _console(), force)
 
 

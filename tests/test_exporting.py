@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +20,15 @@ from torch import Tensor, nn
 
 from hpe_bench import catalog
 from hpe_bench.catalog import find_protocol
-from hpe_bench.commands.export import ExportRequest, convention_text, export
+from hpe_bench.commands.export import ExportRequest, Int8, convention_text, export
 from hpe_bench.cost.dispatched import on_meta
 from hpe_bench.data.prediction_files import own
 from hpe_bench.declare import replace
-from hpe_bench.inference import exporting, networks
+from hpe_bench.inference import exporting, networks, quantising
 from hpe_bench.inference.model_file import InputConvention, read_convention
 from hpe_bench.run import prediction
 from hpe_bench.training.checkpoints import save_weights
+from tests import small
 from tests.onnx_files import EXPORTED_PAPERS
 
 
@@ -201,6 +203,78 @@ def test_deviation() -> None:
         exporting.deviation(near, torch.full((3, 3), 0.5))
     with pytest.raises(ValueError, match="shape"):
         exporting.deviation(reference[:1], reference)
+
+
+# ---------------------------------------------------------------------------------------- eight bits
+
+
+def kinds_of_nodes(file: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(file).graph.node]
+
+
+@pytest.mark.parametrize(("name", "run"), [("net.onnx", run_onnx), ("net.xml", run_openvino)])
+def test_in_eight_bits_it_answers_nearly_as_eager_does(
+    tmp_path: Path, name: str, run: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, images = stacked().train(), torch.randn(40, 3, 24, 16, generator=torch.Generator().manual_seed(1))
+    off = quantising.to_int8(model, tmp_path / name, images, batch=2)
+    assert model.training
+    assert capfd.readouterr() == ("", "")
+    assert 0 < off < 0.1
+    fresh = torch.randn(2, 3, 24, 16, generator=torch.Generator().manual_seed(2))
+    first, final = run(tmp_path / name, fresh)
+    assert float(exporting.deviation(torch.from_numpy(final), eager(model, fresh))) == pytest.approx(off, rel=0.5)
+    assert first.shape == final.shape == (2, 5, 24, 16)
+    beside = {".xml": ["net.bin"]}.get(Path(name).suffix, [])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, *beside])
+
+
+def test_only_the_layers_that_write_outputs_stay_in_float(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+    head = nn.Sequential(model, nn.Conv2d(8, 5, 1), nn.Sigmoid())
+    quantising.to_int8(head, tmp_path / "net.onnx", torch.randn(16, 3, 24, 16))
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    writer = {name: node for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    floating = [c for c in convolutions if getattr(writer.get(c.input[1]), "op_type", "") != "DequantizeLinear"]
+    assert len(convolutions) == 3
+    assert len(floating) == 1
+    assert {writer[o.name].op_type for o in graph.output} == {"Sigmoid"}
+    assert writer[writer[graph.output[0].name].input[0]] == floating[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "crops", "limit", "words"),
+    [
+        ("net.pt", 16, 0.5, "end in .onnx or .xml"),
+        ("net.onnx", 7, 0.5, "7 batches of crops"),
+        ("net.onnx", 16, 0.0, "answers differently"),
+    ],
+)
+def test_what_cannot_be_had_in_eight_bits_leaves_nothing(
+    tmp_path: Path, name: str, crops: int, limit: float, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        quantising.to_int8(stacked(), tmp_path / name, torch.randn(crops, 3, 24, 16), limit=limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_miniature_in_eight_bits_takes_its_ranges_from_training_crops(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, trained_like("fasterpose"))
+    eight = Int8(small.PROTOCOLS[0], None, 16)
+    images = eight.images((128, 96))
+    assert images.shape == (16, 3, 128, 96)
+    assert 0.3 < float(images.std()) < 3  # normalised
+    wish = ExportRequest("fasterpose", "pocket", recipe="coco_256x192", weights=weights, int8=eight)
+    told = Console(width=400, record=True, file=io.StringIO())
+    file = export(wish, "onnx", tmp_path / "mine.onnx", told)
+    assert "QuantizeLinear" in kinds_of_nodes(file)
+    assert "evaluate --protocol small-dark" in told.export_text()
+    assert file.stat().st_size < 0.5 * weights.stat().st_size
+    with pytest.raises(ValueError, match="TorchScript"):
+        export(wish, "torchscript", tmp_path / "mine.pt", Console(quiet=True))
 
 
 # ---------------------------------------------------------------------------------------- export, then predict

@@ -170,7 +170,7 @@ def _tables(folder: Path) -> list[Reader]:
     table = b"image,x,y,width,height,score\na.jpg,1,2,30,40,0.5\na.jpg,1.5,2,3e1,40,\n"
     told = b'mean = [1, 2, 3]\nstd = [1.0, 2.0, 3]\ncolours = "bgr"\njoints = "coco-17"\noutput = "heatmaps"\n'
     return [
-        Reader(lambda p: own_images.read_own_image(folder, p, COCO_17), "boxes.csv", table),
+        Reader(lambda p: own_images.read_own_images(folder, p, COCO_17), "boxes.csv", table),
         Reader(lambda p: read_convention(p.with_suffix(".onnx")), "net.toml", told),
     ]
 

@@ -168,7 +168,7 @@ ROW = "image,x,y,width,height\na.jpg,1,2,30,40\n"
 def test_tables_of_every_spreadsheet_are_read(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "A.JPG").write_bytes(JPEGS[0])  # and names in another case
     (tmp_path / "boxes.csv").write_bytes(content)
-    nobody, boxes = own_images.read_own_image(tmp_path, tmp_path / "boxes.csv", COCO_17)
+    nobody, boxes = own_images.read_own_images(tmp_path, tmp_path / "boxes.csv", COCO_17)
     assert boxes.box.tolist() == [[1, 2, 30, 40]]
     assert nobody.images.name(0) == "a.jpg"
     assert nobody.images.read(0).shape == (60, 80, 3)
@@ -182,7 +182,7 @@ def test_names_do_not_lead_out_of_their_folder(name: str, tmp_path: Path) -> Non
     with (tmp_path / "boxes.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["image", "x", "y", "width", "height"], [name, 1, 2, 3, 4]])
     with pytest.raises(ValueError, match=r"boxes.csv:2: image .* leads out"):
-        own_images.read_own_image(tmp_path, tmp_path / "boxes.csv", COCO_17)
+        own_images.read_own_images(tmp_path, tmp_path / "boxes.csv", COCO_17)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_names_do_not_lead_out_of_their_folder(name: str, tmp_path: Path) -> Non
 def test_tables_that_cannot_be_read_say_why(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_bytes(content)
     with pytest.raises(ValueError, match=rf"boxes.csv.*{words}"):
-        own_images.read_own_image(tmp_path, tmp_path / "boxes.csv", COCO_17)
+        own_images.read_own_images(tmp_path, tmp_path / "boxes.csv", COCO_17)
 
 
 # ---------------------------------------------------------------------------------------------------- drawings

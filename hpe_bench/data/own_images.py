@@ -25,7 +25,7 @@ COLUMNS = ("image", "x", "y", "width", "height")
 SEPARATORS = (",", ";", "\t")
 
 
-def read_own_image(folder: Path, table: Path, skeleton: Skeleton) -> tuple[PersonSet, Boxes]:
+def read_own_images(folder: Path, table: Path, skeleton: Skeleton) -> tuple[PersonSet, Boxes]:
     """The images that a CSV file names, with nobody annotated, and its boxes in image pixels (score 1 where not given).
 
     ValueError naming file, line and column for what is missing or wrong.

@@ -38,7 +38,7 @@ def to_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: int 
     ValueError if a package is missing, the network cannot be exported or the file answers differently.
     """
     runtime = package("onnxruntime", "onnx")
-    return _export(model, input_hw, path, batch, ".onnx", _write_onnx, lambda file: _onnx_answer(runtime, file))
+    return _export(model, input_hw, path, batch, ".onnx", write_onnx, lambda file: onnx_answer(runtime, file))
 
 
 def to_torchscript(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: int = 1) -> Path:
@@ -52,11 +52,11 @@ def to_openvino(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: 
 
     def write(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
         onnx = file.with_name("network.onnx")
-        _write_onnx(model, images, names, onnx)
+        write_onnx(model, images, names, onnx)
         runtime.save_model(runtime.convert_model(onnx), file, compress_to_fp16=False)
         onnx.unlink()
 
-    return _export(model, input_hw, path, batch, ".xml", write, lambda file: _openvino_answer(runtime, file))
+    return _export(model, input_hw, path, batch, ".xml", write, lambda file: openvino_answer(runtime, file))
 
 
 # ---------------------------------------------------------------------------------------------------- checking
@@ -130,8 +130,8 @@ def _export(
     if path.suffix != suffix:
         raise ValueError(f"{path}: such files end in {suffix}; name it so")
     images = noise(input_hw, batch)
-    with evaluating(model), _draft(path) as draft:
-        expected = _eager(model, images)
+    with evaluating(model), draft_of(path) as draft:
+        expected = eager_stacks(model, images)
         names = [f"stack{i + 1}" for i in range(len(expected) - 1)] + [FINAL]
         write(model, images, names, draft)
         found = deviation(read(draft)(images), expected[-1])
@@ -143,7 +143,7 @@ def _export(
     return path
 
 
-def _eager(model: nn.Module, images: Tensor) -> list[Tensor]:
+def eager_stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
     try:
         return stacks(model(images))
     except RuntimeError as error:
@@ -152,7 +152,7 @@ def _eager(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 @contextmanager
-def _draft(path: Path) -> Iterator[Path]:
+def draft_of(path: Path) -> Iterator[Path]:
     """A path in a folder beside; if all goes well, the files written there are moved here, `path` itself last."""
     with claimed(path) as folder, naming(path):
         folder.mkdir()
@@ -162,7 +162,7 @@ def _draft(path: Path) -> Iterator[Path]:
             file.replace(path.parent / file.name)
 
 
-def _write_onnx(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
+def write_onnx(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
     for name in ("onnx", "onnxscript"):
         package(name, "onnx")
     size = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
@@ -218,7 +218,7 @@ def _quiet() -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------- reading back
 
 
-def _onnx_answer(runtime: ModuleType, file: Path) -> Answer:
+def onnx_answer(runtime: ModuleType, file: Path) -> Answer:
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions
     options.intra_op_num_threads = torch.get_num_threads()
@@ -232,7 +232,7 @@ def _torchscript_answer(file: Path) -> Answer:
     return lambda images: network(images)[-1]
 
 
-def _openvino_answer(runtime: ModuleType, file: Path) -> Answer:
+def openvino_answer(runtime: ModuleType, file: Path) -> Answer:
     exactly = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}  # else bf16 may act
     network = runtime.Core().compile_model(file, "CPU", exactly)
     return lambda images: torch.from_numpy(network(images.numpy())[FINAL].copy())

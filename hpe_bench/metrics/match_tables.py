@@ -5,15 +5,15 @@ Of the range of all areas alone. D detections by falling score, T OKS thresholds
 
 from __future__ import annotations
 
-import base64
-import zlib
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from hpe_bench.metrics.average_precision import FIGURES, Evaluation
+from hpe_bench.metrics.packed import packed, unpacked
 from hpe_bench.metrics.precision_recall import PrecisionRecall, curves
 
+TABLE = "the table of matches"
 THRESHOLDS = 10
 KEYS = tuple(f.key for f in FIGURES if f.area == "all")  # the figures that can be accumulated again
 
@@ -30,22 +30,21 @@ def pack(evaluation: Evaluation) -> str:
         np.packbits(_marked(found, [at.right_K for at in found.thresholds])),
         np.packbits(_marked(found, [at.ignored_G for at in found.thresholds])),
     )
-    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 9)).decode()
+    return packed(b"".join(part.tobytes() for part in parts))
 
 
 def unpack(text: str) -> Evaluation:
     """What `pack` was given, in the range of all areas; the others are empty. ValueError for a damaged text."""
-    try:
-        data = zlib.decompress(base64.b64decode(text, validate=True))
-        images, detections = (int(v) for v in np.frombuffer(data, "<i8", 2))
-        bits, cells = -(-images // 8), -(-detections * THRESHOLDS // 8)
-        ends = np.cumsum([0, 16, bits, 2 * images, 4 * detections, cells, cells])
-        if len(data) != ends[-1]:
-            raise ValueError(f"{len(data)} bytes, not {ends[-1]}")
-        _, concerned, persons, image, right, ignored = (data[a:b] for a, b in pairwise(ends))
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"the table of matches cannot be read: {error}") from None
+    data = unpacked(text, TABLE)
+    images, detections = (int(v) for v in np.frombuffer(data[:16].ljust(16, b"\0"), "<i8"))
+    bits, cells = -(-images // 8), -(-detections * THRESHOLDS // 8)
+    ends = (0, *accumulate((16, bits, 2 * images, 4 * detections, cells, cells)))
+    if min(images, detections) < 0 or len(data) != ends[-1]:
+        raise ValueError(f"{TABLE} cannot be read: {len(data)} bytes for {images} images and {detections} detections")
+    _, concerned, persons, image, right, ignored = (data[a:b] for a, b in pairwise(ends))
     persons_I, image_D = np.frombuffer(persons, "<u2").astype(int), np.frombuffer(image, "<u4").astype(int)
+    if detections and image_D.max() >= images:
+        raise ValueError(f"{TABLE} cannot be read: a detection in image {image_D.max()} of {images}")
     right_DT, ignored_DT = (_unmarked(part, detections) for part in (right, ignored))
     every = curves(right_DT, ignored_DT, image_D, persons_I)
     none = curves(right_DT[:0], ignored_DT[:0], image_D[:0], np.zeros_like(persons_I))

@@ -9,8 +9,6 @@ K scores of one model, I images, R draws.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from hpe_bench.metrics import average_precision, match_tables
 from hpe_bench.metrics.bootstrap import Difference, Interval, Resampled, difference_of, percentile_interval
+from hpe_bench.metrics.packed import packed, unpacked
 
 
 def pack(values: Sequence[int]) -> str:
@@ -25,15 +24,12 @@ def pack(values: Sequence[int]) -> str:
     found = np.asarray(values)
     if found.min(initial=0) < 0 or found.max(initial=0) > np.iinfo(np.uint16).max:
         raise ValueError("numbers per image lie between 0 and 65,535")
-    return base64.b64encode(zlib.compress(found.astype("<u2").tobytes(), 9)).decode()
+    return packed(found.astype("<u2").tobytes())
 
 
 def unpack(text: str) -> np.ndarray:
     """What `pack` was given, as int64; ValueError for a damaged text."""
-    try:
-        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<u2").astype(int)
-    except (ValueError, zlib.error) as error:
-        raise ValueError(f"the hits per image cannot be read: {error}") from None
+    return np.frombuffer(unpacked(text, "the text of hits per image"), "<u2").astype(int)
 
 
 @dataclass(frozen=True, eq=False)

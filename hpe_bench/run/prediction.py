@@ -59,7 +59,7 @@ def task_of_protocol(protocol: Protocol, root: str | None, progress: Progress | 
 
 def task_of_images(protocol: Protocol, folder: Path, table: Path) -> Task:
     """Images of one's own, cropped and decoded as the protocol says."""
-    truth, boxes = own_images.read_own_image(folder, table, protocol.data.skeleton)
+    truth, boxes = own_images.read_own_images(folder, table, protocol.data.skeleton)
     return Task(protocol, truth, boxes, numbered=False)
 
 
