@@ -11,6 +11,8 @@ import pytest
 
 from hpe_bench.data.known_skeletons import order_of
 from hpe_bench.data.skeletons import COCO_17, LSP_14
+from hpe_bench.records import store
+from hpe_bench.timing.rows import rows
 
 FILE = Path(__file__).parents[1] / "examples" / "blazepose" / "blazepose.py"
 
@@ -83,3 +85,16 @@ def test_neck_and_head_top_are_derived(blazepose: ModuleType) -> None:
 def test_a_package_that_is_not_there_is_named(blazepose: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"lite\.tflite is not there; fetch the package"):
         blazepose.landmarks_of(tmp_path / "lite.tflite")
+
+
+def test_the_readme_s_times_are_the_records(committed: Path) -> None:
+    """As a page shows them: medians and intervals of the committed timing runs."""
+    records = [r for r in store.load_all(committed / "results") if r.identity.paper == "own"]
+    found = {(r.identity.variant, row.threads): row for r in records for row in rows([r]) if row.runtime == "openvino"}
+    lines = (FILE.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    for size in ("lite", "full", "heavy"):
+        (line,) = [text for text in lines if text.startswith(f"| {size} |")]
+        for threads in (1, 2):
+            times = found[f"pose_landmark_{size}", threads].latency
+            low, high = times.interval_ms
+            assert f"{times.median_ms:.1f} [{low:.1f}, {high:.1f}]" in line
