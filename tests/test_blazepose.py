@@ -90,7 +90,12 @@ def test_a_package_that_is_not_there_is_named(blazepose: ModuleType, tmp_path: P
 def test_the_readme_s_times_are_the_records(committed: Path) -> None:
     """As a page shows them: medians and intervals of the committed timing runs."""
     records = [r for r in store.load_all(committed / "results") if r.identity.paper == "own"]
-    found = {(r.identity.variant, row.threads): row for r in records for row in rows([r]) if row.runtime == "openvino"}
+    found = {
+        (r.identity.variant, row.timing.threads): row
+        for r in records
+        for row in rows([r])
+        if row.timing.runtime == "openvino"
+    }
     lines = (FILE.parent / "README.md").read_text(encoding="utf-8").splitlines()
     for size in ("lite", "full", "heavy"):
         (line,) = [text for text in lines if text.startswith(f"| {size} |")]
