@@ -49,7 +49,7 @@ class Kept(Generic[T]):
         """Named by everything that a value follows from: the network's code, its size, and who reads it."""
         known = [fingerprint((builder, joints, input_hw)), code_digest([builder]), code_digest(self.makers)]
         key = " ".join([*known, torch.__version__, version("fvcore")])
-        return cache_folder(self.folder) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        return cache_folder(self.folder) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.kept"
 
     def _read(self, path: Path) -> T | None:
         """An entry whose first line is the digest of the rest; None for one that is missing or damaged."""
