@@ -24,8 +24,8 @@ from hpe_bench.ceilings.contenders import (
     Contender,
     contenders,
 )
-from hpe_bench.ceilings.measure import AS_ANNOTATED, FLIPPED, DataProtocol, GridProtocol
-from hpe_bench.ceilings.oracle import OracleCondition, jittered, oracle_joints
+from hpe_bench.ceilings.measure import AS_ANNOTATED, FLIPPED, GRID, DataProtocol, GridProtocol
+from hpe_bench.ceilings.oracle import Condition, jittered, oracle_joints
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.codecs.integral import Integral
 from hpe_bench.commands import show
@@ -92,7 +92,7 @@ def on_grid(*names: str, protocol: GridProtocol = GRID) -> dict[str, RunRecord]:
     return {r.identity.variant: r for r in measure.grid_records(protocol, picked(*names), quiet)}
 
 
-def value(record: RunRecord, key: str, condition: OracleCondition) -> float:
+def value(record: RunRecord, key: str, condition: Condition) -> float:
     found = record.get(key, condition.text)
     assert found is not None
     return found.value
@@ -160,7 +160,7 @@ def test_the_grid_is_even_and_repeats() -> None:
 
 def test_an_exact_codec_gives_the_annotations_back() -> None:
     persons = people()
-    for condition in (*AS_ANNOTATED[:2], OracleCondition((64, 48), shift=0.05), OracleCondition((64, 48), scale=1.25)):
+    for condition in (*AS_ANNOTATED[:2], Condition((64, 48), shift=0.05), Condition((64, 48), scale=1.25)):
         found, scores = oracle_joints(persons, Integral(), condition, INPUT_HW, 1.25)
         assert np.abs(found - persons.joints)[persons.labelled].max() < 1e-2
         assert (scores == persons.labelled).all()
@@ -168,7 +168,7 @@ def test_an_exact_codec_gives_the_annotations_back() -> None:
 
 def test_a_joint_outside_the_crop_cannot_come_back() -> None:
     persons = people()
-    found, _ = oracle_joints(persons, Integral(), OracleCondition((64, 48), shift=0.5), INPUT_HW, 1.0)
+    found, _ = oracle_joints(persons, Integral(), Condition((64, 48), shift=0.5), INPUT_HW, 1.0)
     assert np.abs(found - persons.joints)[persons.labelled].max() > 20
 
 
@@ -289,3 +289,11 @@ def test_the_leaderboard_links_the_page_and_both_are_rebuilt_from_records(
     downloads = re.findall(r'href="([^"]+\.(?:csv|json))"', page)
     assert len(downloads) > 5
     assert all((reports / "ceilings" / name).is_file() for name in downloads)
+
+
+def test_committed_ceilings_stand_under_the_ids_that_are_given_today(committed: Path) -> None:
+    """Ids come from declared values and the names of their classes: a class that is renamed must not move a record."""
+    found = {r.id for r in store.load_all(committed / "results") if r.identity.kind == "ceiling"}
+    asked = (GRID, *measure.data_protocols().values())
+    assert found
+    assert found <= {measure.record_id(protocol, c) for protocol in asked for c in contenders()}

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from hpe_bench.catalog import LoadedPaper
+from hpe_bench.declare import fingerprint
 from hpe_bench.records import frame
-from hpe_bench.records.schema import Measurement, RunRecord
+from hpe_bench.records.schema import Measurement, Provenance, RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.kit import pareto
 from hpe_bench.report.kit.tables import Cell
 from hpe_bench.report.pages import entries, leaderboard, paper_page
 from hpe_bench.report.pages.latency_board import LatencyBoard
 from hpe_bench.report.pages.leaderboard import Leaderboard
+from hpe_bench.timing.rows import Network, NetworkTimes
 from tests.synthetic_latency import latency, timing, without_times
 from tests.synthetic_paper import FULL, PAPER, POCKET
 from tests.synthetic_records import provenance
@@ -129,6 +131,47 @@ def test_timing_runs_are_pooled_and_what_one_skipped_another_tells() -> None:
     assert found["openvino", 1].records == (ONE.id,)
     assert found["openvino", 2].records == (ONE.id, "later")
     assert "openvino" not in " ".join(section(again, ONE).untimed)
+
+
+def on(instructions: str, started: str = "2026-02-01T00:00:00+00:00") -> Provenance:
+    """A processor of the usual name with some instructions."""
+    made = provenance(started)
+    return made.model_copy(update={"flags": {**made.flags, "cpu_capability": instructions}})
+
+
+def test_processors_of_one_name_are_two_machines_where_their_instructions_differ() -> None:
+    old = latency("tiny", FULL, 100.0, 4.0, 3.8, id="old", provenance=on("AVX512"))
+    new = latency("tiny", FULL, 200.0, 4.0, 3.8, id="new", provenance=on("AVX2", "2026-03-01T00:00:00+00:00"))
+    found = [r for r in section(old, new).rows if (r.timing.runtime, r.timing.threads) == ("eager", 1)]
+    assert {(r.row.machine, r.row.runs) for r in found} == {("Example CPU (AVX512)", 1), ("Example CPU (AVX2)", 1)}
+    cuda = latency("tiny", FULL, 9.0, 4.0, 3.8, (timing(1.0, runtime="cuda"),), provenance=on("AVX512"))
+    assert cuda.machine == "Example CPU"  # an accelerator's name says all
+
+
+def test_networks_beside_each_other_speak_with_times_of_one_machine() -> None:
+    later = on("AVX2", "2026-03-01T00:00:00+00:00")
+    times = NetworkTimes(
+        [
+            latency("a", FULL, 100.0, 4.0, 3.8, id="a-512", provenance=on("AVX512")),
+            latency("b", FULL, 110.0, 4.0, 3.8, id="b-512", provenance=on("AVX512")),
+            latency("b", FULL, 210.0, 4.0, 3.8, id="b-2", provenance=later),
+            latency("c", FULL, 220.0, 4.0, 3.8, id="c-2", provenance=later),
+            latency("d", FULL, 230.0, 4.0, 3.8, id="d-2", provenance=later),
+            latency("e", FULL, 9.0, 4.0, 3.8, id="e-neon", provenance=on("NEON")),
+        ]
+    )
+    a, b, c, d, e = ((slug, fingerprint(FULL), FULL.input_hw) for slug in "abcde")
+
+    def told(*networks: Network) -> list[str]:
+        return [of_one[1].record.id if of_one else "" for of_one in times.together(networks)]
+
+    assert told(a, b) == ["a-512", "b-512"]
+    assert told(b, c) == ["b-2", "c-2"]
+    assert told(b) == ["b-2"]  # where most were timed
+    assert told(a, b, c, d) == ["", "b-2", "c-2", "d-2"]
+    assert told(a, e) == ["a-512", ""]
+    assert told(e) == ["e-neon"]
+    assert times.fastest(*b).machine == "Example CPU (AVX2)"
 
 
 # ---------------------------------------------------------------------------------------------------- files, links

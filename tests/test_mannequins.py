@@ -302,9 +302,7 @@ def test_bone_lengths_are_anthropometric(scenes: list[Scene]) -> None:
 
 def test_upright_body_is_as_tall_as_its_stature() -> None:
     build = body.draw(dice(0))
-    rest = poses.Pose(
-        "rest", poses.PosedArm(), poses.PosedArm(), poses.Leg(0, 0, 0, 0), poses.Leg(0, 0, 0, 0), poses.Trunk(0)
-    )
+    rest = poses.Pose("rest", poses.Arm(), poses.Arm(), poses.Leg(0, 0, 0, 0), poses.Leg(0, 0, 0, 0), poses.Trunk(0))
     figure = body.posed(build, rest)
     tall = figure.points["head_top"][1] - figure.points["left_ankle"][1] + build.lengths_m["ankle_height"]
     assert tall == pytest.approx(build.stature_m, rel=0.05)

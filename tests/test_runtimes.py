@@ -33,7 +33,7 @@ from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
 from hpe_bench.report.kit.tables import latency_cell
 from hpe_bench.run import costs, latency, pool
-from hpe_bench.run.latency import Kept, LatencyRun, TimedNetwork, TimingConditions
+from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, ReferenceOutput
@@ -339,7 +339,7 @@ def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_records_rows_stand_whatever_happens_to_others(with_fakes: None) -> None:
     subject = TimedNetwork("own", "conv", "hash", (32, 24), source=OfCode("tests.fake_runtimes:two_maps"))
     names = ("eager", "noisy", "crashing", "raising", "hanging", "absent")
-    run = LatencyRun(subject, tuple(TimingConditions(name, 1, 1, (32, 24)) for name in names))
+    run = LatencyRun(subject, tuple(Conditions(name, 1, 1, (32, 24)) for name in names))
     (record,) = latency.measure([run], Plan(seconds=0.01, limit_s=20.0, builders=5))
     rows = {t.runtime: t for t in record.timings}
     assert {name: row.status for name, row in rows.items()} == {
@@ -635,12 +635,10 @@ def test_all_asks_less_of_those_that_no_ratio_is_claimed_of(monkeypatch: pytest.
 def test_other_conditions_make_another_record() -> None:
     subject = TimedNetwork("tiny", "tiny", "hash", (64, 48))
     runs = [
-        LatencyRun(subject, (TimingConditions("eager", threads, batch, (64, 48)),))
-        for threads in (1, 2)
-        for batch in (1, 2)
+        LatencyRun(subject, (Conditions("eager", threads, batch, (64, 48)),)) for threads in (1, 2) for batch in (1, 2)
     ]
     assert len({run.id for run in runs}) == len({run.identity.protocol_hash for run in runs}) == 4
-    assert runs[0].id == LatencyRun(subject, (TimingConditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
+    assert runs[0].id == LatencyRun(subject, (Conditions("eager", 1, 1, (64, 48)),), root="elsewhere").id
     again = replace(runs[0], timing_run=1)
     assert (again.id != runs[0].id, again.identity.protocol_hash) == (True, runs[0].identity.protocol_hash)
     assert (runs[0].identity.timing_run, again.identity.timing_run) == (None, 1)
@@ -654,7 +652,7 @@ def two_groups(name: str = "conv", code: str = "c0") -> LatencyRun:
     network = TimedNetwork(
         "own", name, f"hash of {name}", (32, 24), code, source=OfCode("tests.fake_runtimes:two_maps")
     )
-    return LatencyRun(network, tuple(TimingConditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
+    return LatencyRun(network, tuple(Conditions("eager", threads, 1, (32, 24)) for threads in (1, 2)))
 
 
 QUICK = Plan(seconds=0.01, share_s=2.0, attempts=1, builders=2)

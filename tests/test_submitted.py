@@ -16,7 +16,7 @@ from hpe_bench.records import frame, query, store
 from hpe_bench.records.schema import Measurement, RunRecord, Submission, Timing
 from hpe_bench.report import site
 from hpe_bench.report.pages import entries, leaderboard, submitted
-from hpe_bench.run.latency import LatencyRun, TimedNetwork, TimingConditions
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL
 from tests.synthetic_records import Level
@@ -91,7 +91,7 @@ def test_hostile_names_of_submissions_stay_text() -> None:
 def own_file(sha256: str, macs: float, median_ms: float) -> RunRecord:
     """What `profile` records of somebody's file."""
     network = TimedNetwork("own", f"file-{sha256[:4]}", sha256[:16], (256, 192))
-    conditions = (TimingConditions("openvino", 1, 1, (256, 192)), TimingConditions("onnxruntime", 1, 1, (256, 192)))
+    conditions = (Conditions("openvino", 1, 1, (256, 192)), Conditions("onnxruntime", 1, 1, (256, 192)))
     scope = one_image((256, 192))
     counted = [("macs", macs, "MAC"), ("params", macs / 100, "count")]
     return RunRecord(

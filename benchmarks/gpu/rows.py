@@ -9,7 +9,7 @@ from hpe_bench import catalog
 from hpe_bench.codehash import code_digest
 from hpe_bench.declare import Variant, fingerprint
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.run.latency import LatencyRun, TimedNetwork, TimingConditions, measure
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, measure
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.runtimes import ON_CUDA
 from hpe_bench.timing.sources import OfVariant
@@ -63,4 +63,4 @@ def _run(slug: str, variant: Variant, asked: Sequence[tuple[str, int]]) -> Laten
         code=code_digest([variant.builder]),
         source=OfVariant(variant, variant.joints),
     )
-    return LatencyRun(subject, tuple(TimingConditions(name, 1, batch, variant.input_hw) for name, batch in asked))
+    return LatencyRun(subject, tuple(Conditions(name, 1, batch, variant.input_hw) for name, batch in asked))

@@ -14,7 +14,7 @@ import torch
 
 from hpe_bench import protocols
 from hpe_bench.ceilings.contenders import HEATMAP_HW, INPUT_HW, Contender
-from hpe_bench.ceilings.oracle import OracleCondition, oracle_joints, read_back
+from hpe_bench.ceilings.oracle import Condition, oracle_joints, read_back
 from hpe_bench.codehash import code_digest
 from hpe_bench.data.boxes import boxes_of
 from hpe_bench.data.persons import PersonSet
@@ -32,14 +32,14 @@ CEILINGS = "ceilings"  # the folder of the records, in the place of a paper's
 BOX_SHIFTS = (0.1, 0.2)  # of the box's width and height
 BOX_SCALES = (0.8, 1.25)  # 0.8 undoes the usual padding of 1.25
 
-AS_ANNOTATED = tuple(OracleCondition(hw) for hw in HEATMAP_HW)
-FLIPPED = tuple(OracleCondition(hw, flip=True) for hw in HEATMAP_HW)
+AS_ANNOTATED = tuple(Condition(hw) for hw in HEATMAP_HW)
+FLIPPED = tuple(Condition(hw, flip=True) for hw in HEATMAP_HW)
 JITTERED = tuple(
     condition
     for hw in HEATMAP_HW
     for condition in (
-        *(OracleCondition(hw, shift=s) for s in BOX_SHIFTS),
-        *(OracleCondition(hw, scale=s) for s in BOX_SCALES),
+        *(Condition(hw, shift=s) for s in BOX_SHIFTS),
+        *(Condition(hw, scale=s) for s in BOX_SCALES),
     )
 )
 
@@ -52,7 +52,7 @@ class DataProtocol:
     data: DataSource
     metrics: tuple[Metric, ...]
     title: str = field(metadata=PROSE)
-    conditions: tuple[OracleCondition, ...] = (*AS_ANNOTATED, *FLIPPED, *JITTERED)
+    conditions: tuple[Condition, ...] = (*AS_ANNOTATED, *FLIPPED, *JITTERED)
     split: str = "test"
     input_hw: tuple[int, int] = INPUT_HW
     padding: float = 1.25
@@ -69,7 +69,7 @@ class GridProtocol:
     name: str = "ceiling-grid-v1"
     points: int = 2048
     margin_px: float = 3.0  # heatmap pixels to the outer pixels of the map; what lies within counts as inside
-    conditions: tuple[OracleCondition, ...] = (*AS_ANNOTATED, *FLIPPED)
+    conditions: tuple[Condition, ...] = (*AS_ANNOTATED, *FLIPPED)
     input_hw: tuple[int, int] = INPUT_HW
 
 
@@ -185,7 +185,7 @@ def data_records(
 
 
 def _scores(
-    protocol: DataProtocol, subjects: Subjects, contender: Contender, condition: OracleCondition
+    protocol: DataProtocol, subjects: Subjects, contender: Contender, condition: Condition
 ) -> Iterator[Measurement]:
     """The headline of every metric under one condition, with its interval over images."""
     codec = contender.codec(condition.heatmap_hw)

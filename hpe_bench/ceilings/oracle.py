@@ -21,7 +21,7 @@ BATCH = 100  # persons whose maps are held at a time
 
 
 @dataclass(frozen=True)
-class OracleCondition:
+class Condition:
     """Under what a codec is tried. The box is moved by `shift` of its own size on both axes and then scaled."""
 
     heatmap_hw: tuple[int, int]
@@ -65,7 +65,7 @@ def read_back(
     labelled_NJ: np.ndarray,
     skeleton: Skeleton,
     input_hw: tuple[int, int],
-    condition: OracleCondition,
+    condition: Condition,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joints [N,J,2] in input pixels and scores [N,J] (float32) that the codec reads from perfect maps of joints."""
     joints, scores = [], []
@@ -83,7 +83,7 @@ def read_back(
 
 
 def oracle_joints(
-    persons: PersonSet, codec: Codec, condition: OracleCondition, input_hw: tuple[int, int], padding: float
+    persons: PersonSet, codec: Codec, condition: Condition, input_hw: tuple[int, int], padding: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joints [N,J,2] in image pixels and scores [N,J] of a perfect network for every person."""
     boxes_N4 = jittered(persons.box, condition.shift, condition.scale)

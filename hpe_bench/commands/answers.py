@@ -149,7 +149,7 @@ class Profiled(Shown):
     @property
     def caption(self) -> str:
         names = dict.fromkeys(f"{r.identity.paper}/{r.identity.variant}" for r in self.records)
-        machines = dict.fromkeys(r.provenance.device for r in self.records)
+        machines = dict.fromkeys(r.machine for r in self.records)
         return f"{', '.join(names)}; {', '.join(machines)}"
 
     @cached_property

@@ -31,7 +31,7 @@ from hpe_bench.records.schema import RunRecord, RuntimeScope
 from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
 from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
-from hpe_bench.run.latency import Kept, LatencyRun, TimedNetwork, TimingConditions
+from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
 from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
@@ -148,7 +148,7 @@ def _by_network(records: Iterable[RunRecord]) -> list[list[RunRecord]]:
     """The timing runs of each network."""
     found: dict[tuple[str, str, str], list[RunRecord]] = {}
     for r in records:
-        found.setdefault((r.identity.paper, r.identity.variant_hash, r.provenance.device), []).append(r)
+        found.setdefault((r.identity.paper, r.identity.variant_hash, r.machine), []).append(r)
     return list(found.values())
 
 
@@ -165,7 +165,7 @@ def _quick(runs: Sequence[LatencyRun], asked: ProfileRequest, console: Console) 
     return all(timing.status != "failed" for record in made for timing in record.timings)
 
 
-def _one(conditions: Sequence[TimingConditions], asked: ProfileRequest) -> tuple[TimingConditions, ...]:
+def _one(conditions: Sequence[Conditions], asked: ProfileRequest) -> tuple[Conditions, ...]:
     """One runtime, the first that is here, at one thread unless others were asked for."""
     here = [c for c in conditions if not named([c.runtime])[0].missing()]
     first = (here or list(conditions))[0]
@@ -271,7 +271,7 @@ def safe_name(text: str) -> str:
 
 def _conditions(
     asked: ProfileRequest, own_hw: tuple[int, int], default: Sequence[Runtime], inputs: Iterable[tuple[int, int]] = ()
-) -> tuple[TimingConditions, ...]:
+) -> tuple[Conditions, ...]:
     """The product of all that was asked."""
     scopes = asked.scopes or ("network",)
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
@@ -279,7 +279,7 @@ def _conditions(
     chosen = tuple(scope for scope in SCOPES if scope in scopes)
     runtimes = named(list(asked.runtimes)) if asked.runtimes else default
     return tuple(
-        TimingConditions(runtime.name, threads, batch, input_hw, chosen)
+        Conditions(runtime.name, threads, batch, input_hw, chosen)
         for input_hw, batch, threads, runtime in itertools.product(
             asked.inputs or tuple(inputs) or (own_hw,),
             asked.batches or (1,),
@@ -308,15 +308,15 @@ def _all_runs(loaded: LoadedPaper, in_full: bool) -> list[LatencyRun]:
     return runs
 
 
-def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[TimingConditions]:
+def _all_conditions(input_hw: tuple[int, int], in_full: bool) -> Iterable[Conditions]:
     """Scopes other than the network's are timed eager, at all cores."""
     *one, most = latency.default_threads()
     for threads in one:
-        yield from (TimingConditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
+        yield from (Conditions(r.name, threads, 1, input_hw) for r in ON_CPU if not isinstance(r, Compiled))
     for r in ALL:
         eager = type(r) is Eager
         if in_full or eager or r.reads_onnx or r not in ON_CPU:
-            yield TimingConditions(r.name, most, 1, input_hw, SCOPES if in_full and eager else ("network",))
+            yield Conditions(r.name, most, 1, input_hw, SCOPES if in_full and eager else ("network",))
 
 
 # ---------------------------------------------------------------------------------------------------- running

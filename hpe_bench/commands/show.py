@@ -92,7 +92,8 @@ def measured(v: verdicts.Verdict) -> str:
 def print_costs(console: Console, found: Sequence[RunRecord]) -> None:
     """Cost records as a table: MACs under every convention, beside them what latency records say (F20)."""
     counted, times = [r for r in found if r.identity.kind == "cost"], NetworkTimes(found)
-    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted}
+    of_networks = times.together([(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in counted])
+    timed = {r.id: own for r, own in zip(counted, of_networks, strict=True)}
     threads = sorted({n for of_network in timed.values() for n in of_network})
     table = plain_table(
         *("model", " params M", " GMAC", " HRNet counter", " fvcore", " activations M"),

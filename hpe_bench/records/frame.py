@@ -108,7 +108,7 @@ def record_fields(r: RunRecord) -> dict[str, Any]:
         "seed": i.seed,
         "timing_run": i.timing_run,
         "samples_seen": i.samples_seen,
-        "machine": p.device,
+        "machine": r.machine,
         "started": p.started,
         "commit": p.commit,
         "execution": i.execution,

@@ -437,6 +437,16 @@ class RunRecord(Strict):
         check_counts(self.measurements, self.tallies)
         return self
 
+    @property
+    def machine(self) -> str:
+        """Where it was timed: the device, of a processor with the instructions that torch found there, since one
+        name is given to processors that differ in them.
+        """
+        made = self.provenance
+        instructions = made.flags.get("cpu_capability", "")
+        on_processor = not any(t.runtime.startswith("cuda") and t.status == "done" for t in self.timings)
+        return f"{made.device} ({instructions})" if instructions and on_processor else made.device
+
     def get(self, key: str, scope: str | None = None) -> Measurement | None:
         """The measurement with this key (and scope, if given), or None."""
         return next((m for m in self.measurements if m.name.key == key and scope in (None, m.scope)), None)

@@ -12,7 +12,7 @@ from hpe_bench.plan import COST_PROTOCOL, CostRun
 from hpe_bench.records import provenance
 from hpe_bench.records.schema import Identity, RunRecord
 from hpe_bench.run.counting import cost_absences, cost_measurements
-from hpe_bench.run.latency import LatencyRun, TimedNetwork, TimingConditions, default_threads
+from hpe_bench.run.latency import Conditions, LatencyRun, TimedNetwork, default_threads
 from hpe_bench.timing.interleave import Plan
 from hpe_bench.timing.rows import EAGER
 from hpe_bench.timing.sources import OfVariant
@@ -60,7 +60,7 @@ def latency_run(run: CostRun) -> LatencyRun:
         code=run.code,
         source=OfVariant(v, v.joints),
     )
-    return LatencyRun(network, tuple(TimingConditions(EAGER, threads, 1, v.input_hw) for threads in default_threads()))
+    return LatencyRun(network, tuple(Conditions(EAGER, threads, 1, v.input_hw) for threads in default_threads()))
 
 
 def plan() -> Plan:

@@ -81,7 +81,7 @@ class TimedNetwork:
 
 
 @dataclass(frozen=True)
-class TimingConditions:
+class Conditions:
     """A runtime and how it is asked: one process, which is timed in some scopes."""
 
     runtime: str
@@ -96,7 +96,7 @@ class LatencyRun:
     """A network under conditions, for the `timing_run`-th time. With a protocol, every runtime is scored as well."""
 
     subject: TimedNetwork
-    conditions: tuple[TimingConditions, ...]
+    conditions: tuple[Conditions, ...]
     protocol: Protocol | None = None
     root: str | None = field(default=None, metadata={"hashed": False})
     timing_run: int = 0
@@ -138,7 +138,7 @@ def is_current(record: RunRecord) -> bool:
 
 # ---------------------------------------------------------------------------------------------------- measuring
 
-Entry = tuple["_Bench", TimingConditions]
+Entry = tuple["_Bench", Conditions]
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,10 @@ class Kept:
             run.subject.code,
             here.packages,
         )
-        on_it = record is not None and record.provenance.device.startswith(here.device)
+        on_it = record is not None and (
+            record.provenance.device.startswith(here.device)
+            and record.provenance.flags.get("cpu_capability") == here.flags.get("cpu_capability")
+        )
         return record if same and on_it and run.subject.code else None
 
     def save(self, run: LatencyRun, record: RunRecord) -> None:
@@ -278,7 +281,7 @@ class _Clock:
     guess, longer where the networks took longer to make ready than they would on a quiet machine.
     """
 
-    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[TimingConditions], networks: int) -> None:
+    def __init__(self, tick: Tick, plan: Plan, conditions: Sequence[Conditions], networks: int) -> None:
         self.tick, self.networks = tick, networks  # that are not ready yet
         self.ready, self.readying_s = 0, 0.0
         self.started = time.monotonic()
@@ -325,7 +328,7 @@ class _Clock:
         self.left -= weight
 
 
-def _weight(c: TimingConditions) -> float:
+def _weight(c: Conditions) -> float:
     """How long the rows of conditions take, in units of a row of one image of common size; about."""
     (runtime,) = named([c.runtime])
     pixels = c.batch * c.input_hw[0] * c.input_hw[1]
@@ -366,7 +369,7 @@ class _Bench:
         for input_hw in dict.fromkeys(c.input_hw for c in todo):
             self._look(input_hw)
 
-    def has(self, c: TimingConditions) -> bool:
+    def has(self, c: Conditions) -> bool:
         """Whether conditions were measured before the work was interrupted."""
         asked = (c.runtime, c.threads, c.batch, c.input_hw)
         return any((t.runtime, t.threads, t.batch, t.input_hw) == asked for t in self.timings)
@@ -446,7 +449,7 @@ class _Bench:
     def _say(self, key: str, value: float, unit: str, scope: str, **more: Any) -> None:
         self.measurements.append(Measurement(key=key, value=float(value), unit=unit, scope=scope, n=1, **more))
 
-    def subject(self, runtime: Runtime, c: TimingConditions) -> NetworkSubject:
+    def subject(self, runtime: Runtime, c: Conditions) -> NetworkSubject:
         """What is sent to the runtime's process."""
         subject, run = self.run.subject, self.run
         file, fault = self._file(c.input_hw, c.batch) if runtime.reads_onnx else (None, "")
@@ -499,11 +502,11 @@ class _Bench:
 
     # ------------------------------------------------------------------------------------------------ collecting
 
-    def skip(self, runtime: Runtime, c: TimingConditions, reason: str) -> None:
+    def skip(self, runtime: Runtime, c: Conditions, reason: str) -> None:
         """Rows of a runtime that this machine does not have."""
         self.timings += [_row(runtime, c, scope, status="skipped", reason=reason) for scope in c.scopes]
 
-    def take(self, runtime: Runtime, c: TimingConditions, turns: str, measured: Measured) -> None:
+    def take(self, runtime: Runtime, c: Conditions, turns: str, measured: Measured) -> None:
         """Rows of a runtime that was tried."""
         facts = measured.facts
         for scope in c.scopes:
@@ -609,13 +612,13 @@ class _Bench:
                 yield Measurement(key=key, value=found.value, unit="points", scope=scope, n=scored.n, interval=interval)
 
 
-def _device_of(conditions: Sequence[TimingConditions]) -> str:
+def _device_of(conditions: Sequence[Conditions]) -> str:
     """The GPU where every row was timed on it, else the processor, which takes part in every one of them."""
     on_gpu = all(isinstance(runtime, Cuda) for runtime in named([c.runtime for c in conditions]))
     return "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
 
 
-def _row(runtime: Runtime, c: TimingConditions, scope: RuntimeScope, **more: Any) -> Timing:
+def _row(runtime: Runtime, c: Conditions, scope: RuntimeScope, **more: Any) -> Timing:
     return Timing(
         runtime=runtime.name,
         version=runtime.version(),

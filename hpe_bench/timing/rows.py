@@ -8,6 +8,7 @@ of threads that no timing run was made of, and never stand against timing runs i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from hpe_bench.timing.statistics import CALLS_FOR_P99, Latency, Ratio, Rounds, a
 
 EAGER = "eager"  # float32 as PyTorch runs it by default: what other runtimes are held against
 ALONE = "network"  # the scope of the forward pass
+Size = tuple[int, int]
 IN_PROCESS = "timed in process"  # what is said of an older cost record's time
 
 
@@ -39,7 +41,7 @@ class TimedRow:
 
     @property
     def machine(self) -> str:
-        return self.record.provenance.device
+        return self.record.machine
 
     @property
     def records(self) -> tuple[str, ...]:
@@ -132,7 +134,7 @@ def rows(records: Iterable[RunRecord]) -> list[TimedRow]:
     for r in query.oldest_first(query.of(records).finished("latency")):
         i = r.identity
         for t in r.timings:
-            network = (i.paper, i.variant_hash, r.provenance.device)
+            network = (i.paper, i.variant_hash, r.machine)
             key = (*network, t.runtime, t.precision, t.scope, t.input_hw, t.batch, t.threads)
             groups.setdefault(key, []).append((r, t))
     return [TimedRow(_pooled(found)) for found in groups.values()]
@@ -197,7 +199,7 @@ class NetworkTime:
 
     @property
     def machine(self) -> str:
-        return self.record.provenance.device
+        return self.record.machine
 
     @property
     def runs(self) -> int:
@@ -251,8 +253,16 @@ def _in_process(record: RunRecord) -> list[NetworkTime]:
     return found
 
 
+Network = tuple[str, str, Size | None]
+"""A paper, the hash of a variant, and its own input size; without one the first that its newest record timed."""
+
+
 class NetworkTimes:
-    """The time that stands for each network, by threads: looked up once for boards of thousands of records."""
+    """The times that stand for networks: looked up once for boards of thousands of records.
+
+    Times of several machines are no comparison, and which processor one gets is often chance. So a network speaks with
+    its time on the machine where most networks were timed, of equals the one timed last, if it was timed there.
+    """
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         records = query.of(records)
@@ -265,39 +275,57 @@ class NetworkTimes:
         for r in query.oldest_first(records.finished("cost")):
             if query.latencies(r):
                 self.older[r.identity.paper, r.identity.variant_hash] = r
+        self._usual = self._ranking()
 
-    def eager(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> dict[int, NetworkTime]:
-        """Eager PyTorch on one machine, the one timed last, by number of threads; empty where nothing was timed.
+    def _ranking(self) -> dict[str, tuple[int, tuple[datetime, str]]]:
+        """By machine how many networks have timing runs there, and when something was timed there last."""
+        timed: dict[str, set[tuple[str, str]]] = {}
+        last = {record.machine: query.age(record) for record in query.oldest_first(self.older.values())}
+        for network, own in self.rows.items():
+            for row in (row for row in own if row.counts):
+                timed.setdefault(row.machine, set()).add(network)
+                last[row.machine] = max(last.get(row.machine, _began(row)), _began(row))
+        return {machine: (len(timed.get(machine, ())), at) for machine, at in last.items()}
 
-        `input_hw` is the variant's own input size; without it the first that the newest record timed.
+    def together(self, networks: Sequence[Network]) -> list[dict[int, NetworkTime]]:
+        """Eager PyTorch by number of threads, of several networks on one machine: where most of them were timed, of
+        equals the usual one. Empty for a network that was not timed there.
         """
-        found = [row for row in self.counted(paper, variant_hash, input_hw) if row.timing.runtime == EAGER]
-        last = max(found, key=_began, default=None)
+        found = [self._by_machine(*network) for network in networks]
+        there = Counter(machine for own in found for machine in own)
+        chosen = max(there, key=lambda machine: (there[machine], self._usual[machine]), default="")
+        return [own.get(chosen, {}) for own in found]
+
+    def _by_machine(self, paper: str, variant_hash: str, input_hw: Size | None) -> dict[str, dict[int, NetworkTime]]:
+        """Eager times by machine and threads; a row stands before what an older cost record timed in process."""
         older = self.older.get((paper, variant_hash))
         times = [] if older is None else _in_process(older)
-        if last is not None:
-            times = [t for t in times if t.machine == last.machine]
-            times += [time_of_row(row) for row in found if row.machine == last.machine]
-        return dict(sorted({t.threads: t for t in times}.items()))
+        rows = [row for row in self.counted(paper, variant_hash, input_hw) if row.timing.runtime == EAGER]
+        found: dict[str, dict[int, NetworkTime]] = {}
+        for t in (*times, *map(time_of_row, rows)):
+            found.setdefault(t.machine, {})[t.threads] = t
+        return {machine: dict(sorted(own.items())) for machine, own in found.items()}
 
-    def shown(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> NetworkTime | None:
+    def eager(self, paper: str, variant_hash: str, input_hw: Size | None = None) -> dict[int, NetworkTime]:
+        """Eager PyTorch on one machine by number of threads; empty where nothing was timed."""
+        return self.together([(paper, variant_hash, input_hw)])[0]
+
+    def shown(self, paper: str, variant_hash: str, input_hw: Size | None = None) -> NetworkTime | None:
         """The eager time that a table shows: of the fewest threads."""
         return next(iter(self.eager(paper, variant_hash, input_hw).values()), None)
 
-    def counted(self, paper: str, variant_hash: str, input_hw: tuple[int, int] | None = None) -> list[TimedRow]:
+    def counted(self, paper: str, variant_hash: str, input_hw: Size | None = None) -> list[TimedRow]:
         """The rows of one image that count, in every runtime, on every machine."""
         found = self.rows.get((paper, variant_hash), [])
         if input_hw is None and found:
             input_hw = max(found, key=_began).record.timings[0].input_hw
         return [row for row in found if row.counts and row.timing.input_hw == input_hw]
 
-    def fastest(
-        self, paper: str, variant_hash: str, input_hw: tuple[int, int], threads: int | None = None
-    ) -> TimedRow | None:
-        """The counting row of least time on the machine timed last, at the fewest threads there are unless given."""
+    def fastest(self, paper: str, variant_hash: str, input_hw: Size, threads: int | None = None) -> TimedRow | None:
+        """The counting row of least time on one machine, at the fewest threads there are unless given."""
         found = self.counted(paper, variant_hash, input_hw)
-        last = max(found, key=_began, default=None)
-        found = [row for row in found if last is not None and row.machine == last.machine]
+        machine = max((row.machine for row in found), key=self._usual.__getitem__, default="")
+        found = [row for row in found if row.machine == machine]
         wanted = min((row.timing.threads for row in found), default=1) if threads is None else threads
         return min((r for r in found if r.timing.threads == wanted), key=lambda r: r.median_ms, default=None)
 

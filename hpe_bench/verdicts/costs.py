@@ -247,14 +247,13 @@ def _own_reading(claim: Claim, paper: Paper, status: Status) -> tuple[str, str]:
 
 def _latency(claim: Claim, paper: Paper, sides: CostSides, times: NetworkTimes) -> Verdict:
     """A figure of another machine is shown beside ours; of a relation the direction is tested, on one machine."""
-    ours = _shown(sides.subject, claim, paper, times)
+    ours, theirs = _shown(sides, paper, times)
     if ours is None:
         return _missing_count(claim, paper, sides)
     if sides.baseline is None:
         reason = f"Latency belongs to a machine (F20, M1): ours is {ours.machine}, {ours.scope}."
         verdict = _verdict(claim, paper, "not comparable", reason, sides, ours)
         return replace(verdict, value=ours.median_ms, unit="ms", interval=ours.interval_ms, n=ours.n, over="calls")
-    theirs = _shown(sides.baseline, claim, paper, times)
     against = None if theirs is None else ours.against(theirs)
     if theirs is None or against is None:
         reason = "The two sides were not timed alike: other machine, threads or method (M1, M2)."
@@ -271,11 +270,16 @@ def _latency(claim: Claim, paper: Paper, sides: CostSides, times: NetworkTimes) 
     return replace(verdict, value=change, unit="percent", interval=(low, high), n=ours.n, over="calls")
 
 
-def _shown(record: RunRecord, claim: Claim, paper: Paper, times: NetworkTimes) -> NetworkTime | None:
-    """The time of a side: of its variant at the declared input size."""
-    i = record.identity
-    variant = declared_variant(paper, i.paper, i.variant)
-    return times.shown(i.paper, i.variant_hash, None if variant is None else variant.input_hw)
+def _shown(sides: CostSides, paper: Paper, times: NetworkTimes) -> tuple[NetworkTime | None, NetworkTime | None]:
+    """Times of subject and baseline at their declared input sizes: on one machine, if both were timed on one."""
+    networks = []
+    for record in (sides.subject, sides.baseline):
+        if record is not None:
+            i = record.identity
+            variant = declared_variant(paper, i.paper, i.variant)
+            networks.append((i.paper, i.variant_hash, None if variant is None else variant.input_hw))
+    ours, *theirs = (next(iter(of_side.values()), None) for of_side in times.together(networks))
+    return ours or times.shown(*networks[0]), theirs[0] if theirs else None
 
 
 def _faster(claim: Claim, low: float, high: float, settled: bool) -> Status:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpe_bench.data.mannequins.dice import Dice
-from hpe_bench.data.mannequins.poses import Leg, Pose, PosedArm
+from hpe_bench.data.mannequins.poses import Arm, Leg, Pose
 from hpe_bench.data.mannequins.rotation import about_x, about_y, about_z
 
 # Segment lengths as fractions of stature: R. Drillis and R. Contini, "Body Segment Parameters" (1966), as drawn in
@@ -154,7 +154,7 @@ def skull_axes_m(build: Build) -> np.ndarray:
 
 
 def _arm(
-    build: Build, arm: PosedArm, side: str, sign: float, points: dict[str, np.ndarray], frames: dict[str, np.ndarray]
+    build: Build, arm: Arm, side: str, sign: float, points: dict[str, np.ndarray], frames: dict[str, np.ndarray]
 ) -> None:
     chest, lengths = frames["chest"], build.lengths_m
     drop = 0.014 * build.stature_m  # the joint's centre lies below the shoulder's height

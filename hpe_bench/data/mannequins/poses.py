@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PosedArm:
+class Arm:
     """Shoulder flexion (forward), abduction (outward), inward rotation of the upper arm; elbow flexion."""
 
     flex: float = 0.0
@@ -73,8 +73,8 @@ class Pose:
     """A whole body. `pitch` and `roll` turn it forward and to its left about the pelvis; `lift_m` is air under it."""
 
     family: str
-    left_arm: PosedArm
-    right_arm: PosedArm
+    left_arm: Arm
+    right_arm: Arm
     left_leg: Leg
     right_leg: Leg
     trunk: Trunk = Trunk()
@@ -90,31 +90,31 @@ def twice(make: Callable[[], T]) -> tuple[T, T]:
     return make(), make()
 
 
-def hanging(dice: Dice) -> PosedArm:
-    return PosedArm(dice.normal(2, 8), dice.between(5, 18), dice.between(0, 45), dice.between(4, 40))
+def hanging(dice: Dice) -> Arm:
+    return Arm(dice.normal(2, 8), dice.between(5, 18), dice.between(0, 45), dice.between(4, 40))
 
 
-def gesturing(dice: Dice) -> PosedArm:
+def gesturing(dice: Dice) -> Arm:
     """An arm that does something: on the hip, phoning, waving, pointing, crossed, carrying."""
     kind = dice.one_of(("hip", "phone", "wave", "point", "fold", "carry", "side", "hang", "back"))
     b = dice.between
     match kind:
         case "hip":
-            return PosedArm(-25, b(38, 52), b(45, 65), b(85, 105))
+            return Arm(-25, b(38, 52), b(45, 65), b(85, 105))
         case "phone":
-            return PosedArm(b(30, 60), b(10, 35), b(-10, 30), b(128, 145))
+            return Arm(b(30, 60), b(10, 35), b(-10, 30), b(128, 145))
         case "wave":
-            return PosedArm(b(0, 30), b(60, 100), b(-85, -60), b(70, 120))
+            return Arm(b(0, 30), b(60, 100), b(-85, -60), b(70, 120))
         case "point":
-            return PosedArm(b(60, 110), b(0, 50), b(0, 40), b(0, 25))
+            return Arm(b(60, 110), b(0, 50), b(0, 40), b(0, 25))
         case "fold":
-            return PosedArm(b(15, 35), b(8, 20), b(50, 75), b(95, 115))
+            return Arm(b(15, 35), b(8, 20), b(50, 75), b(95, 115))
         case "carry":
-            return PosedArm(b(10, 35), b(4, 15), b(10, 35), b(75, 105))
+            return Arm(b(10, 35), b(4, 15), b(10, 35), b(75, 105))
         case "side":
-            return PosedArm(b(-10, 20), b(70, 110), b(-40, 40), b(0, 30))
+            return Arm(b(-10, 20), b(70, 110), b(-40, 40), b(0, 30))
         case "back":
-            return PosedArm(b(-40, -20), b(10, 25), b(20, 50), b(10, 60))
+            return Arm(b(-40, -20), b(10, 25), b(20, 50), b(10, 60))
         case _:
             return hanging(dice)
 
@@ -136,7 +136,7 @@ def walking(dice: Dice) -> Pose:
     step, swing = dice.between(12, 32), dice.between(8, 38)
     front = Leg(step, dice.between(0, 5), 5, dice.between(2, 25))
     back = Leg(-dice.between(8, 22), dice.between(0, 5), 5, dice.between(8, 60), 15)
-    arms = PosedArm(-swing, 8, 10, dice.between(5, 35)), PosedArm(swing, 8, 25, dice.between(10, 60))
+    arms = Arm(-swing, 8, 10, dice.between(5, 35)), Arm(swing, 8, 25, dice.between(10, 60))
     if dice.chance(0.25):
         arms = arms[0], gesturing(dice)
     return Pose("walking", *arms, front, back, looking(dice, bend=dice.between(0, 12), twist=dice.normal(0, 8)), 3)
@@ -147,7 +147,7 @@ def running(dice: Dice) -> Pose:
     front = Leg(drive, 3, 3, dice.between(50, 115), 5)
     back = Leg(-push, 3, 3, dice.between(10, 105), 30)
     elbows = dice.between(60, 115)
-    arms = PosedArm(-dice.between(25, 52), 12, 15, elbows), PosedArm(dice.between(20, 65), 5, 35, elbows)
+    arms = Arm(-dice.between(25, 52), 12, 15, elbows), Arm(dice.between(20, 65), 5, 35, elbows)
     trunk = looking(dice, bend=dice.between(3, 15), twist=dice.normal(6, 6))
     return Pose("running", *arms, front, back, trunk, dice.between(3, 14), lift_m=dice.between(0, 0.2))
 
@@ -155,7 +155,7 @@ def running(dice: Dice) -> Pose:
 def kicking(dice: Dice) -> Pose:
     kick = Leg(dice.between(30, 105), dice.between(0, 35), dice.between(-10, 30), dice.between(0, 55), 30)
     stand = Leg(dice.between(-12, 10), dice.between(0, 8), 10, dice.between(4, 25))
-    arms = gesturing(dice), PosedArm(dice.normal(0, 25), dice.between(35, 95), 0, dice.between(10, 70))
+    arms = gesturing(dice), Arm(dice.normal(0, 25), dice.between(35, 95), 0, dice.between(10, 70))
     return Pose("kicking", *arms, kick, stand, looking(dice, bend=dice.between(-12, 20)), dice.normal(-8, 8))
 
 
@@ -166,8 +166,8 @@ def lunging(dice: Dice) -> Pose:
     return Pose("lunging", *arms, front, back, looking(dice, bend=dice.between(0, 30), twist=dice.normal(0, 15)))
 
 
-def reaching_arm(dice: Dice) -> PosedArm:
-    return PosedArm(dice.between(40, 165), dice.between(-5, 45), dice.between(-30, 40), dice.between(0, 45))
+def reaching_arm(dice: Dice) -> Arm:
+    return Arm(dice.between(40, 165), dice.between(-5, 45), dice.between(-30, 40), dice.between(0, 45))
 
 
 def reaching(dice: Dice) -> Pose:
@@ -179,8 +179,8 @@ def reaching(dice: Dice) -> Pose:
 
 def throwing(dice: Dice) -> Pose:
     arms = (
-        PosedArm(dice.between(-10, 40), dice.between(75, 120), -dice.between(40, 85), dice.between(40, 115)),
-        PosedArm(dice.between(40, 100), dice.between(10, 60), 10, dice.between(0, 50)),
+        Arm(dice.between(-10, 40), dice.between(75, 120), -dice.between(40, 85), dice.between(40, 115)),
+        Arm(dice.between(40, 100), dice.between(10, 60), 10, dice.between(0, 50)),
     )
     legs = Leg(-dice.between(0, 20), 12, 12, dice.between(5, 40), 15), Leg(dice.between(10, 45), 14, 10, 20)
     trunk = looking(dice, bend=dice.normal(-2, 10), twist=dice.normal(15, 12), lean=dice.normal(0, 8))
@@ -191,7 +191,7 @@ def jumping(dice: Dice) -> Pose:
     if dice.chance(0.5):  # star jump
         wide = dice.between(18, 45)
         leg, other = Leg(5, wide, 10, dice.between(0, 30), 30), Leg(5, wide, 10, dice.between(0, 30), 30)
-        arms = twice(lambda: PosedArm(dice.between(0, 30), dice.between(80, 155), 0, dice.between(0, 35)))
+        arms = twice(lambda: Arm(dice.between(0, 30), dice.between(80, 155), 0, dice.between(0, 35)))
     else:
         leg = Leg(dice.between(0, 70), 6, 5, dice.between(20, 110), 35)
         other = Leg(dice.between(-15, 40), 6, 5, dice.between(10, 110), 35)
@@ -203,7 +203,7 @@ def jumping(dice: Dice) -> Pose:
 
 def arms_up(dice: Dice) -> Pose:
     spread, bent = dice.between(-5, 50), dice.between(0, 75)
-    arms = twice(lambda: PosedArm(dice.between(135, 176), spread + dice.normal(0, 6), dice.between(-20, 30), bent))
+    arms = twice(lambda: Arm(dice.between(135, 176), spread + dice.normal(0, 6), dice.between(-20, 30), bent))
     legs = Leg(abduct=dice.between(2, 18)), Leg(dice.normal(5, 8), dice.between(2, 18), 8, dice.between(0, 20))
     return Pose("arms up", *arms, *legs, looking(dice, bend=dice.normal(-4, 6), lean=dice.normal(0, 8)))
 
@@ -211,13 +211,13 @@ def arms_up(dice: Dice) -> Pose:
 def bending(dice: Dice) -> Pose:
     hips, knees = dice.between(25, 75), dice.between(5, 55)
     leg, other = Leg(hips, 7, 8, knees), Leg(hips + dice.normal(0, 6), 9, 8, knees + dice.normal(0, 8))
-    arms = twice(lambda: PosedArm(dice.between(55, 110), dice.between(0, 20), 10, dice.between(0, 40)))
+    arms = twice(lambda: Arm(dice.between(55, 110), dice.between(0, 20), 10, dice.between(0, 40)))
     trunk = looking(dice, bend=dice.between(15, 60), twist=dice.normal(0, 12))
     return Pose("bending", *arms, leg, other, trunk, pitch=hips - knees * 0.45)
 
 
-def in_the_lap(dice: Dice) -> PosedArm:
-    return PosedArm(dice.between(5, 50), dice.between(4, 20), dice.between(10, 55), dice.between(35, 100))
+def in_the_lap(dice: Dice) -> Arm:
+    return Arm(dice.between(5, 50), dice.between(4, 20), dice.between(10, 55), dice.between(35, 100))
 
 
 def sitting(dice: Dice) -> Pose:
@@ -232,7 +232,7 @@ def sitting(dice: Dice) -> Pose:
 def crouching(dice: Dice) -> Pose:
     hips, knees = dice.between(85, 118), dice.between(95, 135)
     leg, other = Leg(hips, 14, 18, knees), Leg(hips - dice.between(0, 45), 10, 12, knees)
-    arms = twice(lambda: PosedArm(dice.between(35, 90), dice.between(0, 20), 25, dice.between(10, 90)))
+    arms = twice(lambda: Arm(dice.between(35, 90), dice.between(0, 20), 25, dice.between(10, 90)))
     return Pose("crouching", *arms, leg, other, looking(dice, bend=dice.between(10, 40)), dice.between(15, 35))
 
 
@@ -241,13 +241,13 @@ def on_the_ground(dice: Dice) -> Pose:
     hips, knees = dice.between(75, 115), dice.between(5, 115)
     leg = Leg(hips, dice.between(2, 25), 10, knees)
     other = Leg(hips, dice.between(2, 25), 10, min(max(knees + dice.normal(0, 20), 0), 120))
-    arms = twice(lambda: PosedArm(dice.between(-40, 50), 18, 10, dice.between(5, 70)))
+    arms = twice(lambda: Arm(dice.between(-40, 50), 18, 10, dice.between(5, 70)))
     return Pose("on the ground", *arms, leg, other, looking(dice, bend=dice.between(0, 35)), -8, flat_feet=False)
 
 
 def lying(dice: Dice) -> Pose:
     leg, other = Leg(dice.between(-5, 60), 8, 8, dice.between(0, 90)), Leg(dice.between(-5, 25), 8, 8, 20)
-    arms = twice(lambda: PosedArm(dice.between(0, 170), dice.between(5, 70), 10, dice.between(0, 90)))
+    arms = twice(lambda: Arm(dice.between(0, 170), dice.between(5, 70), 10, dice.between(0, 90)))
     pitch = dice.one_of((-85.0, 85.0)) + dice.normal(0, 8)
     return Pose("lying", *arms, leg, other, looking(dice), pitch, dice.normal(0, 25), flat_feet=False)
 
@@ -255,7 +255,7 @@ def lying(dice: Dice) -> Pose:
 def inverted(dice: Dice) -> Pose:
     """Handstand or cartwheel."""
     legs = twice(lambda: Leg(dice.between(-20, 50), dice.between(0, 45), 5, dice.between(0, 50), 30))
-    arms = twice(lambda: PosedArm(dice.between(150, 176), dice.between(0, 30), 0, dice.between(0, 15)))
+    arms = twice(lambda: Arm(dice.between(150, 176), dice.between(0, 30), 0, dice.between(0, 15)))
     roll = dice.between(110, 200)
     return Pose("inverted", *arms, *legs, looking(dice, bend=-5), dice.normal(0, 10), roll, flat_feet=False)
 
@@ -263,7 +263,7 @@ def inverted(dice: Dice) -> Pose:
 def free(dice: Dice) -> Pose:
     """Anything within moderate limits."""
     b = dice.between
-    arms = twice(lambda: PosedArm(b(-40, 150), b(0, 110), b(-60, 60), b(0, 130)))
+    arms = twice(lambda: Arm(b(-40, 150), b(0, 110), b(-60, 60), b(0, 130)))
     legs = twice(lambda: Leg(b(-20, 80), b(0, 35), b(-10, 30), b(0, 100)))
     trunk = looking(dice, bend=b(-15, 40), lean=b(-20, 20), twist=b(-30, 30))
     return Pose("free", *arms, *legs, trunk, dice.normal(0, 10), dice.normal(0, 8))
@@ -318,7 +318,7 @@ def mirrored(pose: Pose) -> Pose:
     )
 
 
-Part = TypeVar("Part", PosedArm, Leg, Trunk)
+Part = TypeVar("Part", Arm, Leg, Trunk)
 
 
 def limited(part: Part, limits: dict[str, tuple[float, float]], dice: Dice) -> Part:

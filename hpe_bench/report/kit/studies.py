@@ -89,9 +89,11 @@ def study_result(
     key, look = query.headline_key(done[0]), styles(paper)
     control, pools = runs[study.control], SeedPools(records) if pools is None else pools
     timed = NetworkTimes(records) if times is None else times
+    eager = timed.together([(a.paper, fingerprint(a.variant), a.variant.input_hw) for a in study.arms])
+    shown = [next(iter(of_arm.values()), None) for of_arm in eager]
     arms = tuple(
-        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, timed, pools)
-        for arm in study.arms
+        _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, time, pools)
+        for arm, time in zip(study.arms, shown, strict=True)
     )
     return StudyResult(study, where, key, arms, query.of(records).mean_pose(where), pools)
 
@@ -104,7 +106,7 @@ def _arm_result(
     key: str,
     look: Mapping[str, Style],
     records: Records,
-    times: NetworkTimes,
+    time: NetworkTime | None,
     pools: SeedPools,
 ) -> ArmResult:
     unequal = evidence.unequal_budgets(runs, control) if runs and control else ""
@@ -119,7 +121,7 @@ def _arm_result(
         unequal=unequal,
         untaught=pools.below_mean_pose(list(runs.values())),
         cost=evidence.cost_record(records, arm.paper, arm.variant.name, arm.variant),
-        time=times.shown(arm.paper, fingerprint(arm.variant), arm.variant.input_hw),
+        time=time,
     )
 
 

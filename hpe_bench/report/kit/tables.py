@@ -277,7 +277,8 @@ def cost_table(
     """
     base = baselines[0] if len(baselines) == 1 else None
     shown = (*baselines, *records)
-    timed = {r.id: times.eager(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in shown}
+    of_networks = times.together([(r.identity.paper, r.identity.variant_hash, counted_hw(r)) for r in shown])
+    timed = {r.id: found for r, found in zip(shown, of_networks, strict=True)}
     threads = sorted({n for found in timed.values() for n in found})
     prefix, unit, per_2 = ("M", 1e6, 2**20) if pocket else ("G", 1e9, HRNET_UNIT)
     columns = (

@@ -16,7 +16,7 @@ from hpe_bench.ceilings.contenders import (
     Contender,
 )
 from hpe_bench.ceilings.measure import BOX_SCALES, BOX_SHIFTS, GRID, DataProtocol, record_id
-from hpe_bench.ceilings.oracle import OracleCondition
+from hpe_bench.ceilings.oracle import Condition
 from hpe_bench.declare import canonical
 from hpe_bench.records import query
 from hpe_bench.records.schema import Measurement, RunRecord
@@ -111,7 +111,7 @@ def _lost_interval(m: Measurement) -> tuple[float, float] | None:
     return None if m.interval is None else (100.0 - m.interval[1], 100.0 - m.interval[0])
 
 
-def _measured(record: RunRecord, key: str, condition: OracleCondition) -> Measurement:
+def _measured(record: RunRecord, key: str, condition: Condition) -> Measurement:
     m = record.get(key, condition.text)
     assert m is not None, f"record {record.id} of this very protocol lacks {key} at {condition.text}"
     return m
@@ -119,13 +119,13 @@ def _measured(record: RunRecord, key: str, condition: OracleCondition) -> Measur
 
 def _over(found: Found, key: str) -> str:
     """Of how many persons or joints the scores are."""
-    n = _measured(next(iter(found.values())), key, OracleCondition(HIGH)).n
+    n = _measured(next(iter(found.values())), key, Condition(HIGH)).n
     return plural(n, UNITS[key.partition("@")[0]])
 
 
 def _loss_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> Table:
     rows = tuple(
-        (_name(c, shown), *(_loss_cell(_measured(found[c.name], key, OracleCondition(hw))) for hw in HEATMAP_HW))
+        (_name(c, shown), *(_loss_cell(_measured(found[c.name], key, Condition(hw))) for hw in HEATMAP_HW))
         for c in shown
         if c.role != "control"
     )
@@ -163,7 +163,7 @@ def _loss_cell(m: Measurement) -> Cell:
 
 def _figure(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> Figure:
     drawn = [c for c in shown if c.role != "control"]
-    measured = {c.name: [_measured(found[c.name], key, OracleCondition(hw)) for hw in HEATMAP_HW] for c in drawn}
+    measured = {c.name: [_measured(found[c.name], key, Condition(hw)) for hw in HEATMAP_HW] for c in drawn}
     rows = [
         plots.Dots(
             c.label,
@@ -185,7 +185,7 @@ def _figure(protocol: DataProtocol, shown: Sequence[Contender], found: Found, ke
 
 
 def _flip_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> Table:
-    pairs = [(OracleCondition(hw), OracleCondition(hw, flip=True)) for hw in HEATMAP_HW]
+    pairs = [(Condition(hw), Condition(hw, flip=True)) for hw in HEATMAP_HW]
     rows = tuple((_name(c, shown), *(_change_cell(found[c.name], key, *pair) for pair in pairs)) for c in shown)
     caption = (
         f"Points of {metric(key)} lost by averaging with the maps of the mirrored input, as each codec brings them "
@@ -197,7 +197,7 @@ def _flip_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found
 CHANGES = "Below each change: what is lost in all, with its 95 % CI. The changes themselves have no interval."
 
 
-def _change_cell(record: RunRecord, key: str, before: OracleCondition, after: OracleCondition) -> Cell:
+def _change_cell(record: RunRecord, key: str, before: Condition, after: Condition) -> Cell:
     m = _measured(record, key, after)
     change = _loss(m) - _loss(_measured(record, key, before))
     return Cell(
@@ -216,10 +216,10 @@ def _signed(change: float) -> str:
 def _box_table(
     protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str, hw: tuple[int, int]
 ) -> Table:
-    jitters = {f"Shifted by {100 * s:g} %": OracleCondition(hw, shift=s) for s in BOX_SHIFTS}
-    jitters |= {f"Scaled by {s:g}": OracleCondition(hw, scale=s) for s in BOX_SCALES}
+    jitters = {f"Shifted by {100 * s:g} %": Condition(hw, shift=s) for s in BOX_SHIFTS}
+    jitters |= {f"Scaled by {s:g}": Condition(hw, scale=s) for s in BOX_SCALES}
     rows = tuple(
-        (_name(c, shown), *(_change_cell(found[c.name], key, OracleCondition(hw), j) for j in jitters.values()))
+        (_name(c, shown), *(_change_cell(found[c.name], key, Condition(hw), j) for j in jitters.values()))
         for c in shown
         if c.role != "control"
     )
@@ -248,7 +248,7 @@ def _summary(shown: Sequence[Contender], found: Found, keys: Sequence[str]) -> t
 
 def _loss_sentences(shown: Sequence[Contender], found: Found, key: str) -> list[str]:
     """The usual codec, the best one, and expectations, under one metric."""
-    lost = {c.name: [_loss(_measured(found[c.name], key, OracleCondition(hw))) for hw in HEATMAP_HW] for c in shown}
+    lost = {c.name: [_loss(_measured(found[c.name], key, Condition(hw))) for hw in HEATMAP_HW] for c in shown}
     labels = {c.name: c.label for c in shown}
     told = []
     if QUARTER in lost:
@@ -290,7 +290,7 @@ def _flip_sentence(found: Found, key: str) -> str:
     """F7: what the flip test costs with and without the shift by one pixel."""
 
     def cost(name: str, hw: tuple[int, int]) -> str:
-        plain, merged = (_measured(found[name], key, OracleCondition(hw, flip=f)) for f in (False, True))
+        plain, merged = (_measured(found[name], key, Condition(hw, flip=f)) for f in (False, True))
         return _signed(_loss(merged) - _loss(plain))
 
     return (
@@ -304,7 +304,7 @@ def _grid_summary(grid: Found) -> tuple[str, ...]:
     """What a peak's position is worth in pixels of the input, whatever the data set."""
 
     def error(name: str, hw: tuple[int, int]) -> str:
-        return number(_measured(grid[name], "error/mean", OracleCondition(hw)).value, 1)
+        return number(_measured(grid[name], "error/mean", Condition(hw)).value, 1)
 
     def row(name: str) -> str:
         return _listed([error(name, hw) for hw in HEATMAP_HW])
@@ -342,7 +342,7 @@ def _error_table(contenders: Sequence[Contender], grid: Found, where: str) -> Ta
 
 
 def _error_cell(record: RunRecord, hw: tuple[int, int], where: str) -> Cell:
-    mean, largest = (record.get(f"error/{what}{where}", OracleCondition(hw).text) for what in ("mean", "max"))
+    mean, largest = (record.get(f"error/{what}{where}", Condition(hw).text) for what in ("mean", "max"))
     if mean is None or largest is None:
         return Cell(EMPTY)
     title = f"{exact(mean.value, mean.unit)}, over {plural(mean.n, 'position')}"

@@ -185,12 +185,13 @@ def _flat_accuracies(
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
     key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
-    for c in there:
+    eager = times.together([(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there])
+    for c, of_network in zip(there, eager, strict=True):
         own = list(runs[c.slug].values())
         e = evidence.pooled(own, key, pools)
         low, high = e.interval or (None, None)
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        timed = times.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw)
+        timed = next(iter(of_network.values()), None)
         yield {
             **_flat_place(place),
             "paper": c.slug,
@@ -240,8 +241,9 @@ def _accuracy(
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
-    timed = NetworkTimes(records)
-    times = {c.slug: timed.shown(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there}
+    networks = [(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there]
+    eager = NetworkTimes(records).together(networks)
+    times = {c.slug: next(iter(of_network.values()), None) for c, of_network in zip(there, eager, strict=True)}
     for c in there:
         e = estimates[c.slug]
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)

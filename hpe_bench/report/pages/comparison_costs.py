@@ -10,7 +10,6 @@ import numpy as np
 
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Variant, fingerprint
-from hpe_bench.records import query
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.latency_text import IN_PROCESS_NOTE, label
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table
@@ -99,16 +98,19 @@ def ratios(entrants: Sequence[Entrant], records: Records) -> list[CostRatio]:
 def _timed(entrants: Sequence[Entrant], records: Records) -> Iterator[CostRatio]:
     """Eager times first, one for each number of threads; then every other row that all entrants have."""
     times = NetworkTimes(records)
-    eager = [times.eager(e.slug, fingerprint(e.variant), e.variant.input_hw) for e in entrants]
+    eager = times.together([(e.slug, fingerprint(e.variant), e.variant.input_hw) for e in entrants])
     for threads, first in eager[0].items():
         alike = [e[threads] for e in eager if threads in e]
         if len(alike) == len(entrants) and all(t is first or t.against(first) is not None for t in alike):
             what = first.scope if first.row is not None else f"{first.scope}, {IN_PROCESS}"
             yield _times(what, alike)
     timed = [{_conditions(row): row for row in _rows(e, records)} for e in entrants]
-    for machine, conditions in timed[0]:
-        if all((machine, conditions) in t for t in timed):
-            yield _times(conditions, [time_of_row(t[machine, conditions]) for t in timed])
+    shared = [place for place in timed[0] if all(place in t for t in timed)]
+    asked = next((t.machine for of_network in eager for t in of_network.values()), "")
+    machine = max((m for m, _ in shared), key=lambda m: (m == asked, [n for n, _ in shared].count(m)), default="")
+    for place in shared:
+        if place[0] == machine:
+            yield _times(place[1], [time_of_row(t[place]) for t in timed])
 
 
 def _times(what: str, alike: Sequence[NetworkTime]) -> CostRatio:
@@ -116,18 +118,14 @@ def _times(what: str, alike: Sequence[NetworkTime]) -> CostRatio:
 
 
 def _rows(entrant: Entrant, records: Records) -> list[TimedRow]:
-    """A network's counting rows but the eager ones of one image, on the machine timed last."""
+    """A network's counting rows but the eager ones of one image."""
     i = (entrant.slug, fingerprint(entrant.variant))
     own = rows(r for r in records if (r.identity.paper, r.identity.variant_hash) == i)
-    found = [row for row in own if row.counts]
-    last = query.newest(row.record for row in found)
-    machine = "" if last is None else last.provenance.device
     eager = ("eager", "network", 1, entrant.variant.input_hw)
     return [
         row
-        for row in found
-        if row.machine == machine
-        and (row.timing.runtime, row.timing.scope, row.timing.batch, row.timing.input_hw) != eager
+        for row in own
+        if row.counts and (row.timing.runtime, row.timing.scope, row.timing.batch, row.timing.input_hw) != eager
     ]
 
 

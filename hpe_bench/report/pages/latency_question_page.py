@@ -84,8 +84,8 @@ def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[Ti
     assert asked is not None
     by_slug = {p.paper.slug: p for p in papers}
     names = [(loaded.paper.slug, loaded.paper.timed[0]), *(tuple(n.split("/")) for n in loaded.paper.timed_against)]
-    sides = [s for slug, name in names if slug in by_slug and (s := _side(by_slug[slug], name, found))]
-    sides = [s for s in sides if s.machine == sides[0].machine]
+    machines = dict.fromkeys(row.machine for row in sorted(found, key=lambda r: query.age(r.record), reverse=True))
+    sides = max((_sides(names, by_slug, found, machine) for machine in machines), key=_told, default=[])
     if len(sides) < 2 or sides[0].name != loaded.paper.name:
         return None
     threads = sorted({r.timing.threads for r in sides[0].rows if r.timed})
@@ -103,8 +103,21 @@ def build(loaded: LoadedPaper, papers: Sequence[LoadedPaper], found: Sequence[Ti
     )
 
 
+def _sides(
+    names: Sequence[tuple[str, ...]], by_slug: Mapping[str, LoadedPaper], found: Sequence[TimedRow], machine: str
+) -> list[Side]:
+    """What was timed on one machine."""
+    there = [row for row in found if row.machine == machine]
+    return [s for slug, name in names if slug in by_slug and (s := _side(by_slug[slug], name, there))]
+
+
+def _told(sides: Sequence[Side]) -> tuple[int, int]:
+    """How much a machine tells: how many networks were timed there, and in how many rows."""
+    return len(sides), sum(len(s.rows) for s in sides)
+
+
 def _side(loaded: LoadedPaper, name: str, found: Sequence[TimedRow]) -> Side | None:
-    """A network's rows on the machine that timed it last."""
+    """A network's rows, all of one machine."""
     variant = next((v for v in loaded.paper.variants if v.name == name), None)
     if variant is None:
         return None
@@ -116,7 +129,6 @@ def _side(loaded: LoadedPaper, name: str, found: Sequence[TimedRow]) -> Side | N
     macs, hrnet = (last.count(key) for key in ("macs", "macs/hrnet_counter"))
     if macs is None or hrnet is None:
         return None
-    own = [r for r in own if r.machine == last.machine]
     return Side(
         name=loaded.paper.name,
         variant=variant,

@@ -40,7 +40,7 @@ def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]
     """One view for each network and machine; what several timing runs say of a row is pooled."""
     by_network: dict[tuple[str, str], list[RunRecord]] = {}
     for r in current(paper, records):
-        by_network.setdefault((r.identity.variant, r.provenance.device), []).append(r)
+        by_network.setdefault((r.identity.variant, r.machine), []).append(r)
     return tuple(_view(found) for found in by_network.values())
 
 

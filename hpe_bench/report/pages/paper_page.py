@@ -434,8 +434,8 @@ def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Reco
     if ours is None or theirs is None:
         return None
     times = NetworkTimes(own)
-    found = [times.shown(r.identity.paper, r.identity.variant_hash, tables.counted_hw(r)) for r in (ours, theirs)]
-    a, b = found
+    sides = [(r.identity.paper, r.identity.variant_hash, tables.counted_hw(r)) for r in (ours, theirs)]
+    a, b = (next(iter(of_side.values()), None) for of_side in times.together(sides))
     against = None if a is None or b is None else a.against(b)
     if a is None or b is None or against is None:
         return None

@@ -117,9 +117,14 @@ def _answer(timed: Sequence[NetworkEntry], host: Host) -> list[str]:
             f"{n.name} needs ×{number(macs / base_macs, 2)} of {base.name}'s MACs and takes "
             f"×{number(ours.median_ms / theirs.median_ms, 2)} of its time: {number(ours.median_ms, 1)}{NO_BREAK}ms "
             f"{span(ours.interval_ms)} in {named(ours.runtime)} on {plural(host.threads, 'thread')}"
+            f"{'' if ours.runtime == theirs.runtime else f', against {_in_its_runtime(theirs)}'}"
             f"{'' if same else f', at an input of {n.size}'}."
         )
     return told
+
+
+def _in_its_runtime(time: NetworkTime) -> str:
+    return f"{number(time.median_ms, 1)}{NO_BREAK}ms in {named(time.runtime)}"
 
 
 def _why(timed: Sequence[NetworkEntry], made: Mapping[str, Cost], host: Host) -> list[str]:
