@@ -24,7 +24,7 @@ from hpe_bench.ceilings.contenders import (
     Contender,
     contenders,
 )
-from hpe_bench.ceilings.measure import AS_ANNOTATED, FLIPPED, GRID, DataProtocol, GridProtocol
+from hpe_bench.ceilings.measure import AS_ANNOTATED, FLIPPED, DataProtocol, GridProtocol
 from hpe_bench.ceilings.oracle import Condition, jittered, oracle_joints
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.codecs.integral import Integral
@@ -294,6 +294,6 @@ def test_the_leaderboard_links_the_page_and_both_are_rebuilt_from_records(
 def test_committed_ceilings_stand_under_the_ids_that_are_given_today(committed: Path) -> None:
     """Ids come from declared values and the names of their classes: a class that is renamed must not move a record."""
     found = {r.id for r in store.load_all(committed / "results") if r.identity.kind == "ceiling"}
-    asked = (GRID, *measure.data_protocols().values())
+    asked = (measure.GRID, *measure.data_protocols().values())
     assert found
     assert found <= {measure.record_id(protocol, c) for protocol in asked for c in contenders()}
