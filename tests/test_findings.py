@@ -36,6 +36,19 @@ def test_it_names_figure_data_and_budget_and_counts_costs() -> None:
     assert "Undecided" not in told
 
 
+def test_a_figure_stands_with_its_own_conditions_and_others_of_its_verdict_behind_it() -> None:
+    fields = {"value": 1.25, "unit": "points", "protocol": "mannequins-v1-dark", "records": (RECORD.id,)}
+    first = verdict("ahead", "confirmed", **fields)
+    alike = verdict("ahead", "confirmed", **{**fields, "value": 9.0, "protocol": "mannequins-v1-quarter"})
+    longer = verdict("ahead", "confirmed", **{**fields, "value": 9.0, "records": (LONGER.id,)})
+    told = paragraph([AHEAD], [first, alike], [RECORD, LONGER])
+    assert "samples (mannequins-v1-dark), likewise under mannequins-v1-quarter." in told
+    told = paragraph([AHEAD], [first, alike, longer], [RECORD, LONGER])
+    assert "+1.2 points, in miniature after 20,000 samples (mannequins-v1-dark), likewise after" in told
+    assert "9.0" not in told
+    assert paragraph([AHEAD], [first, first], [RECORD]).count("likewise") == 0
+
+
 def test_many_of_a_kind_are_counted_and_not_listed() -> None:
     claims = [claim(id=f"c{i}", statement=f"S{i}") for i in range(MOST_NAMED + 3)]
     told = paragraph(claims, [verdict(c.id, "inconclusive") for c in claims], [])

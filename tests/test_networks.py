@@ -325,6 +325,12 @@ def test_a_side_by_side_page_stands_once_its_baseline_and_another_are_timed() ->
     assert [t.id for t in page.timings] == ["threads-2", "threads-1"]
     assert "no counter can be read" in page.energy
     assert "takes" in page.why[0]
+    assert page.answer[0].endswith("in OpenVINO on 2\N{NO-BREAK SPACE}threads.")
+    assert "takes ×0.80 of its time" in page.answer[0]
+    eager = records[1].model_copy(update={"timings": tuple(t for t in records[1].timings if t.runtime == "eager")})
+    (answer,) = side_by_side_page.build(short, nets(records[0], eager)).answer
+    assert "takes ×0.80 of its time" in answer  # both in the runtime that both were timed in
+    assert answer.endswith("in PyTorch, eager on 2\N{NO-BREAK SPACE}threads.")
     text = site.render("side_by_side.html.j2", page=page, root="../")
     assert page.commands[0] in text
 

@@ -51,19 +51,31 @@ def _of_status(
 
 
 def _claim(claim: Claim, verdicts: Sequence[Verdict], seen: Mapping[str, int]) -> str:
-    """A claim with its first figure, and under which conditions it got this verdict."""
-    v = verdicts[0]
+    """A claim with its first figure and that one's conditions, then those under which it got the same verdict."""
+    v, *others = verdicts
     figure = ""
     if v.value is not None:
         unit = {"points": " points", "percent": " %"}.get(v.unit, f" {v.unit}" if v.unit else "")
         around = f" [{v.interval[0]:+.1f}, {v.interval[1]:+.1f}]" if v.interval else ""
         figure = f"{v.value:+.1f}{unit}{around}, "
-    protocols = " and ".join(dict.fromkeys(x.protocol for x in verdicts if x.protocol))
-    samples = sorted({seen[i] for x in verdicts for i in x.records if seen.get(i)})
-    budget = f" after {_several(samples)} samples" if samples else ""
     where = "in miniature" if v.scale == "pocket" else f"at {v.scale} scale"
-    under = f" ({protocols})" if protocols else ""
-    return f"“{claim.statement}”: {figure}{where}{budget}{under}"
+    said = f"“{claim.statement}”: {figure}{where}{_after(_budgets([v], seen))}"
+    said += f" ({v.protocol})" if v.protocol else ""
+    others = [x for x in others if (x.protocol, _budgets([x], seen)) != (v.protocol, _budgets([v], seen))]
+    if not others:
+        return said
+    protocols = " and ".join(dict.fromkeys(x.protocol for x in others if x.protocol))
+    samples = _budgets(others, seen)
+    return f"{said}, likewise{'' if samples == _budgets([v], seen) else _after(samples)} under {protocols}"
+
+
+def _budgets(verdicts: Sequence[Verdict], seen: Mapping[str, int]) -> list[int]:
+    """After how many samples the trainings behind some verdicts ended."""
+    return sorted({seen[i] for v in verdicts for i in v.records if seen.get(i)})
+
+
+def _after(samples: Sequence[int]) -> str:
+    return f" after {_several(samples)} samples" if samples else ""
 
 
 def _several(numbers: Sequence[int]) -> str:
