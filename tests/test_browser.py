@@ -714,7 +714,7 @@ def test_the_script_says_what_the_page_was_written_with(visits: Visits, tmp_path
     claims = (*nets.CLAIMS, nets.score(nets.MPII, 88.25, protocol="mpii-val", metric="pckh@0.5"))
     claims += (nets.score(nets.WIDE, 70.8),)
     records = [nets.timed(v, ms) for v, ms in ((nets.SMALL, 10), (nets.LARGE, 41), (nets.MIDDLE, 22), (nets.MPII, 7))]
-    records += [nets.timed(nets.UNPRINTED, 5), nets.timed(nets.WIDE, 30)]
+    records += [nets.timed(nets.UNPRINTED, 5), nets.in_eager(nets.timed(nets.WIDE, 30))]
     found = nets.found(*records, loaded=nets.replace_claims(claims))
     built = choice.build(found, {})
     assert built is not None

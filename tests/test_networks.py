@@ -327,12 +327,21 @@ def test_a_side_by_side_page_stands_once_its_baseline_and_another_are_timed() ->
     assert "takes" in page.why[0]
     assert page.answer[0].endswith("in OpenVINO on 2\N{NO-BREAK SPACE}threads.")
     assert "takes ×0.80 of its time" in page.answer[0]
-    eager = records[1].model_copy(update={"timings": tuple(t for t in records[1].timings if t.runtime == "eager")})
-    (answer,) = side_by_side_page.build(short, nets(records[0], eager)).answer
+    (answer,) = side_by_side_page.build(short, nets(records[0], in_eager(records[1]))).answer
     assert "takes ×0.80 of its time" in answer  # both in the runtime that both were timed in
     assert answer.endswith("in PyTorch, eager on 2\N{NO-BREAK SPACE}threads.")
     text = site.render("side_by_side.html.j2", page=page, root="../")
     assert page.commands[0] in text
+
+
+def in_eager(record: RunRecord) -> RunRecord:
+    """A network that was timed in eager PyTorch alone."""
+    return record.model_copy(update={"timings": tuple(t for t in record.timings if t.runtime == "eager")})
+
+
+def test_a_ratio_across_runtimes_names_the_other_one() -> None:
+    first = told(advised(30, timed(SMALL, 10), in_eager(timed(LARGE, 40))))[0]
+    assert "in OpenVINO, 10.8 points less than Large at ×0.12 of its time in PyTorch, eager." in first
 
 
 def test_a_view_keeps_networks_of_other_joints_out() -> None:

@@ -143,7 +143,8 @@ def _against(c: Candidate, best: Candidate) -> str:
     """What it costs, and what it saves."""
     less, share = _below(best, c), c.time.median_ms / best.time.median_ms
     accuracy = "as accurate as" if less < 0.05 else f"{number(less, 1)} points less than"
-    return f"{accuracy} {best.name} at ×{number(share, 2)} of its time"
+    there = "" if c.time.runtime == best.time.runtime else f" in {named(best.time.runtime)}"
+    return f"{accuracy} {best.name} at ×{number(share, 2)} of its time{there}"
 
 
 def _unrated(found: Sequence[Candidate], than: Candidate, view: View) -> Sentence:

@@ -85,7 +85,8 @@
   function against(c, best) {
     const lost = best.score.v - c.score.v;
     const accuracy = lost < 0.05 ? "as accurate as" : fixed(lost, 1) + " points less than";
-    return accuracy + " " + best.name + " at ×" + fixed(c.time.ms / best.time.ms, 2) + " of its time";
+    const there = c.time.runtime === best.time.runtime ? "" : " in " + NAMES[best.time.runtime];
+    return accuracy + " " + best.name + " at ×" + fixed(c.time.ms / best.time.ms, 2) + " of its time" + there;
   }
 
   function conditions(v) {
