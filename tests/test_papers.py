@@ -160,7 +160,7 @@ def test_pocket_training_lowers_the_loss(loaded: LoadedPaper) -> None:
         for span in spans(arm.recipe, 100):
             optimiser = torch.optim.Adam(trained_parameters(model, span.stage), lr=arm.recipe.optimiser.lr / 4)
             losses = []
-            for _ in range(5):
+            for _ in range(8):
                 loss = span.stage.loss(model(batch.images_B3HW), batch, arm.recipe.codec)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

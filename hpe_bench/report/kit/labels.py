@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LETTER_PX, LINE_PX = 6.3, 13.0  # of a label of 11 px: a letter's mean width with a reserve, and its height
+LETTER_PX, LINE_PX = 7.0, 13.0  # of a label of 11 px: a letter's mean width in a wide face, and its height
 MARK_PX = 6.0  # around a mark's centre
 AWAY_PX = (0.0, 14.0, 28.0, 44.0)  # from the nearest place; above 0 a leader line is drawn
 AROUND = (  # (right, down, anchor) from the mark's centre to the text's base line; above and left of a front is nothing

@@ -37,11 +37,11 @@ def current(paper: Paper, records: Iterable[RunRecord]) -> list[RunRecord]:
 
 
 def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]:
-    """One view for each network and machine; what several timing runs say of a row is pooled."""
+    """One view for each network and machine, that of most rows first; timing runs of one row are pooled."""
     by_network: dict[tuple[str, str], list[RunRecord]] = {}
     for r in current(paper, records):
         by_network.setdefault((r.identity.variant, r.machine), []).append(r)
-    return tuple(_view(found) for found in by_network.values())
+    return tuple(sorted(map(_view, by_network.values()), key=lambda view: -len(view.table.rows)))
 
 
 def _view(records: Sequence[RunRecord]) -> LatencyView:

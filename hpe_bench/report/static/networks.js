@@ -277,7 +277,7 @@
       for (const away of [0, 14, 28, 44]) {
         for (const [right, down, anchor] of AROUND) {
           const x = m.cx + right + further(right, away), y = m.cy + down + further(down - 4, away);
-          const w = 6.3 * m.name.length, left = anchor === "start" ? x : anchor === "middle" ? x - w / 2 : x - w;
+          const w = 7 * m.name.length, left = anchor === "start" ? x : anchor === "middle" ? x - w / 2 : x - w;
           const b = [left, y - 10, left + w, y + 3];
           const inside = b[0] >= LEFT && b[1] >= 0 && b[2] <= width && b[3] <= bottom;
           const free = taken.every(function (o) { return !(b[0] < o[2] && o[0] < b[2] && b[1] < o[3] && o[1] < b[3]); });
