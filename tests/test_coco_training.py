@@ -96,7 +96,7 @@ def test_a_training_scores_as_its_weights_do_by_the_road_of_predictions(place: P
     task = prediction.task_of_protocol(protocol, str(place.root))
     data = training.load_data(protocol, str(place.root), VARIANT.input_hw)
     model = training.build(VARIANT, 17, 0)
-    weights = training.checkpoints.load_weights(place.runs / place.run.folder / training.WEIGHTS, model)
+    weights = training.checkpoints.load_trained_weights(place.runs / place.run.folder / training.WEIGHTS, model)
     activate = place.run.recipe.loss.activate
     network = prediction.Network(model, VARIANT.input_hw, activate, "small", weights, "torch")
     found = prediction.answer(task, network)
