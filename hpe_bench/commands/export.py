@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench import catalog
-from hpe_bench.data.augmentation import normalise_
+from hpe_bench.data.augmentation import to_batch
 from hpe_bench.data.boxes import annotated_persons
 from hpe_bench.data.crops import build_crops
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
@@ -51,7 +51,7 @@ class Int8:
         _, persons, _ = annotated_persons(data, split, self.root)
         rows = np.unique(np.linspace(0, len(persons) - 1, self.crops).round().astype(int))
         cut = build_crops(persons.subset(rows), input_hw, self.protocol.padding)
-        return normalise_(torch.from_numpy(np.asarray(cut.pixels)).permute(0, 3, 1, 2).float().contiguous())
+        return to_batch(torch.from_numpy(np.asarray(cut.pixels)))
 
 
 @dataclass(frozen=True)

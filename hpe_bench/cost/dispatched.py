@@ -63,13 +63,17 @@ def on_meta() -> Iterator[None]:
         yield
 
 
-class _Shapes(TorchDispatchMode):
-    """Shortcuts on the meta device for the two operators whose shapes torch derives in Python, ms a call."""
+class Watching(TorchDispatchMode):
+    """A mode that sees every operator, without torch's compiler."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Torch would otherwise load its compiler, which takes longer than counting."""
         return False
+
+
+class _Shapes(Watching):
+    """Shortcuts on the meta device for the two operators whose shapes torch derives in Python, ms a call."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.normal_.default and args[0].is_meta:
@@ -104,7 +108,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watching):
     """Counts of every operator that torch dispatches, by the module whose forward pass it happens in."""
 
     def __init__(self) -> None:
@@ -135,11 +139,6 @@ class _Watch(TorchDispatchMode):
         name = self._running.pop()
         if not any(True for _ in module.children()):
             self.torchstat[name] = operations(module, inputs, output)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Torch would otherwise load its compiler, which takes longer than counting."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

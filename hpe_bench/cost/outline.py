@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from hpe_bench.cost.dispatched import COUNTED, count_dispatched, on_meta
+from hpe_bench.cost.dispatched import COUNTED, Watching, count_dispatched, on_meta
 from hpe_bench.cost.kept import Kept
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
@@ -136,7 +135,7 @@ class _Trace(NamedTuple):
     outputs: list[tuple[int, int, Size]]
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Watching):
     """Writes down every operator. Tensors are kept, so that no identity is given out twice."""
 
     def __init__(self) -> None:
@@ -151,11 +150,6 @@ class _Watch(TorchDispatchMode):
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self.given[self.running.pop()] = len(list(_tensors(output)))
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Torch would otherwise load its compiler, which takes longer than counting."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = func(*args, **(kwargs or {}))

@@ -53,8 +53,7 @@ def to_openvino(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: 
     def write(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
         onnx = file.with_name("network.onnx")
         write_onnx(model, images, names, onnx)
-        runtime.save_model(runtime.convert_model(onnx), file, compress_to_fp16=False)
-        onnx.unlink()
+        as_openvino(runtime, onnx, file)
 
     return _export(model, input_hw, path, batch, ".xml", write, lambda file: openvino_answer(runtime, file))
 
@@ -132,8 +131,7 @@ def _export(
     images = noise(input_hw, batch)
     with evaluating(model), draft_of(path) as draft:
         expected = eager_stacks(model, images)
-        names = [f"stack{i + 1}" for i in range(len(expected) - 1)] + [FINAL]
-        write(model, images, names, draft)
+        write(model, images, output_names(expected), draft)
         found = deviation(read(draft)(images), expected[-1])
         if not found <= TOLERANCE:
             raise ValueError(
@@ -149,6 +147,17 @@ def eager_stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
     except RuntimeError as error:
         size = "x".join(map(str, images.shape[2:]))
         raise ValueError(f"the network fails on images of {size} ({_first_line(error)}); try another size") from None
+
+
+def output_names(stacks: list[Tensor]) -> list[str]:
+    """`stack1`, `stack2`, ..., the final one `heatmaps`."""
+    return [f"stack{i + 1}" for i in range(len(stacks) - 1)] + [FINAL]
+
+
+def as_openvino(runtime: ModuleType, onnx: Path, file: Path) -> None:
+    """An ONNX file becomes OpenVINO's pair, of the same precision."""
+    runtime.save_model(runtime.convert_model(onnx), file, compress_to_fp16=False)
+    onnx.unlink()
 
 
 @contextmanager

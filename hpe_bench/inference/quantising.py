@@ -43,9 +43,8 @@ def to_int8(model: nn.Module, path: Path, images_N3HW: Tensor, batch: int = 1, l
     held_out = batches[HELD_OUT - 1 :: HELD_OUT]
     taken = [images for at, images in enumerate(batches, start=1) if at % HELD_OUT]
     with exporting.evaluating(model), exporting.draft_of(path) as draft:
-        stacks = exporting.eager_stacks(model, batches[0])
+        names = exporting.output_names(exporting.eager_stacks(model, batches[0]))
         plain, eight = draft.with_name("float32.onnx"), draft.with_name("int8.onnx")
-        names = [f"stack{i + 1}" for i in range(len(stacks) - 1)] + [exporting.FINAL]
         exporting.write_onnx(model, batches[0], names, plain)
         _quantise(plain, eight, taken)
         plain.unlink()
@@ -53,8 +52,7 @@ def to_int8(model: nn.Module, path: Path, images_N3HW: Tensor, batch: int = 1, l
             eight.replace(draft)
             answer = exporting.onnx_answer(runtime, draft)
         else:
-            openvino.save_model(openvino.convert_model(eight), draft, compress_to_fp16=False)
-            eight.unlink()
+            exporting.as_openvino(openvino, eight, draft)
             answer = exporting.openvino_answer(openvino, draft)
         wanted = torch.cat([exporting.eager_stacks(model, images)[-1] for images in held_out])
         found = exporting.deviation(torch.cat([answer(images) for images in held_out]), wanted)

@@ -312,7 +312,11 @@ class NetworkTimes:
 
     def shown(self, paper: str, variant_hash: str, input_hw: Size | None = None) -> NetworkTime | None:
         """The eager time that a table shows: of the fewest threads."""
-        return next(iter(self.eager(paper, variant_hash, input_hw).values()), None)
+        return self.shown_together([(paper, variant_hash, input_hw)])[0]
+
+    def shown_together(self, networks: Sequence[Network]) -> list[NetworkTime | None]:
+        """What a table shows of networks beside each other: `together`, each at its fewest threads."""
+        return [next(iter(of_network.values()), None) for of_network in self.together(networks)]
 
     def counted(self, paper: str, variant_hash: str, input_hw: Size | None = None) -> list[TimedRow]:
         """The rows of one image that count, in every runtime, on every machine."""

@@ -278,7 +278,7 @@ def _shown(sides: CostSides, paper: Paper, times: NetworkTimes) -> tuple[Network
             i = record.identity
             variant = declared_variant(paper, i.paper, i.variant)
             networks.append((i.paper, i.variant_hash, None if variant is None else variant.input_hw))
-    ours, *theirs = (next(iter(of_side.values()), None) for of_side in times.together(networks))
+    ours, *theirs = times.shown_together(networks)
     return ours or times.shown(*networks[0]), theirs[0] if theirs else None
 
 

@@ -89,8 +89,7 @@ def study_result(
     key, look = query.headline_key(done[0]), styles(paper)
     control, pools = runs[study.control], SeedPools(records) if pools is None else pools
     timed = NetworkTimes(records) if times is None else times
-    eager = timed.together([(a.paper, fingerprint(a.variant), a.variant.input_hw) for a in study.arms])
-    shown = [next(iter(of_arm.values()), None) for of_arm in eager]
+    shown = timed.shown_together([(a.paper, fingerprint(a.variant), a.variant.input_hw) for a in study.arms])
     arms = tuple(
         _arm_result(arm, arm.name == study.control, runs[arm.name], control, key, look, records, time, pools)
         for arm, time in zip(study.arms, shown, strict=True)

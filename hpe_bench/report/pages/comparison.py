@@ -36,7 +36,7 @@ from hpe_bench.report.kit.theme import Style
 from hpe_bench.report.pages import calibration_view, comparison_costs, comparison_published, diagnosis_view
 from hpe_bench.report.pages.diagnosis_view import DiagnosedModel
 from hpe_bench.report.pages.entries import Flat
-from hpe_bench.timing.rows import NetworkTimes
+from hpe_bench.timing.rows import Network, NetworkTimes
 from hpe_bench.verdicts import evidence, pairs
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
@@ -104,6 +104,11 @@ class ComparedPaper:
     slug: str
     arm: Arm
     style: Style
+
+    @property
+    def network(self) -> Network:
+        """Whose times are asked for."""
+        return self.arm.paper, fingerprint(self.arm.variant), self.arm.variant.input_hw
 
 
 def with_yardstick(loaded: LoadedPaper, papers: Sequence[LoadedPaper]) -> tuple[LoadedPaper, ...]:
@@ -185,13 +190,11 @@ def _flat_accuracies(
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
     key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
-    eager = times.together([(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there])
-    for c, of_network in zip(there, eager, strict=True):
+    for c, timed in zip(there, times.shown_together([c.network for c in there]), strict=True):
         own = list(runs[c.slug].values())
         e = evidence.pooled(own, key, pools)
         low, high = e.interval or (None, None)
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)
-        timed = next(iter(of_network.values()), None)
         yield {
             **_flat_place(place),
             "paper": c.slug,
@@ -241,9 +244,8 @@ def _accuracy(
     axis = svgdraw.axis_of([v for e in estimates.values() for v in (e.value, *(e.interval or ()))])
     assert axis is not None
     rows = []
-    networks = [(c.arm.paper, fingerprint(c.arm.variant), c.arm.variant.input_hw) for c in there]
-    eager = NetworkTimes(records).together(networks)
-    times = {c.slug: next(iter(of_network.values()), None) for c, of_network in zip(there, eager, strict=True)}
+    shown = NetworkTimes(records).shown_together([c.network for c in there])
+    times = {c.slug: time for c, time in zip(there, shown, strict=True)}
     for c in there:
         e = estimates[c.slug]
         cost = evidence.cost_record(records, c.arm.paper, c.arm.variant.name, c.arm.variant)

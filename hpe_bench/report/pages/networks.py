@@ -7,7 +7,7 @@ that time, too. Published figures stay under their protocol and are never mixed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,9 +107,12 @@ class NetworkEntry:
     def time(self, host: Host, runtime: str) -> NetworkTime | None:
         """Its time in a runtime; the least of all runtimes for `FASTEST`, timings in process left out."""
         found = self.times.get(host, {})
-        if runtime != FASTEST:
-            return found.get(runtime)
-        return min((t for t in found.values() if t.row is not None), key=lambda t: t.median_ms, default=None)
+        return self.fastest(host, found) if runtime == FASTEST else found.get(runtime)
+
+    def fastest(self, host: Host, runtimes: Collection[str]) -> NetworkTime | None:
+        """Its least time in some runtimes, timings in process left out."""
+        found = (t for runtime, t in self.times.get(host, {}).items() if runtime in runtimes and t.row is not None)
+        return min(found, key=lambda t: t.median_ms, default=None)
 
     @property
     def tested(self) -> int:

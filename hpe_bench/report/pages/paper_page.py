@@ -435,7 +435,7 @@ def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Reco
         return None
     times = NetworkTimes(own)
     sides = [(r.identity.paper, r.identity.variant_hash, tables.counted_hw(r)) for r in (ours, theirs)]
-    a, b = (next(iter(of_side.values()), None) for of_side in times.together(sides))
+    a, b = times.shown_together(sides)
     against = None if a is None or b is None else a.against(b)
     if a is None or b is None or against is None:
         return None

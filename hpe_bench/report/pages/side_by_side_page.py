@@ -6,7 +6,7 @@ written) is counted from the code of the models; times are those of `networks`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -109,7 +109,7 @@ def _answer(timed: Sequence[NetworkEntry], host: Host) -> list[str]:
     told = []
     for n in timed[1:]:
         both = n.times.get(host, {}).keys() & base.times.get(host, {}).keys()
-        ours, theirs = (_fastest_of(side, host, both) for side in (n, base))
+        ours, theirs = (side.fastest(host, both) for side in (n, base))
         macs, base_macs = n.count("macs"), base.count("macs")
         if ours is None or theirs is None or not macs or not base_macs:
             continue
@@ -123,12 +123,6 @@ def _answer(timed: Sequence[NetworkEntry], host: Host) -> list[str]:
             f"{'' if same else f', at an input of {n.size}'}."
         )
     return told
-
-
-def _fastest_of(n: NetworkEntry, host: Host, runtimes: Collection[str]) -> NetworkTime | None:
-    """Its least time in some runtimes; timings in process left out."""
-    found = (t for name, t in n.times.get(host, {}).items() if name in runtimes and t.row is not None)
-    return min(found, key=lambda t: t.median_ms, default=None)
 
 
 def _in_its_runtime(time: NetworkTime) -> str:
