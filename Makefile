@@ -7,7 +7,7 @@ POCKET ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce ablate compare profile gpu leaderboard notebook picture bench lint test torture truth clean
+.PHONY: help setup reproduce ablate compare profile gpu leaderboard notebook picture bench lint test browser torture truth clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,8 +52,11 @@ lint: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: setup ## every test but the torture, in two processes
-	$(BIN)/pytest -m "not torture" --numprocesses 2 --dist loadfile $(ARGS)
+test: setup ## every test but those of the next two, in two processes
+	$(BIN)/pytest -m "not torture and not browser" --numprocesses 2 --dist loadfile $(ARGS)
+
+browser: setup ## the committed pages in Chromium: tables, plots, keyboard, axe, phone, print
+	$(BIN)/pytest -m browser --numprocesses 2 $(ARGS)
 
 torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
 	$(BIN)/pytest -m torture -s $(ARGS)

@@ -117,6 +117,8 @@ class Format(StrEnum):
     onnx = "onnx"
     openvino = "openvino"
     torchscript = "torchscript"
+    tflite = "tflite"
+    coreml = "coreml"
 
 
 class Layout(StrEnum):

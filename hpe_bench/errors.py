@@ -33,6 +33,12 @@ def sentence(error: BaseException) -> str:
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
 
+def first_line(error: BaseException) -> str:
+    """Of what a package says, as much as fits a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:160]
+
+
 @contextmanager
 def notices_to(say: Callable[[str], None]) -> Iterator[None]:
     """Hand every warning of ours to `say`, each text once, while the block runs; others go where they went."""

@@ -67,7 +67,7 @@ def require_free(targets: Iterable[Path], inputs: Iterable[Path], force: bool) -
     read = {identity for path in inputs if (identity := _identity(path))}
     taken: list[Path] = []
     for target in targets:
-        if target.is_dir():
+        if target.is_dir() and not _is_package(target):
             raise ValueError(f"{target} is a folder; name a file in it")
         identity = _identity(target)
         if identity is not None and identity in read:
@@ -77,6 +77,11 @@ def require_free(targets: Iterable[Path], inputs: Iterable[Path], force: bool) -
     if taken and not force:
         more = f" (and {len(taken) - 1} more files)" if len(taken) > 1 else ""
         raise ValueError(f"{taken[0]}{more} exists already; name another target, or replace it with --force")
+
+
+def _is_package(folder: Path) -> bool:
+    """Whether a folder is what its users take for a file: one of Core ML's packages."""
+    return folder.suffix == ".mlpackage" and (folder / "Manifest.json").is_file()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

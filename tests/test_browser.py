@@ -35,7 +35,7 @@ from tests.test_submissions import BAD, GOOD, TRUTH, file_of, record_of
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.browser
 
 PAGES = {
     "front": "index.html",

@@ -36,7 +36,7 @@ from hpe_bench.run import costs, latency, pool
 from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
-from hpe_bench.timing.check import InBatches, ReferenceOutput
+from hpe_bench.timing.check import InBatches, ReferenceOutput, ranges
 from hpe_bench.timing.interleave import FEWEST_ROUNDS, ROUNDS, WIDE_SPREAD, Plan, Times, interleave, warm_up
 from hpe_bench.timing.onnx_input import input_sizes
 from hpe_bench.timing.rows import NetworkTimes, rows
@@ -134,7 +134,8 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workload, Referenc
     torch.save(module.state_dict(), folder / "weights.pt")
     file = to_onnx(module, (128, 96), folder / "network.onnx", 2)
     reference = ReferenceOutput.write(folder / "reference.pt", lambda images: final(module, images), (128, 96))
-    return Workload(source, folder / "weights.pt", file, "", (128, 96), 2), reference
+    torch.save(ranges((128, 96)), folder / "ranges.pt")
+    return Workload(source, folder / "weights.pt", file, "", (128, 96), 2, folder / "ranges.pt"), reference
 
 
 @pytest.mark.parametrize("runtime", [r for r in ON_CPU if r.name != "compile"], ids=lambda r: r.name)
@@ -144,7 +145,7 @@ def test_every_runtime_gives_the_maps_of_eager(runtime: Runtime, staged: tuple[W
     workload, reference = staged
     deviation = reference.deviation(runtime.build(workload, 1), workload.batch)
     assert deviation <= runtime.tolerance
-    assert (deviation > 1e-3) == (runtime.precision == "bf16")  # bfloat16 is really at work where it is said to be
+    assert (deviation > 1e-3) == (runtime.precision != "fp32")  # fewer bits are really at work
     assert runtime.version()
 
 

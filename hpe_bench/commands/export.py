@@ -13,27 +13,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hpe_bench import catalog
-from hpe_bench.data.augmentation import to_batch
-from hpe_bench.data.boxes import annotated_persons
-from hpe_bench.data.crops import build_crops
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 from hpe_bench.declare import Protocol, Variant
 from hpe_bench.files import require_free, write_atomically
-from hpe_bench.inference import exporting, networks, quantising, weights
+from hpe_bench.inference import exporting, networks, phone_files, quantising, weights
 from hpe_bench.inference.model_file import InputConvention
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Kind = Literal["onnx", "openvino", "torchscript"]
-SUFFIXES: dict[Kind, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
-BESIDE: dict[Kind, tuple[str, ...]] = {"onnx": (".toml",), "openvino": (".bin",), "torchscript": ()}
-WRITERS = {"onnx": exporting.to_onnx, "openvino": exporting.to_openvino, "torchscript": exporting.to_torchscript}
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: its suffix, what writes it, what else is written beside it, and whether 8 bits are offered.
+
+    Whether `predict` reads such files, with what they cannot say in a TOML file beside; and whether what runs them is
+    on this system, so that they are held against eager.
+    """
+
+    suffix: str
+    write: Callable[[nn.Module, tuple[int, int], Path, int], Path]
+    beside: tuple[str, ...] = ()
+    int8: bool = False
+    is_read: bool = False
+    runs_here: bool = True
+
+
+Kind = Literal["onnx", "openvino", "torchscript", "tflite", "coreml"]
+FORMATS: dict[Kind, Format] = {
+    "onnx": Format(".onnx", exporting.to_onnx, int8=True, is_read=True),
+    "openvino": Format(".xml", exporting.to_openvino, (".bin",), int8=True, is_read=True),
+    "torchscript": Format(".pt", exporting.to_torchscript),
+    "tflite": Format(".tflite", phone_files.to_tflite, is_read=True),
+    "coreml": Format(".mlpackage", phone_files.to_core_ml, runs_here=phone_files.CORE_ML_RUNS_HERE),
+}
 
 
 @dataclass(frozen=True)
@@ -46,12 +63,7 @@ class Int8:
 
     def images(self, input_hw: tuple[int, int]) -> Tensor:
         """Normalised crops [N,3,H,W] of training persons, evenly over the split."""
-        data, split = self.protocol.data, self.protocol.train_split
-        data.prepare(split, self.root, None)
-        _, persons, _ = annotated_persons(data, split, self.root)
-        rows = np.unique(np.linspace(0, len(persons) - 1, self.crops).round().astype(int))
-        cut = build_crops(persons.subset(rows), input_hw, self.protocol.padding)
-        return to_batch(torch.from_numpy(np.asarray(cut.pixels)))
+        return quantising.training_crops(self.protocol, self.root, self.crops, input_hw)
 
 
 @dataclass(frozen=True)
@@ -68,41 +80,49 @@ class ExportRequest:
 
 
 def export(wish: ExportRequest, kind: Kind, to: Path | None, console: Console, force: bool = False) -> Path:
-    """Write the file, and beside an ONNX file the TOML that `hpe-bench predict --model` reads.
+    """Write the file, and beside one that `hpe-bench predict --model` reads the TOML that it reads with it.
 
     ValueError before anything is done if one of them is there already, unless `force`.
     """
-    loaded = catalog.load(wish.paper)
+    loaded, shape = catalog.load(wish.paper), FORMATS[kind]
     variant = catalog.find_variant(loaded, wish.variant)
     joints = wish.joints or variant.joints
-    if wish.int8 is not None and kind == "torchscript":
-        raise ValueError("a TorchScript file in 8 bits is not offered: --to onnx or --to openvino")
-    path = to or Path(f"{wish.paper}-{variant.name}{'' if wish.int8 is None else '-int8'}{SUFFIXES[kind]}")
-    written = [path, *(path.with_suffix(suffix) for suffix in BESIDE[kind])]
+    if wish.int8 is not None and not shape.int8:
+        raise ValueError(f"8 bits are not offered for {kind}; {offered()} have them")
+    path = to or Path(f"{wish.paper}-{variant.name}{'' if wish.int8 is None else '-int8'}{shape.suffix}")
+    told = path.with_suffix(".toml")
+    written = [path, *(path.with_suffix(suffix) for suffix in shape.beside), *([told] if shape.is_read else [])]
     require_free(written, [] if wish.weights is None else [wish.weights], force)
     model = _fresh(variant, joints)
     if wish.weights is not None:
         weights.load_weights(model, wish.weights)
         model = Activated(model, networks.activation(loaded, wish.recipe))
-    like = "answers as eager float32 does"
+    like = "answers as eager float32 does" if shape.runs_here else "run by nothing yet: this system cannot"
     if wish.int8 is None:
-        WRITERS[kind](model, variant.input_hw, path, wish.batch)
+        shape.write(model, variant.input_hw, path, wish.batch)
     else:
         images = wish.int8.images(variant.input_hw)
         off = quantising.to_int8(model, path, images, wish.batch, quantising.LIMIT if wish.weights else None)
         like = f"8 bits, {off:.3f} of the maps' spread away from eager float32 on training crops held out"
-    if kind == "onnx":
-        write_atomically(path.with_suffix(".toml"), convention_text(joints).encode())
-        console.print(f"wrote {path.with_suffix('.toml')}: its pixels and joints", highlight=False, markup=False)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    if shape.is_read:
+        write_atomically(told, convention_text(joints).encode())
+        say(f"wrote {told}: its pixels and joints")
     height, width = variant.input_hw
     origin = "fresh weights (seed 0), for timing" if wish.weights is None else f"weights of {wish.weights}"
-    told = f"{wish.batch} x 3 x {height} x {width}, {joints} joints, {origin}; {like}"
-    console.print(f"wrote {path}: {told}", highlight=False, markup=False)
-    if wish.int8 is not None and wish.weights is not None and kind == "onnx":
+    say(f"wrote {path}: {wish.batch} x 3 x {height} x {width}, {joints} joints, {origin}; {like}")
+    if wish.int8 is not None and wish.weights is not None:
         name = wish.int8.protocol.name
-        told = f"what 8 bits cost: hpe-bench evaluate --protocol {name} --model {path}, beside the same without --int8"
-        console.print(told, highlight=False, markup=False)
+        say(f"what 8 bits cost: hpe-bench evaluate --protocol {name} --model {path}, beside the same without --int8")
     return path
+
+
+def offered() -> str:
+    """The kinds of file that are written in 8 bits."""
+    return " and ".join(kind for kind, shape in FORMATS.items() if shape.int8)
 
 
 class Activated(nn.Module):

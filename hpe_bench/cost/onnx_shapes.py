@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hpe_bench.errors import first_line
 from hpe_bench.inference.exporting import package
 
 Shape = tuple[int, ...]
@@ -81,11 +82,6 @@ class OnnxGraph:
         pixels = np.zeros([dim.dim_value for dim in image.type.tensor_type.shape.dim], kind)
         given = session.run(names, {image.name: pixels})
         return {name: tuple(np.shape(value)) for name, value in zip(names, given, strict=True)}
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, short."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _loaded(onnx: ModuleType, path: Path) -> Any:

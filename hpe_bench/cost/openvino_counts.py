@@ -13,8 +13,8 @@ from typing import Any
 
 from hpe_bench.cost.dispatched import PRODUCT
 from hpe_bench.cost.model_cost import Cost, Layer, ModuleCost, by_kind, convolution_kind
+from hpe_bench.errors import first_line
 from hpe_bench.inference.exporting import package
-from hpe_bench.inference.file_runners import first_line
 
 # fmt: off
 FREE = frozenset({

@@ -1,4 +1,4 @@
-"""Networks as files for other runtimes: ONNX, TorchScript, OpenVINO.
+"""Networks as files for other runtimes: ONNX, TorchScript, OpenVINO (for phones: `phone_files`).
 
 Every file is read back, run by the runtime it is for, and held against eager float32 on seeded noise (inputs of normal
 distribution; M5) before it gets its name: it is written whole and right, or not at all. Its input is `images`
@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpe_bench.errors import not_installed
-from hpe_bench.files import claimed, naming
+from hpe_bench.errors import first_line, not_installed
+from hpe_bench.files import claimed, naming, remove
 
 INPUT, FINAL = "images", "heatmaps"
 TOLERANCE = 1e-4  # relative deviation; float32 sums in another order differ by about 1e-6, deep networks by 1e-5
@@ -38,12 +38,12 @@ def to_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: int 
     ValueError if a package is missing, the network cannot be exported or the file answers differently.
     """
     runtime = package("onnxruntime", "onnx")
-    return _export(model, input_hw, path, batch, ".onnx", write_onnx, lambda file: onnx_answer(runtime, file))
+    return write_checked(model, input_hw, path, batch, ".onnx", write_onnx, lambda file: onnx_answer(runtime, file))
 
 
 def to_torchscript(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: int = 1) -> Path:
     """A traced TorchScript file, which gives the stacks as a tuple. Otherwise as `to_onnx`."""
-    return _export(model, input_hw, path, batch, ".pt", _write_torchscript, _torchscript_answer)
+    return write_checked(model, input_hw, path, batch, ".pt", _write_torchscript, _torchscript_answer)
 
 
 def to_openvino(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: int = 1) -> Path:
@@ -55,7 +55,7 @@ def to_openvino(model: nn.Module, input_hw: tuple[int, int], path: Path, batch: 
         write_onnx(model, images, names, onnx)
         as_openvino(runtime, onnx, file)
 
-    return _export(model, input_hw, path, batch, ".xml", write, lambda file: openvino_answer(runtime, file))
+    return write_checked(model, input_hw, path, batch, ".xml", write, lambda file: openvino_answer(runtime, file))
 
 
 # ---------------------------------------------------------------------------------------------------- checking
@@ -116,23 +116,26 @@ def package(name: str, extra: str) -> ModuleType:
 # ---------------------------------------------------------------------------------------------------- writing
 
 
-def _export(
+def write_checked(
     model: nn.Module,
     input_hw: tuple[int, int],
     path: Path,
     batch: int,
     suffix: str,
     write: Callable[[nn.Module, Tensor, list[str], Path], None],
-    read: Callable[[Path], Answer],
+    read: Callable[[Path], Answer] | None,
 ) -> Path:
-    """Write a draft, hold it against eager, and only then give it its name."""
+    """Write a draft, hold it against eager, and only then give it its name. `read` is None where nothing runs it here.
+
+    `write` gets the network in eval mode, images, the outputs' names and the draft's path.
+    """
     if path.suffix != suffix:
         raise ValueError(f"{path}: such files end in {suffix}; name it so")
     images = noise(input_hw, batch)
     with evaluating(model), draft_of(path) as draft:
         expected = eager_stacks(model, images)
         write(model, images, output_names(expected), draft)
-        found = deviation(read(draft)(images), expected[-1])
+        found = 0.0 if read is None else deviation(read(draft)(images), expected[-1])
         if not found <= TOLERANCE:
             raise ValueError(
                 f"{path}: not written, because the exported network answers differently from eager PyTorch (relative "
@@ -146,7 +149,7 @@ def eager_stacks(model: nn.Module, images: Tensor) -> list[Tensor]:
         return stacks(model(images))
     except RuntimeError as error:
         size = "x".join(map(str, images.shape[2:]))
-        raise ValueError(f"the network fails on images of {size} ({_first_line(error)}); try another size") from None
+        raise ValueError(f"the network fails on images of {size} ({first_line(error)}); try another size") from None
 
 
 def output_names(stacks: list[Tensor]) -> list[str]:
@@ -168,7 +171,10 @@ def draft_of(path: Path) -> Iterator[Path]:
         draft = folder / path.name
         yield draft
         for file in sorted(folder.iterdir(), key=lambda file: file == draft):
-            file.replace(path.parent / file.name)
+            target = path.parent / file.name
+            if target.is_dir():  # an older package, which is a folder
+                remove(target)
+            file.replace(target)
 
 
 def write_onnx(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
@@ -178,7 +184,7 @@ def write_onnx(model: nn.Module, images: Tensor, names: list[str], file: Path) -
     if size > ONNX_LIMIT_BYTES:
         raise ValueError(f"the network's weights are {size / 2**30:.1f} GiB; one ONNX file holds less than 2 GiB")
     try:
-        with _quiet():
+        with quiet():
             torch.onnx.export(
                 model,
                 (images,),
@@ -191,11 +197,11 @@ def write_onnx(model: nn.Module, images: Tensor, names: list[str], file: Path) -
             )
     except torch.onnx.OnnxExporterError as error:
         cause = error.__cause__ or error
-        raise ValueError(f"the network cannot be exported to ONNX ({_first_line(cause)})") from None
+        raise ValueError(f"the network cannot be exported to ONNX ({first_line(cause)})") from None
 
 
-class _Tuple(nn.Module):
-    """TorchScript takes no lists."""
+class InOrder(nn.Module):
+    """A network whose stacks come as a tuple: tracers take no lists."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -206,12 +212,12 @@ class _Tuple(nn.Module):
 
 
 def _write_torchscript(model: nn.Module, images: Tensor, names: list[str], file: Path) -> None:
-    with _quiet():
-        torch.jit.save(torch.jit.trace(_Tuple(model).eval(), images, check_trace=False), file)
+    with quiet():
+        torch.jit.save(torch.jit.trace(InOrder(model).eval(), images, check_trace=False), file)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Exporters warn about their own insides; whether the file is right is checked."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -236,7 +242,7 @@ def onnx_answer(runtime: ModuleType, file: Path) -> Answer:
 
 
 def _torchscript_answer(file: Path) -> Answer:
-    with _quiet():
+    with quiet():
         network = torch.jit.load(file)
     return lambda images: network(images)[-1]
 
@@ -245,7 +251,3 @@ def openvino_answer(runtime: ModuleType, file: Path) -> Answer:
     exactly = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}  # else bf16 may act
     network = runtime.Core().compile_model(file, "CPU", exactly)
     return lambda images: torch.from_numpy(network(images.numpy())[FINAL].copy())
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -5,6 +5,7 @@ Both are extras. What a file takes and gives is read from it; arrays go in and c
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from importlib import metadata
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpe_bench.errors import not_installed
+from hpe_bench.errors import first_line, not_installed
 
 Side = int | None  # None: open
 OF_OPENVINO = (".tflite", ".xml")
+_SIGNED = re.compile(r"^serving_default_(.+)_output$")
 SUFFIXES = (".onnx", *OF_OPENVINO)
 
 
@@ -115,8 +117,9 @@ class _OpenVino(FileRunner):
 
 
 def _name(port: Any, otherwise: str) -> str:
+    """A port's name; of an output that LiteRT's converter wrote, the one that the file's signature has for it."""
     names = sorted(port.get_names())
-    return names[0] if names else otherwise
+    return _SIGNED.sub(r"\1", names[0]) if names else otherwise
 
 
 def _require(path: Path, what: str) -> None:
@@ -127,9 +130,3 @@ def _require(path: Path, what: str) -> None:
 def _require_one(path: Path, inputs: int) -> None:
     if inputs != 1:
         raise ValueError(f"{path}: takes {inputs} inputs, expected one, images [N, 3, height, width]")
-
-
-def first_line(error: BaseException) -> str:
-    """Of what a package says, as much as fits a sentence."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:160]

@@ -26,8 +26,9 @@ from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
 from hpe_bench.data.known_skeletons import named_joints, order_of
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import STRICT, replace
+from hpe_bench.errors import first_line
 from hpe_bench.inference import file_runners
-from hpe_bench.inference.file_runners import FileRunner, first_line
+from hpe_bench.inference.file_runners import FileRunner
 from hpe_bench.inference.predictors import SIMCC_RATIOS, Predictor
 
 Triple = tuple[float, float, float]

@@ -18,6 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpe_bench.data.augmentation import to_batch
+from hpe_bench.data.boxes import annotated_persons
+from hpe_bench.data.crops import build_crops
+from hpe_bench.declare import Protocol
 from hpe_bench.inference import exporting
 
 LIMIT = 0.5  # relative deviation (`exporting.deviation`) beyond which a file is not the network any more
@@ -46,7 +50,7 @@ def to_int8(model: nn.Module, path: Path, images_N3HW: Tensor, batch: int = 1, l
         names = exporting.output_names(exporting.eager_stacks(model, batches[0]))
         plain, eight = draft.with_name("float32.onnx"), draft.with_name("int8.onnx")
         exporting.write_onnx(model, batches[0], names, plain)
-        _quantise(plain, eight, taken)
+        quantise(plain, eight, taken)
         plain.unlink()
         if openvino is None:
             eight.replace(draft)
@@ -64,8 +68,18 @@ def to_int8(model: nn.Module, path: Path, images_N3HW: Tensor, batch: int = 1, l
     return found
 
 
-def _quantise(source: Path, target: Path, taken: list[Tensor]) -> None:
-    """A float32 ONNX file into one in 8 bits, with ranges of what the batches give."""
+def training_crops(protocol: Protocol, root: str | None, count: int, input_hw: tuple[int, int]) -> Tensor:
+    """Normalised crops [N,3,H,W] of a protocol's training persons, evenly over the split; fewer where it has fewer."""
+    data, split = protocol.data, protocol.train_split
+    data.prepare(split, root, None)
+    _, persons, _ = annotated_persons(data, split, root)
+    rows = np.unique(np.linspace(0, len(persons) - 1, count).round().astype(int))
+    cut = build_crops(persons.subset(rows), input_hw, protocol.padding)
+    return to_batch(torch.from_numpy(np.asarray(cut.pixels)))
+
+
+def quantise(source: Path, target: Path, taken: list[Tensor]) -> None:
+    """A float32 ONNX file into one in 8 bits, with ranges of what the batches (each as the file's input) give."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -77,7 +91,7 @@ def _quantise(source: Path, target: Path, taken: list[Tensor]) -> None:
             images = next(self.batches, None)
             return None if images is None else {exporting.INPUT: images.numpy()}
 
-    ready = source.with_name("ready.onnx")
+    ready = target.with_name(f"{target.name}.ready")
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.ERROR)  # it warns of what was done already
     try:

@@ -22,7 +22,7 @@ from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Scope = Literal["", "image", "network", "flip", "processed", "end-to-end", "training"]
 
 RATES = ("percent", "points")  # units of accuracies, whose keys have parts, joints, groups and bins
@@ -90,7 +90,7 @@ def key_of(metric: str, part: str = "", joint: str = "", group: str = "", bin: s
 
 UNSETTLED = "warm-up not settled"
 THREADS = re.compile(r"(\d+) threads?")
-IMAGE = re.compile(r"one image of (\d+)x(\d+)(?:, (\S+), (fp32|bf16|fp16))?")
+IMAGE = re.compile(r"one image of (\d+)x(\d+)(?:, (\S+), (fp32|bf16|fp16|int8))?")
 NETWORK = re.compile(r"network only, batch (\d+), (\S+), float32, normal noise, (\d+) threads?")
 MAPS = re.compile(r"maps of (\d+)x(\d+)(, flip merged)?(?:, box shifted by (\S+) %)?(?:, box scaled by (\S+))?")
 PROCESS = re.compile(r"(\S+), (\d+)x(\d+), batch (\d+), (\d+) threads")

@@ -34,6 +34,7 @@ from hpe_bench.cost.openvino_counts import count_openvino
 from hpe_bench.data.cache import cache_folder
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import sentence
+from hpe_bench.inference import quantising
 from hpe_bench.inference.exporting import to_onnx
 from hpe_bench.inference.networks import Network
 from hpe_bench.metrics.paired import paired_rates
@@ -42,7 +43,7 @@ from hpe_bench.records import provenance, store
 from hpe_bench.records.schema import Absent, Identity, Measurement, RunRecord, RuntimeScope, Timing
 from hpe_bench.run import prediction as predicting
 from hpe_bench.run.counting import cost_absences, cost_measurements, count_of
-from hpe_bench.timing.check import InBatches, ReferenceOutput
+from hpe_bench.timing.check import InBatches, ReferenceOutput, ranges
 from hpe_bench.timing.interleave import PREPARE_SECONDS, Measured, Plan, Subject, Tick, Times, interleave
 from hpe_bench.timing.runtimes import Call, Runtime, Workload, named
 from hpe_bench.timing.runtimes.cuda import Cuda
@@ -55,6 +56,7 @@ from hpe_bench.timing.subjects import MACS, NetworkSubject, PeakSubject
 from hpe_bench.training.checkpoints import weights_digest
 
 PROTOCOL = "latency-v1"
+RANGE_CROPS = 32  # of a protocol, for ranges of 8 bits
 NETWORK_SECONDS = 1.0  # that a network takes to be made ready on a quiet machine, about
 FIRST_PACE = 0.6  # of the time that a row may take, which it takes on a quiet machine
 
@@ -453,7 +455,8 @@ class _Bench:
         """What is sent to the runtime's process."""
         subject, run = self.run.subject, self.run
         file, fault = self._file(c.input_hw, c.batch) if runtime.reads_onnx else (None, "")
-        workload = Workload(subject.source, self.weights, file, fault, c.input_hw, c.batch)
+        images = self._ranges(c.input_hw) if runtime.precision == "int8" else None
+        workload = Workload(subject.source, self.weights, file, fault, c.input_hw, c.batch, images)
         decoding, task = Decoding(), None
         if run.protocol is not None:
             assert subject.trained is not None
@@ -464,6 +467,17 @@ class _Bench:
         macs_found = next((m.value for m in self.measurements if m.key == "macs"), 0.0)
         reference = self.references[c.input_hw]
         return NetworkSubject(runtime, workload, reference, c.threads, c.scopes, decoding, task, macs_found / 1e9)
+
+    def _ranges(self, input_hw: tuple[int, int]) -> Path:
+        """Images whose ranges runtimes in 8 bits take: of the check's kinds, and training crops of the protocol."""
+        path = self.folder / f"ranges-{input_hw[0]}x{input_hw[1]}.pt"
+        if not path.exists():
+            images = ranges(input_hw)
+            if self.run.protocol is not None:
+                own = quantising.training_crops(self.run.protocol, self.run.root, RANGE_CROPS, input_hw)
+                images = torch.cat([own, images])
+            torch.save(images, path)
+        return path
 
     def _file(self, input_hw: tuple[int, int], batch: int) -> tuple[Path | None, str]:
         """The network as an ONNX file, made once; or why there is none."""

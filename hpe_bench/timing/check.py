@@ -8,7 +8,8 @@ Tolerances. float32 runtimes differ by the order of their sums: by 1e-7 to 1e-5 
 calibrated; 1e-3 leaves room for deeper ones and refuses a layer left out or computed in less precision. bfloat16 keeps
 8 bits, so every layer rounds by up to 2^-9 = 0.2 %: trained pocket networks of all eight papers deviate by 0.4 to 2.7
 %, calibrated ones (see `sources.calibrate`) by 0.8 to 6.5 %. 0.1 leaves room for those; a runtime that ignored its
-input would deviate by 0.14 at the least, one that got a layer wrong by about 1.
+input would deviate by 0.14 at the least, one that got a layer wrong by about 1. In 8 bits calibrated networks deviate
+by 0.02 to 0.35, trained ones by less (`inference/quantising.py`); what that costs is for a protocol to say.
 
 N images, J joints, H W input, h w heatmap.
 """
@@ -38,6 +39,13 @@ def inputs(input_hw: tuple[int, int], persons: int = 4) -> dict[str, Tensor]:
     noise = torch.randn(NOISE_IMAGES, 3, *input_hw, generator=torch.Generator().manual_seed(2))
     crops = build_crops(PERSONS.load("test", None), input_hw, PADDING)
     return {"noise": noise, "mannequins": to_batch(torch.from_numpy(np.ascontiguousarray(crops.pixels[:persons])))}
+
+
+def ranges(input_hw: tuple[int, int]) -> Tensor:
+    """Other images of both kinds [N,3,H,W], for runtimes in 8 bits to take their ranges from."""
+    noise = torch.randn(NOISE_IMAGES, 3, *input_hw, generator=torch.Generator().manual_seed(3))
+    crops = build_crops(PERSONS.load("train", None), input_hw, PADDING)
+    return torch.cat([noise, to_batch(torch.from_numpy(np.asarray(crops.pixels)))])
 
 
 @dataclass(frozen=True)

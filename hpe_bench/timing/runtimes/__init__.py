@@ -6,6 +6,7 @@ import difflib
 
 from hpe_bench.timing.runtimes.cuda import Cuda, CudaBf16, CudaFp16, CudaGraph
 from hpe_bench.timing.runtimes.eager import Bf16, ChannelsLast, Compiled, Eager, Folded
+from hpe_bench.timing.runtimes.eight_bits import OnnxRuntimeInt8, OpenVinoInt8
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.runtimes.open_vino import OpenVino, OpenVinoBf16
 from hpe_bench.timing.runtimes.runtime import Call, Runtime, Workload
@@ -14,7 +15,7 @@ __all__ = ["ALL", "ON_CPU", "ON_CUDA", "Call", "Runtime", "Workload", "named"]
 
 ON_CPU: tuple[Runtime, ...] = (
     *(Eager(), ChannelsLast(), Folded(), Bf16(), Compiled()),
-    *(OnnxRuntime(), OpenVino(), OpenVinoBf16()),
+    *(OnnxRuntime(), OnnxRuntimeInt8(), OpenVino(), OpenVinoBf16(), OpenVinoInt8()),
 )
 ON_CUDA: tuple[Runtime, ...] = (Cuda(), CudaFp16(), CudaBf16(), CudaGraph())
 ALL = ON_CPU + ON_CUDA

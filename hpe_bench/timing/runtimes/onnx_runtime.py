@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ class OnnxRuntime(Runtime):
     name = "onnxruntime"
     package = "onnxruntime"
     reads_onnx = True
-    suffixes = (".onnx",)
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
 
     def missing(self) -> str:
         return "" if importlib.util.find_spec("onnxruntime") else not_installed("onnxruntime", "onnx")

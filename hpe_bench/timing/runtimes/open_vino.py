@@ -19,7 +19,7 @@ class OpenVino(Runtime):
     name = "openvino"
     package = "openvino"
     reads_onnx = True
-    suffixes = (".onnx", ".tflite", ".xml")
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx", ".tflite", ".xml")
     hint: ClassVar[str] = "f32"
 
     def missing(self) -> str:

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from hpe_bench.records.measured import Precision
 from hpe_bench.timing.sources import Source
 
 Call = Callable[[Tensor], Tensor]
 """From images [B,3,H,W] float32 (contiguous, in host memory) to the final heatmaps [B,J,h,w] float32."""
 
-Precision = Literal["fp32", "bf16", "fp16"]
 FP32_TOLERANCE = 1e-3
 
 
@@ -35,6 +35,7 @@ class Workload:
     onnx_fault: str  # why there is no file
     input_hw: tuple[int, int]
     batch: int
+    ranges: Path | None = None  # images [N,3,H,W], which 8 bits take their ranges from
 
     def module(self) -> nn.Module:
         """The network in eval mode, in this process."""
