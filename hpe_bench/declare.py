@@ -457,6 +457,7 @@ class Protocol:
     flip_test: bool = True
     note: str = field(default="", metadata=PROSE)
     corruption: Corruption | None = field(default=None, metadata=LATER)
+    between_centres: bool = field(default=False, metadata=LATER)  # crops as UDP measures them, see `data/crops.py`
 
     def __post_init__(self) -> None:
         plain, _, corruption = self.name.partition("+")

@@ -38,7 +38,7 @@ class TrainingRun:
     start: Start | None = None  # the ImageNet weights that a recipe starts from
 
     def __post_init__(self) -> None:
-        shared = {(p.data.annotated, p.train_split, p.test_split, p.padding) for p in self.protocols}
+        shared = {(p.data.annotated, p.train_split, p.test_split, p.padding, p.between_centres) for p in self.protocols}
         if len(shared) != 1:
             names = ", ".join(p.name for p in self.protocols)
             raise ValueError(f"{names}: protocols of one training share data, splits and crop; train them one by one")
@@ -48,8 +48,9 @@ class TrainingRun:
         """Identity of the training; the protocols' decoding and what they predict in have no part in it."""
         p = self.protocols[0]
         trained = (self.paper, self.variant, self.recipe, p.data.annotated, p.train_split, p.padding, self.seed)
+        crop = ("between centres",) if p.between_centres else ()
         start = () if self.start is None else (self.start.sha256,)
-        return fingerprint(trained + self.execution.identity + start)
+        return fingerprint(trained + crop + self.execution.identity + start)
 
     @property
     def code(self) -> str:

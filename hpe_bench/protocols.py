@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from hpe_bench.codecs.gaussian import Gaussian
+from hpe_bench.codecs.udp import UDP
 from hpe_bench.data.coco import COCO, DetectionFile
 from hpe_bench.data.coco_like import AIC, HALPE, OCHUMAN, WHOLE_BODY
 from hpe_bench.data.crowdpose import CrowdPose
@@ -181,6 +182,8 @@ def decoded(protocol: DetectionProtocol | FullProtocol, suffix: str, codec: Code
 COCO_DET_ARGMAX = decoded(COCO_DET, "argmax", replace(HRNET_CODEC, decoder="argmax"), "Decoded at the plain maximum.")
 DARK_CODEC = replace(HRNET_CODEC, centre="exact", decoder="dark")
 COCO_DET_DARK = decoded(COCO_DET, "dark", DARK_CODEC, "Decoded as DARK does, with a blur of 11 taps.")
+UDP_NOTE = "Cropped and decoded as UDP does, with a blur of 11 taps."
+COCO_DET_UDP = replace(decoded(COCO_DET, "udp", UDP(sigma_px=2.0, kernel_px=11), UDP_NOTE), between_centres=True)
 COCO_MINI = hrnet_coco(
     "coco-mini-gtbox",
     COCO(folder="coco_mini", subset_sha256=COCO_MINI_SHA256),
@@ -289,7 +292,8 @@ AIC_VAL = DetectionProtocol(
 )
 
 FULL = (
-    *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_MINI, CROWDPOSE_GTBOX, MPII_VAL, MPII_VAL_DARK),
+    *(COCO_GTBOX, COCO_DET, COCO_DET_ARGMAX, COCO_DET_DARK, COCO_DET_UDP, COCO_MINI),
+    *(CROWDPOSE_GTBOX, MPII_VAL, MPII_VAL_DARK),
     *(LSP_PC, LSP_PC_PORTRAIT, LSP_PC_PORTRAIT_DARK, LSP_PC_MPII, LSP_OC, LSP_OC_BY_SIDE, FLIC_OC, MANNEQUINS_V1),
     *(OCHUMAN_VAL, WHOLE_BODY_VAL, HALPE_VAL, AIC_VAL),
 )
@@ -344,11 +348,6 @@ INSTEAD = "coco-val2017-det56 is the public split; for the server, `predict --to
 UNREACHABLE = (
     Unreachable("coco-test-dev2017-det61", SERVER, INSTEAD),
     Unreachable("coco-test-dev2017-det65", SERVER, INSTEAD),
-    Unreachable(
-        "coco-val2017-det56-udp",
-        "UDP crops in units between pixel centres, which the crops of this version do not.",
-        "coco-val2017-det56 decodes the same maps without it.",
-    ),
     Unreachable("mpii-test", SERVER, "mpii-val is the public split."),
     Unreachable(
         "crowdpose-test-det",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,35 @@ def test_back_projection_is_the_published_one() -> None:
     affine = box_to_affine(np.concatenate([centre - size / 2, size], 1), (64, 48), 1.0)
     step = apply_affine(affine, found_img) - peak_hm
     np.testing.assert_allclose(np.abs(step), 0.25, atol=1e-3)
+
+
+def test_between_pixel_centres_the_affine_is_udps() -> None:
+    """UDP's warp leads from the crop to the image: x T_w / (W - 1) + c_x - T_w / 2, likewise y."""
+    height, width = 256, 192
+    box = np.array([[10.0, 20.0, 60.0, 100.0], [-3.0, 4.0, 90.0, 30.0]])
+    points = np.array([[[0.0, 0.0], [width - 1.0, height - 1.0], [50.25, 7.5]]]).repeat(2, 0)
+    found = apply_affine(invert_affine(box_to_affine(box, (height, width), 1.25, between_centres=True)), points)
+    for (x, y, w, h), at, image in zip(box, points, found, strict=True):
+        across = 1.25 * max(w, h * width / height)
+        lengths = np.array([across, across * height / width])
+        expected = at * lengths / (width - 1, height - 1) + (x + w / 2, y + h / 2) - lengths / 2
+        assert np.abs(image - expected).max() < 1e-9
+
+
+def test_between_pixel_centres_a_mirrored_image_gives_a_mirrored_crop() -> None:
+    class Mirrored(Noise):
+        def read(self, index: int) -> np.ndarray:
+            return np.ascontiguousarray(super().read(index)[:, ::-1])
+
+    off = []
+    for centres in (True, False):
+        plain, mirrored = make_persons(Noise(3)), make_persons(Mirrored(3))
+        x, y, w, h = mirrored.box.T
+        mirrored = dataclasses.replace(mirrored, box=np.stack([200 - 1 - x - w, y, w, h], 1))
+        one, other = (build_crops(p, INPUT_HW, 1.25, between_centres=centres).pixels for p in (plain, mirrored))
+        off.append(np.abs(np.asarray(one, int) - np.asarray(other, int)[:, :, ::-1]).mean())
+    assert off[0] < 0.5  # OpenCV's bilinear weights have 5 bits
+    assert off[1] > 4 * off[0]
 
 
 def test_the_shorter_side_is_extended_and_both_are_padded() -> None:
@@ -226,7 +256,8 @@ def test_whatever_changes_the_pixels_changes_the_file(persons: PersonSet, tmp_pa
     other_pictures = make_persons(Noise(3, seed=9))
     assert other_pictures.digest() == persons.digest()  # annotations alone would not tell them apart
     build_crops(other_pictures, INPUT_HW, 1.25, 1.0, tmp_path)
-    assert len(list(tmp_path.glob("*.npy"))) == len(list(tmp_path.iterdir())) // 2 == 6  # each with its digest
+    build_crops(persons, INPUT_HW, 1.25, 1.0, tmp_path, between_centres=True)
+    assert len(list(tmp_path.glob("*.npy"))) == len(list(tmp_path.iterdir())) // 2 == 7  # each with its digest
 
 
 def test_a_failed_build_leaves_nothing_behind(persons: PersonSet, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ FINGERPRINTS = {
     "coco-val2017-det56": "5a393b39db6c5b86",
     "coco-val2017-det56-argmax": "34e715bd71a66c1f",
     "coco-val2017-det56-dark": "d55667fb104549ae",
+    "coco-val2017-det56-udp": "cd37247eb981a1e8",
     "mpii-val-dark": "236404c0ae2a9606",
     "lsp-pc-mpii-trained": "caaf69cdc434faf9",
     "lsp-oc-by-side": "22dc2c78df186e6f",

@@ -6,6 +6,8 @@ by `padding`, and the result is mapped onto the input by
     x_in = (x_img - cx) * W / w + W / 2        (y likewise; no half-pixel term, pixel centres at whole numbers)
 
 (the authors' released code; SimpleBaseline, arXiv:1804.06208, section 3.1 gives aspect and box extension in words).
+UDP (`codecs/udp.py`) measures the input from its first to its last pixel centre, so that a mirrored image gives a
+mirrored crop to the bit: W - 1 and H - 1 in place of W and H (`between_centres`).
 `context` > 1 keeps a margin around that box at the same pixel density, so that rotation and scale augmentation can read
 outside of it: cutting the margin off gives exactly the crop of context 1.
 
@@ -37,7 +39,13 @@ def crop_hw(input_hw: tuple[int, int], context: float = 1.0) -> tuple[int, int]:
     return height, width
 
 
-def box_to_affine(box_N4: np.ndarray, input_hw: tuple[int, int], padding: float, context: float = 1.0) -> np.ndarray:
+def box_to_affine(
+    box_N4: np.ndarray,
+    input_hw: tuple[int, int],
+    padding: float,
+    context: float = 1.0,
+    between_centres: bool = False,
+) -> np.ndarray:
     """Affines [N,2,3], float64, from image pixels to the pixels of a crop; ValueError on a box without extent."""
     box_N4 = np.asarray(box_N4, np.float64)
     usable_N = np.isfinite(box_N4).all(1) & (box_N4[:, 2:].min(1) >= 0) & (box_N4[:, 2:].max(1) > 0)
@@ -47,11 +55,14 @@ def box_to_affine(box_N4: np.ndarray, input_hw: tuple[int, int], padding: float,
     height, width = input_hw
     centre_N2 = box_N4[:, :2] + 0.5 * box_N4[:, 2:]
     box_width_N = np.maximum(box_N4[:, 2], box_N4[:, 3] * width / height) * padding
-    density_N = width / box_width_N  # crop pixels per image pixel, the same along x and y
-    middle_2 = np.array(crop_hw(input_hw, context)[::-1]) / 2.0
+    less = 1 if between_centres else 0
+    density_N2 = np.stack([(width - less) / box_width_N] * 2, -1)  # crop pixels per image pixel
+    if between_centres:
+        density_N2[:, 1] *= (height - 1) / (width - 1) * width / height
+    middle_2 = (np.array(crop_hw(input_hw, context)[::-1]) - less) / 2.0
     affine_N23 = np.zeros((len(box_N4), 2, 3))
-    affine_N23[:, 0, 0] = affine_N23[:, 1, 1] = density_N
-    affine_N23[:, :, 2] = middle_2 - centre_N2 * density_N[:, None]
+    affine_N23[:, 0, 0], affine_N23[:, 1, 1] = density_N2.T
+    affine_N23[:, :, 2] = middle_2 - centre_N2 * density_N2
     return affine_N23
 
 
@@ -96,6 +107,7 @@ def build_crops(
     cache: Path | None = None,
     progress: Progress | None = None,
     stored_over: int | None = None,
+    between_centres: bool = False,
 ) -> CropSet:
     """Cut every person out (bilinear, black outside the image), decoding each image once; reuse the crops in `cache`.
 
@@ -105,7 +117,7 @@ def build_crops(
     """
     if not len(persons):
         raise ValueError("there are no persons to crop; check the split and the data set's folder")
-    affine_N23 = box_to_affine(persons.box, input_hw, padding, context)
+    affine_N23 = box_to_affine(persons.box, input_hw, padding, context, between_centres)
     shape = (len(persons), *crop_hw(input_hw, context), 3)
     pixels: np.ndarray | CropStore
     if cache is None:
@@ -113,10 +125,10 @@ def build_crops(
         for row, crop in warped(persons, affine_N23, shape[1:3], progress):
             pixels[row] = crop
     elif stored_over is not None and np.prod(shape, dtype=np.int64) > stored_over:
-        path = cache / cache_name(persons, input_hw, padding, context).replace(".npy", SUFFIX)
+        path = cache / cache_name(persons, input_hw, padding, context, between_centres).replace(".npy", SUFFIX)
         pixels = open_store(path, shape, warped(persons, affine_N23, shape[1:3], progress))
     else:
-        path = cache / cache_name(persons, input_hw, padding, context)
+        path = cache / cache_name(persons, input_hw, padding, context, between_centres)
         if files.state(path) != "sound":
             write_cache(path, shape, warped(persons, affine_N23, shape[1:3], progress))
         pixels = read_cache(path, shape)
@@ -150,13 +162,16 @@ def warped(
 # ---------------------------------------------------------------------------------------------------- cache
 
 
-def cache_name(persons: PersonSet, input_hw: tuple[int, int], padding: float, context: float) -> str:
+def cache_name(
+    persons: PersonSet, input_hw: tuple[int, int], padding: float, context: float, between_centres: bool = False
+) -> str:
     """File name that changes with everything the pixels depend on: persons, images, geometry, OpenCV (F21)."""
     opencv = cv2.__version__.split(".")[0]
     height, width = input_hw
     return (
         f"{persons.digest()}-{persons.images.digest()}-{height}x{width}"
-        f"-pad{float(padding)}-context{float(context)}-cv{opencv}-v{CACHE_VERSION}.npy"
+        f"-pad{float(padding)}-context{float(context)}"
+        f"{'-centres' if between_centres else ''}-cv{opencv}-v{CACHE_VERSION}.npy"
     )
 
 

@@ -74,7 +74,7 @@ def training_crops(protocol: Protocol, root: str | None, count: int, input_hw: t
     data.prepare(split, root, None)
     _, persons, _ = annotated_persons(data, split, root)
     rows = np.unique(np.linspace(0, len(persons) - 1, count).round().astype(int))
-    cut = build_crops(persons.subset(rows), input_hw, protocol.padding)
+    cut = build_crops(persons.subset(rows), input_hw, protocol.padding, between_centres=protocol.between_centres)
     return to_batch(torch.from_numpy(np.asarray(cut.pixels)))
 
 

@@ -109,7 +109,8 @@ def of_boxes(
     else:  # image by image: each is decoded once, but at the borders of chunks
         persons = task.seen.boxes.persons(task.seen.persons)
         own = np.array_split(np.argsort(persons.image, kind="stable"), world.size)[world.rank]
-        cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding)
+        centres = protocol.between_centres
+        cut = partial(build_crops, input_hw=network.input_hw, padding=protocol.padding, between_centres=centres)
         found = _in_chunks(own, lambda rows: run(cut(persons.subset(rows))), progress, len(skeleton.joints))
     rows, joints_BJ2, scores_BJ = (np.concatenate(world.lists(part)) for part in (own, *found))
     order = np.argsort(rows)
@@ -188,7 +189,7 @@ def _chunks(persons: PersonSet) -> Iterator[np.ndarray]:
 def _of_crops(protocol: Protocol, persons: PersonSet, model: Estimator, input_hw: tuple[int, int]) -> Iterator[Part]:
     """Crops, as the protocol cuts them, to somebody's function."""
     for rows in _chunks(persons):
-        crops = build_crops(persons.subset(rows), input_hw, protocol.padding)
+        crops = build_crops(persons.subset(rows), input_hw, protocol.padding, between_centres=protocol.between_centres)
         what = f"crops of {persons.images.name(int(persons.image[rows[0]]))} and on"
         yield rows, *model.on_crops(crops, protocol.codec, _pairs(protocol), what, protocol.data.skeleton)
 

@@ -59,7 +59,8 @@ def load_tests(run: SweepRun, settings: Settings) -> Tests:
     p, variant = run.protocol, run.training.variant
     p.data.prepare(p.test_split, settings.root)
     truth = p.data.load(p.test_split, settings.root)
-    crops = build_crops(truth, context=1.0, input_hw=variant.input_hw, padding=p.padding, cache=cache_folder("crops"))
+    cache = cache_folder("crops")
+    crops = build_crops(truth, variant.input_hw, p.padding, cache=cache, between_centres=p.between_centres)
     return Tests(truth, crops)
 
 

@@ -69,7 +69,8 @@ def load_data(
     """Persons and cached crops of both splits in annotated boxes; builds what is missing (images decoded once)."""
     _, train_set, _ = annotated_persons(protocol.data, protocol.train_split, root)
     truth, tested, boxes = annotated_persons(protocol.data, protocol.test_split, root)
-    build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache_folder("crops"))
+    cache, centres = cache_folder("crops"), protocol.between_centres
+    build = partial(build_crops, input_hw=input_hw, padding=protocol.padding, cache=cache, between_centres=centres)
     return Data(
         truth=truth,
         tested=tested,
@@ -346,7 +347,8 @@ def run_mean_pose(run: MeanPoseRun, root: str | None, runs: Path) -> RunRecord:
     data = load_data(run.protocol, root, run.variant.input_hw)
     task = task_of(run.protocol, data, root)
     annotated = task.boxes is data.boxes
-    affines_B23 = box_to_affine(task.boxes.box, run.variant.input_hw, run.protocol.padding)
+    padding, centres = run.protocol.padding, run.protocol.between_centres
+    affines_B23 = box_to_affine(task.boxes.box, run.variant.input_hw, padding, between_centres=centres)
     joints, scores = predict_mean_pose(data.train, data.test.to_image if annotated else invert_affine(affines_B23))
     of_boxes = Predictions(task.boxes.image, joints, scores, np.ones(len(joints)), task.boxes.person)
     predictions = prediction.ranked(task, of_boxes, run.variant.input_hw)

@@ -103,7 +103,7 @@ def protocol_fields(protocol: Protocol) -> dict[str, str]:
     return {
         "Data set": f"{protocol.data.name}, train on {protocol.train_split}, test on {protocol.test_split}",
         "Boxes": protocol.boxes,
-        "Crop": f"box extended by {protocol.padding:g}",
+        "Crop": f"box extended by {protocol.padding:g}{', pixel centre to pixel centre' * protocol.between_centres}",
         "Target and decoding": f"{codec['is']} ({detail})",
         "Test-time flip": "yes" if protocol.flip_test else "no",
         "Metrics": ", ".join(metric(m.key) for m in protocol.metrics),
