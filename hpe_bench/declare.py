@@ -166,6 +166,7 @@ class Augmentation:
     rotation_deg: float = 40.0
     rotation_p: float = 0.6
     half_body_p: float = field(default=0.0, metadata=LATER)  # HRNet's released rule, see `data/half_body.py`
+    colour: float = field(default=0.0, metadata=LATER)  # each channel times U(1 - colour, 1 + colour), cut to its range
 
 
 @dataclass(frozen=True, config=STRICT)

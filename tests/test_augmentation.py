@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from hpe_bench.data.augmentation import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, augment, sample_linear, to_batch
+from hpe_bench.data.augmentation import (
+    IMAGENET_MEAN_RGB,
+    IMAGENET_STD_RGB,
+    augment,
+    sample_gain,
+    sample_linear,
+    to_batch,
+)
 from hpe_bench.data.crops import crop_hw
 from hpe_bench.data.skeletons import LSP_14
 from hpe_bench.declare import Augmentation, Batch
+from hpe_bench.training.feeding import draw
+from tests import small
 
 INPUT_HW = (96, 72)
 CONTEXT_HW = crop_hw(INPUT_HW, 1.5)  # 144 x 108: a margin of 24 rows and 18 columns
@@ -163,3 +175,35 @@ def test_evaluation_input_is_normalised_rgb() -> None:
     expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (128 / 255 - 0.406) / 0.225]
     np.testing.assert_allclose(to_batch(pixels).flatten().numpy(), expected, atol=1e-6)
     assert to_batch(pixels.expand(2, 5, 4, 3)).shape == (2, 3, 5, 4)
+
+
+def test_colour_channels_are_scaled_one_by_one_and_cut_to_their_range() -> None:
+    pixels = np.full((400, 64, 48, 3), (40, 100, 200), np.uint8)
+    joints = np.zeros((400, len(LSP_14.joints), 2))
+    still = Augmentation(flip_p=0.0, scale=0.0, rotation_deg=0.0, rotation_p=0.0, colour=0.4)
+    found = grey_levels(run(pixels, joints, still).images_B3HW)[:, 32, 24]
+    gain = found / (40, 100, 200)
+    assert gain.min() > 0.6 - 1e-4
+    assert gain[:, :2].max() < 1.4 + 1e-4
+    assert found.max() < 255 + 1e-3  # where 200 times the gain is more
+    assert np.abs(gain[:, :2].mean(0) - 1).max() < 0.05
+    assert gain[:, :2].std(0) == pytest.approx(0.4 / 3**0.5, rel=0.1)
+    assert abs(np.corrcoef(gain[:, 0], gain[:, 1])[0, 1]) < 0.2
+
+
+def test_a_rule_without_colours_draws_nothing_for_them() -> None:
+    one, other = (torch.Generator().manual_seed(0) for _ in range(2))
+    sample_linear(4, Augmentation(), one)
+    assert sample_gain(4, Augmentation(), one) is None
+    sample_linear(4, Augmentation(), other)
+    assert torch.equal(torch.rand(3, generator=one), torch.rand(3, generator=other))
+
+
+def test_micro_batches_have_the_colours_of_their_batch() -> None:
+    recipe = dataclasses.replace(small.RECIPE, batch=8, augmentation=dataclasses.replace(NONE, colour=0.4))
+    crops = SimpleNamespace(joints=np.zeros((50, JOINTS, 2)))
+    drawn = draw(recipe, crops, seed=0, step=3, parts=2)  # type: ignore[arg-type]
+    parts = [drawn.part(k, 2).gain_B3 for k in range(2)]
+    assert drawn.gain_B3 is not None
+    assert torch.equal(torch.cat(parts), drawn.gain_B3)  # type: ignore[arg-type]
+    assert len(drawn.gain_B3.unique()) == 24

@@ -1,4 +1,4 @@
-"""Random flip, scale and rotation of training crops, and normalisation, batched on the device that holds the pixels.
+"""Random flip, scale, rotation and colour of training crops, and normalisation, batched where the pixels are.
 
 The rule is SimpleBaseline's and HRNet's (see `declare.Augmentation`), done as one warp from the context crop to the
 network input: about the box centre, mirror, rotate, divide by the scale factor (a larger factor is a larger box, hence
@@ -38,7 +38,10 @@ def augment(
     `mirrored` is the skeleton's; joints that leave the input stay labelled (the codec weighs them).
     """
     linear_B22, flip_B = sample_linear(len(pixels_BhwC), augmentation, generator)
-    return transform(pixels_BhwC, joints_BJ2, labelled_BJ, visible_BJ, linear_B22, flip_B, mirrored, input_hw)
+    gain_B3 = sample_gain(len(pixels_BhwC), augmentation, generator)
+    return transform(
+        pixels_BhwC, joints_BJ2, labelled_BJ, visible_BJ, linear_B22, flip_B, mirrored, input_hw, gain_B3=gain_B3
+    )
 
 
 def transform(
@@ -51,10 +54,12 @@ def transform(
     mirrored: tuple[int, ...],
     input_hw: tuple[int, int],
     shift_B2: Tensor | None = None,
+    gain_B3: Tensor | None = None,
 ) -> Batch:
     """Context crops as a training batch by maps and flips already drawn (`sample_linear`), which may lie on the CPU.
 
-    `shift_B2` moves the point about which a crop is mapped away from its centre, in crop pixels.
+    `shift_B2` moves the point about which a crop is mapped away from its centre, in crop pixels; colour channels are
+    multiplied by `gain_B3`.
     """
     device = pixels_BhwC.device
     to_crop_B22 = torch.linalg.inv(linear_B22)
@@ -62,6 +67,8 @@ def transform(
     if shift_B2 is not None:
         shift_B2 = on_device(shift_B2, device)
     images_B3HW = warp(pixels_BhwC, to_crop_B22, input_hw, shift_B2)
+    if gain_B3 is not None:
+        images_B3HW.mul_(on_device(gain_B3, device)[:, :, None, None]).clamp_(max=255.0)
 
     centre_in, centre_crop = _centre(input_hw, device), _centre(pixels_BhwC.shape[1:3], device)
     if shift_B2 is not None:
@@ -102,6 +109,13 @@ def sample_linear(count: int, augmentation: Augmentation, generator: torch.Gener
     mirror_B = torch.where(flip_B, -1.0, 1.0)
     rows = [torch.stack([mirror_B * cos_B, -sin_B], -1), torch.stack([mirror_B * sin_B, cos_B], -1)]
     return torch.stack(rows, -2), flip_B
+
+
+def sample_gain(count: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor | None:
+    """Factors [B,3] of the colour channels, uniform about 1; nothing is drawn where the rule changes no colours."""
+    if not augmentation.colour:
+        return None
+    return 1.0 + augmentation.colour * (2.0 * torch.rand(count, 3, generator=generator, device=generator.device) - 1.0)
 
 
 def warp(pixels_BhwC: Tensor, to_crop_B22: Tensor, input_hw: tuple[int, int], shift_B2: Tensor | None = None) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hpe_bench.data.augmentation import on_device, sample_linear, transform
+from hpe_bench.data.augmentation import on_device, sample_gain, sample_linear, transform
 from hpe_bench.data.crop_store import CropStore
 from hpe_bench.data.crops import CropSet
 from hpe_bench.data.half_body import half_bodies
@@ -54,7 +54,7 @@ def withheld_rows(seed: int, withheld: float, size: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DrawnBatch:
-    """What chance decides about a step: rows [B], whether labels are shown [B], maps and flips.
+    """What chance decides about a step: rows [B], whether labels are shown [B], maps, flips and colours.
 
     The rows of each micro-batch stand in file order, so that they are read one after the other.
     """
@@ -64,13 +64,14 @@ class DrawnBatch:
     linear_B22: Tensor
     flip_B: Tensor
     shift_B2: Tensor | None = None  # of half bodies
+    gain_B3: Tensor | None = None  # of colour channels
 
     def part(self, index: int, count: int) -> DrawnBatch:
         """One of `count` micro-batches."""
         size = len(self.rows) // count
         own = slice(index * size, (index + 1) * size)
-        shift_B2 = None if self.shift_B2 is None else self.shift_B2[own]
-        return DrawnBatch(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own], shift_B2)
+        shift_B2, gain_B3 = (None if t is None else t[own] for t in (self.shift_B2, self.gain_B3))
+        return DrawnBatch(self.rows[own], self.shown[own], self.linear_B22[own], self.flip_B[own], shift_B2, gain_B3)
 
 
 def draw(
@@ -90,8 +91,9 @@ def draw(
     rows = np.sort(rows.reshape(parts, -1), axis=1).ravel()
     generator = torch.Generator("cpu").manual_seed(int(seeded(seed, 2, step).integers(2**62)))
     linear_B22, flip_B = sample_linear(len(rows), recipe.augmentation, generator)
+    gain_B3 = sample_gain(len(rows), recipe.augmentation, generator)
     if not recipe.augmentation.half_body_p:
-        return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B)
+        return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B, None, gain_B3)
     chosen_B = torch.rand(len(rows), generator=generator) < recipe.augmentation.half_body_p
     normal_B = torch.randn(len(rows), generator=generator)
     shift_B2, size_B = half_bodies(
@@ -104,7 +106,7 @@ def draw(
         (crops.pixels.shape[1], crops.pixels.shape[2]),
     )
     linear_B22 = linear_B22 / torch.from_numpy(size_B)[:, None, None]
-    return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2))
+    return DrawnBatch(rows, ~hidden[rows], linear_B22, flip_B, torch.from_numpy(shift_B2), gain_B3)
 
 
 @dataclasses.dataclass
@@ -150,6 +152,7 @@ class Feed:
             self.mirrored,
             self.crops.input_hw,
             drawn.shift_B2,
+            drawn.gain_B3,
         )
 
     def drawn(self, step: int, index: int) -> DrawnBatch:

@@ -76,9 +76,9 @@ def mpii_256x256() -> Recipe:
         samples=100 * 8000 * 6,
         batch=6,
         optimiser=Optimiser(kind="rmsprop", lr=2.5e-4),
-        augmentation=Augmentation(flip_p=0.5, scale=0.25, rotation_deg=30.0, rotation_p=0.4),
+        augmentation=Augmentation(flip_p=0.5, scale=0.25, rotation_deg=30.0, rotation_p=0.4, colour=0.4),
         note="not expressed: a few more epochs at 5e-5, whose number is not stated; the scale factor is 2^clip(0.25 N, "
-        "0.5) there; each colour channel times U(0.6, 1.4); images in [0, 1] without mean subtraction. The FAQ of the "
+        "0.5) there; images in [0, 1] without mean subtraction. The FAQ of the "
         "PyTorch release gives a batch of 8",
     )
 
@@ -95,7 +95,8 @@ def mpii_256x256_pytorch() -> Recipe:
         schedule=Schedule(kind="step", milestones=(0.5,), gamma=0.2),
         augmentation=Augmentation(flip_p=0.5, scale=0.25, rotation_deg=30.0, rotation_p=1.0),
         note="not expressed: the Gaussian is cut at 4 px, not 3; scale and rotation are uniform there, in 0.75 to 1.25 "
-        "and +-30 degrees; colour jitter; a decoder that always moves. The number of iterations is approximate",
+        "and +-30 degrees; jitter of hue, brightness and contrast; a decoder that always moves. The number of "
+        "iterations is approximate",
     )
 
 
