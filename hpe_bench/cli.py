@@ -790,12 +790,16 @@ def new(
         print(f"  {line}")
 
 
-@app.command(epilog="Example: hpe-bench doctor")
-def doctor() -> None:
+@app.command(epilog="Example: hpe-bench doctor --measure")
+def doctor(
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also how fast it multiplies, decodes crops and writes; some seconds.")
+    ] = False,
+) -> None:
     """Check this machine: packages, processor, load, disk."""
     from hpe_bench.commands import doctor as examination
 
-    if not examination.examine(_console()):
+    if not examination.examine(_console(), measure):
         raise typer.Exit(1)
 
 

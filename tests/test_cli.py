@@ -211,7 +211,7 @@ COMMANDS = {
         "--weights",
     },
     "new": {"--predictor", "--to"},
-    "doctor": set(),
+    "doctor": {"--measure"},
     "data list": set(),
     "data check": {"--root"},
     "data fetch": {"--mirror", "--record-hash", "--sha256", "--to"},

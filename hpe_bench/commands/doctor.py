@@ -26,9 +26,9 @@ class DoctorFinding:
     remedy: str = ""
 
 
-def examine(console: Console) -> bool:
-    """Print every finding; True if nothing is wrong."""
-    findings = [*packages(), *machine(), *places()]
+def examine(console: Console, measure: bool = False) -> bool:
+    """Print every finding, with measured speeds if asked for; True if nothing is wrong."""
+    findings = [*packages(), *machine(), *places(), *(speeds() if measure else ())]
     table = Table("", "found", "", box=None, pad_edge=False)
     for f in findings:
         mark = {True: "ok", False: "wrong", None: ""}[f.fit]
@@ -90,6 +90,28 @@ def places() -> Iterator[DoctorFinding]:
         writable = os.access(folder, os.W_OK)
         found = f"{_home(folder)}, {free_gib:.1f} GiB free"
         yield DoctorFinding(what, found, writable and free_gib > 3, "needs to be writable, with 3 GiB free")
+
+
+def speeds() -> Iterator[DoctorFinding]:
+    """What a training would ask of this machine, measured in a few seconds."""
+    import torch
+
+    from hpe_bench.data.cache import cache_folder
+    from hpe_bench.run import machine_speed as speed
+
+    cores = os.cpu_count() or 1
+    for threads in sorted({1, cores}):
+        many = "1 thread" if threads == 1 else f"{threads} threads"
+        yield DoctorFinding(
+            f"convolution, {many}", f"{speed.gmacs_per_s(threads):,.0f} GMAC/s (3x3, float32, channels last)", None
+        )
+    if torch.cuda.is_available():
+        yield DoctorFinding("GPU", f"{speed.gpu_gmacs_per_s() / 1e3:,.0f} TMAC/s (matrix product, bfloat16)", None)
+    height, width = speed.CROP_OF
+    decoded = f"{speed.decodes_per_s():,.0f} a second and core (JPEG, for inputs of {height}x{width})"
+    yield DoctorFinding("stored crops", decoded, None)
+    written = f"{speed.written_bytes_per_s(cache_folder('work')) / 2**20:,.0f} MiB/s (to the disk of the cache)"
+    yield DoctorFinding("writing", written, None)
 
 
 def _home(folder: Path) -> str:

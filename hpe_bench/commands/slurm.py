@@ -12,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from hpe_bench.errors import not_installed
+
 OWN = ("--launcher", "--nodes", "--time", "--devices", "--seeds")  # options that the job does without
 
 
@@ -46,7 +48,7 @@ class Rank:
 def check() -> None:
     """ValueError where Slurm or submitit is not there."""
     if importlib.util.find_spec("submitit") is None:
-        raise ValueError("--launcher slurm needs submitit: pip install 'hpe-bench[slurm]'")
+        raise ValueError(f"--launcher slurm: {not_installed('submitit', 'slurm')}")
     if shutil.which("sbatch") is None:
         raise ValueError("--launcher slurm: there is no Slurm here (no sbatch); submit from its login node")
 
