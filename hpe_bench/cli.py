@@ -261,6 +261,9 @@ def reproduce(
     exact: Annotated[
         bool, typer.Option("--exact", help="full: the same bits however many processes share a training; slower.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="full: event files of TensorBoard as well, in the training's folder.")
+    ] = False,
     results: ResultsOpt = RESULTS,
     reports: ReportsOpt = REPORTS,
     runs: RunsOpt = RUNS,
@@ -290,7 +293,7 @@ def reproduce(
         colours=None if colours is None else colours.value,
         seeds=seeds or 1,
         workers=workers or 1,
-        execution=Execution(precision.value, compiled, graphed, exact=exact),
+        execution=Execution(precision.value, compiled, graphed, exact=exact, tensorboard=tensorboard),
         seed=seed,
         devices=devices * nodes,
         dry_run=dry_run,

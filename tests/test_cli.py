@@ -36,6 +36,7 @@ COMMANDS = {
         "--devices",
         "--dry-run",
         "--exact",
+        "--tensorboard",
         "--graphs",
         "--init",
         "--input",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,9 @@ def test_the_command_refuses_before_it_writes(tmp_path: Path, monkeypatch: pytes
     assert "not both" in str(outcome.exception)
     outcome = CliRunner().invoke(cli.app, ["reproduce", "simple_baseline", "--data", "coco"])
     assert "add --scale full" in str(outcome.exception)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    outcome = CliRunner().invoke(cli.app, [*asked, "--tensorboard", "--budget", "1280", "--init", "random"])
+    assert "--tensorboard: tensorboard is not installed" in str(outcome.exception)
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hpe_bench.run import training
 from hpe_bench.run.training import Data
 from hpe_bench.training import checkpoints, feeding, loop
 from hpe_bench.training.checkpoints import weights_digest
+from hpe_bench.training.execution import PLAIN, Execution
+from hpe_bench.training.journal import EVENTS, JOURNAL
 from tests import small
 
 
@@ -33,6 +36,7 @@ def run(
     folder: Path,
     seed: int = 0,
     report: loop.Report = ignore,
+    execution: Execution = PLAIN,
     **change: object,
 ) -> tuple[nn.Module, loop.TrainState]:
     recipe = replace(small.RECIPE, **change)  # type: ignore[arg-type]
@@ -46,6 +50,7 @@ def run(
         folder=folder,
         probe=lambda _: 0.0,
         report=report,
+        execution=execution,
     )
     return model, state
 
@@ -72,6 +77,21 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert weights_digest(parts.state_dict()) == weights_digest(whole.state_dict())
     assert [(p.samples, p.train_loss) for p in resumed.curve] == [(p.samples, p.train_loss) for p in state.curve]
     assert resumed.step == state.step == 48
+
+
+def test_tensorboards_files_say_what_the_journal_says(data: Data, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plain, _ = run(data, tmp_path / "plain")
+    assert not (tmp_path / "plain" / EVENTS).exists()
+    watched, _ = run(data, tmp_path / "watched", execution=Execution(tensorboard=True))
+    assert weights_digest(watched.state_dict()) == weights_digest(plain.state_dict())
+    told = [json.loads(line) for line in (tmp_path / "watched" / JOURNAL).read_text().splitlines()]
+    events = EventAccumulator(str(tmp_path / "watched" / EVENTS)).Reload()
+    losses = events.Scalars("loss")
+    assert [e.step for e in losses] == [line["samples"] for line in told]
+    assert [e.value for e in losses] == pytest.approx([line["loss"] for line in told])
+    assert len(events.Scalars("probe")) == sum(line["probe"] is not None for line in told)
 
 
 def test_seeds_differ_and_repeat(data: Data, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hpe_bench import catalog, plan, protocols
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.folders import file_sha256
 from hpe_bench.declare import Paper, Recipe, Variant, replace
+from hpe_bench.errors import not_installed
 from hpe_bench.plan import Start, TrainingRun
 from hpe_bench.protocols import FullProtocol
 from hpe_bench.training import imagenet
@@ -46,6 +48,8 @@ class FullRequest:
 
 def planned(slug: str, asked: FullRequest) -> list[TrainingRun]:
     """The trainings that were asked for, a seed each. ValueError for what the paper or the data set does not have."""
+    if asked.execution.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(f"--tensorboard: {not_installed('tensorboard', 'tensorboard')}")
     loaded = catalog.load(slug)
     variant = variant_of(loaded, asked.variant)
     recipe = begun(plan.shortened(plan.recipe_of(loaded.paper, variant, asked.recipe), asked.budget), asked)

@@ -32,6 +32,7 @@ class Execution:
     micro_batches: int | None = None  # of a batch, in place of the recipe's: where more devices share it
     exact: bool = False  # gradients summed in one order, however many processes there are
     devices: int = 1
+    tensorboard: bool = False  # event files beside the journal; what is computed has no part in it
 
     def __post_init__(self) -> None:
         if self.compiled and self.graphed:

@@ -108,7 +108,9 @@ def train(
     total = steps_of(recipe)
     probe_steps = {round(total * (k + 1) / PROBES) for k in range(PROBES)}
     batches = feed_class(device)(crops, recipe, mirrored, seed, device, parts, own, upper)
-    journal = Journal(folder, total * recipe.batch, state.step * recipe.batch) if world.leads else None
+    journal = None
+    if world.leads:
+        journal = Journal(folder, total * recipe.batch, state.step * recipe.batch, execution.tensorboard)
     keeper = Keeper(folder)
     started, before = time.monotonic(), state.seconds
     state.loss_sum = _own_entries(state.loss_sum, own)
@@ -147,6 +149,8 @@ def train(
                 keeper.keep(model, optimiser, state)
             report(state.step * recipe.batch, measured)
     share_statistics(model, world)
+    if journal is not None:
+        journal.close()
     return state
 
 
