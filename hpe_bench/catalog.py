@@ -369,6 +369,12 @@ def find_protocol(name: str) -> Protocol:
     raise ValueError(f"no protocol {name!r}; {'close are' if close else 'known are'}: {', '.join(close or known)}")
 
 
+def find_predicted(name: str) -> Protocol:
+    """As `find_protocol`, also one that can be predicted in and is scored elsewhere."""
+    there = unreachable().get(name)
+    return find_protocol(name) if there is None or there.predicts is None else there.predicts
+
+
 def unreachable() -> dict[str, Unreachable]:
     """The protocols that published numbers rest on and that cannot be run here, by name."""
     from hpe_bench import protocols

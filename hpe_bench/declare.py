@@ -578,11 +578,15 @@ class Checkpoint:
 
 @dataclass(frozen=True, config=STRICT)
 class Unreachable:
-    """A protocol that published numbers rest on and that cannot be run here: why, and what can be done instead."""
+    """A protocol that published numbers rest on and that cannot be run here: why, and what can be done instead.
+
+    `predicts` is the protocol itself where only the scoring is out of reach: what is to be predicted, and how.
+    """
 
     name: str
     reason: str
     instead: str = ""
+    predicts: Protocol | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "protocol")

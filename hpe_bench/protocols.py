@@ -15,6 +15,7 @@ from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.codecs.udp import UDP
 from hpe_bench.data.coco import COCO, DetectionFile
 from hpe_bench.data.coco_like import AIC, HALPE, OCHUMAN, WHOLE_BODY
+from hpe_bench.data.coco_test import COCOTest
 from hpe_bench.data.crowdpose import CrowdPose
 from hpe_bench.data.flic import FLIC
 from hpe_bench.data.joint_subsets import Mapped, Mapping
@@ -140,6 +141,9 @@ DETECTIONS_56 = DetectionFile(
     origin="the authors of SimpleBaseline and HRNet link them from their repositories, "
     "github.com/microsoft/human-pose-estimation.pytorch and github.com/leoxiaobin/deep-high-resolution-net.pytorch",
 )
+
+# Those of test-dev, "person AP 60.9" (F1), of which neither hash nor number is published.
+DETECTIONS_61 = replace(DETECTIONS_56, file="COCO_test-dev2017_detections_AP_H_609_person.json", boxes=None)
 
 # 79 images of val2017: the annotation file of COCO-MINI's validation part.
 COCO_MINI_SHA256 = "318ac76dc0da3af71c02ea60582b9663eaa74b2a28dee56ea16735c9424816d0"
@@ -343,11 +347,23 @@ def mapped(protocol: Protocol, mapping: Mapping) -> Protocol:
 # ---------------------------------------------------------------------------------------------------- out of reach
 
 
+COCO_TEST_DEV = replace(
+    hrnet_coco(
+        "coco-test-dev2017-det61",
+        COCOTest(detections=DETECTIONS_61),
+        "detector",
+        "The detections of person AP 60.9 of the SimpleBaseline and HRNet tables, in images whose persons the server "
+        "of COCO alone knows.",
+    ),
+    test_split="test-dev2017",
+)
+
 SERVER = "Its annotations are not public: only the benchmark's server scores it."
-INSTEAD = "coco-val2017-det56 is the public split; for the server, `predict --to results.json` writes its format."
+PUBLIC = "coco-val2017-det56 is the public split."
+FILE = "`hpe-bench predict --protocol coco-test-dev2017-det61 --to results.json` writes the file that it takes."
 UNREACHABLE = (
-    Unreachable("coco-test-dev2017-det61", SERVER, INSTEAD),
-    Unreachable("coco-test-dev2017-det65", SERVER, INSTEAD),
+    Unreachable(COCO_TEST_DEV.name, SERVER, FILE, predicts=COCO_TEST_DEV),
+    Unreachable("coco-test-dev2017-det65", f"{SERVER} Its detections are not given out.", PUBLIC),
     Unreachable("mpii-test", SERVER, "mpii-val is the public split."),
     Unreachable(
         "crowdpose-test-det",

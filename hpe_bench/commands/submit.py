@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpe_bench.catalog import find_protocol
+from hpe_bench.catalog import find_predicted, find_protocol
 from hpe_bench.commands.answers import Scored
 from hpe_bench.data import own_images, prediction_files
 from hpe_bench.data.images import FileImages
@@ -75,7 +75,7 @@ def predict(
 
     The file is COCO results where it ends in .json, else our .npz. Whatever would be overwritten is refused at once.
     """
-    protocol = find_protocol(protocol_name)
+    protocol = find_predicted(protocol_name)
     if to.suffix not in predicting.WRITERS:
         raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
     inputs = [path for path in (*model.files, *(own or ())) if path is not None and path.is_file()]

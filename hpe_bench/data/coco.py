@@ -50,12 +50,13 @@ PERSON_CATEGORY = 1  # of COCO's 80, and of detection files
 class DetectionFile:
     """Person boxes of somebody's detector, under `person_detection_results/` of the data set's folder (F1, F2).
 
-    `boxes` is how many person boxes it holds. `sha256` is empty where no published hash is known: then the number is
-    all that is asserted, and `Boxes.sha256` says what was really used. `origin` says where the file comes from.
+    `boxes` is how many person boxes it holds, None where nobody says. `sha256` is empty where no published hash is
+    known: then the number is all that is asserted, and `Boxes.sha256` says what was really used. `origin` says where
+    the file comes from.
     """
 
     file: str
-    boxes: int
+    boxes: int | None
     sha256: str = ""
     origin: str = field(default="", metadata={"hashed": False})
 
@@ -85,7 +86,7 @@ class COCO(DataSource):
     def load(self, split: str, root: str | None) -> PersonSet:
         """All annotated persons of "train2017" or "val2017", in the order of the file; every image must be there."""
         found = self._annotations(split, root)
-        require_files(found.images.paths, image_folders(self._folder(root), split)[1:])
+        require_files(found.images.paths, image_folders(self._folder(root), self._images_of(split))[1:])
         return found.persons
 
     def truth(self, split: str, root: str | None) -> PersonSet:
@@ -98,6 +99,9 @@ class COCO(DataSource):
         if self.detections is None:
             return annotated_boxes(annotations)
         return read_declared_detections(self._folder(root), self.detections, annotations.persons)
+
+    def _images_of(self, split: str) -> str:
+        return split
 
     def _folder(self, root: str | None) -> Path:
         return find_folder(root, self.folder, "annotations", LAYOUT)
@@ -281,16 +285,24 @@ def read_own(path: Path, images: Path | Sequence[Path], layout: Layout = COCO_LA
     remarks = Remarks()
     category = _person_category(document.get("categories", []), layout, path, remarks)
     listed = document["images"]
-    ids = [_required(record["id"], "id", f"{path}: image {i}") for i, record in enumerate(listed)]
-    position = _positions(ids, f"{path}: images")
-    names = [_image_name(record, f"{path}: image {i}", remarks) for i, record in enumerate(listed)]
-    sizes_hw = np.array([_size(r, f"{path}: image {i}", remarks) for i, r in enumerate(listed)], np.int64)
     folders = [images] if isinstance(images, Path) else list(images)
-    files = FileImages(locate(names, folders), names)
+    files, ids, sizes_hw = read_images(listed, path, folders, remarks)
+    position = {number_: i for i, number_ in enumerate(ids.tolist())}
     persons = _persons(document["annotations"], position, category, layout, path, remarks)
     crowding = _crowding(listed, path, remarks) if layout.crowding else None
-    whole_set = replace(persons, images=files, image_ids=np.array(ids, np.int64), crowding=crowding)
-    return Annotations(whole_set, files, sizes_hw.reshape(-1, 2), remarks.sentences())
+    whole_set = replace(persons, images=files, image_ids=ids, crowding=crowding)
+    return Annotations(whole_set, files, sizes_hw, remarks.sentences())
+
+
+def read_images(
+    listed: Sequence[ImageEntry], path: Path, folders: Sequence[Path], remarks: Remarks
+) -> tuple[FileImages, np.ndarray, np.ndarray]:
+    """The images of a file, their numbers [I] int64 and sizes [I,2] (h, w); they may lie in any of the folders."""
+    ids = [_required(record["id"], "id", f"{path}: image {i}") for i, record in enumerate(listed)]
+    _positions(ids, f"{path}: images")
+    names = [_image_name(record, f"{path}: image {i}", remarks) for i, record in enumerate(listed)]
+    sizes_hw = np.array([_size(r, f"{path}: image {i}", remarks) for i, r in enumerate(listed)], np.int64)
+    return FileImages(locate(names, folders), names), np.array(ids, np.int64), sizes_hw.reshape(-1, 2)
 
 
 def _required(found: object, field: str, where: str) -> int:
@@ -597,7 +609,7 @@ def read_declared_detections(folder: Path, declared: DetectionFile, truth: Perso
     if declared.sha256:
         require_hash(path, declared.sha256)
     found = read_detections(path, truth)
-    if len(found) != declared.boxes:
+    if declared.boxes is not None and len(found) != declared.boxes:
         raise ValueError(
             f"{path}: {len(found):,} person boxes, expected {declared.boxes:,}; boxes of another detector make "
             "another protocol (F1)"
