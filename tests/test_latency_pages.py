@@ -104,7 +104,14 @@ def test_curves_where_conditions_vary() -> None:
         f.caption.partition(";")[0]: f
         for f in latency_view.views(PAPER, [latency("tiny", FULL, 100, 4, 4, extra)])[0].figures
     }
-    assert list(found) == ["Time of one image by batch", "Time of one image by threads"]
+    assert list(found) == ["Single calls", "Time of one image by batch", "Time of one image by threads"]
+    calls = found["Single calls"]
+    assert "batch 1, 1\N{NO-BREAK SPACE}thread" in calls.caption
+    told = calls.svg.partition("<desc")[2].partition("</desc>")[0].partition(">")[2]
+    medians = {part.partition(": ")[0]: float(part.split()[-1]) for part in told.split("; ")}
+    assert list(medians.values()) == sorted(medians.values())  # the fastest first; the refused runtime is not drawn
+    assert medians["PyTorch, eager"] == pytest.approx(100, rel=0.06)
+    assert "PyTorch, bfloat16" not in medians
     curve = found["Time of one image by batch"]
     assert [label for _, label in curve.legend] == ["PyTorch, eager", "ONNX Runtime", "OpenVINO"]
     told = curve.svg.partition("<desc")[2].partition("</desc>")[0]

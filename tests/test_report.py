@@ -553,3 +553,11 @@ def test_a_rebuild_gives_the_same_bytes_and_drops_old_tables(tmp_path: Path) -> 
     named = {Path("fasterpose") / (a["href"] or "") for a in links if "download" in a}
     assert named <= set(trees[0])
     assert json.loads(trees[0][Path("fasterpose/records.json")])
+
+
+def test_a_grid_says_its_numbers_and_leaves_out_what_was_not_measured() -> None:
+    svg = plots.grid("g", ["neck", "ankle"], ["one", "other"], [[90.0, None], [12.34, 56.0]], "rates, %")
+    assert "neck: one 90.0; ankle: one 12.3, other 56.0" in svg
+    shown = re.findall(r"<text[^>]*>([^<]+)</text>", svg)
+    assert {"90.0", "12.3", "56.0", "neck", "other"} <= set(shown)
+    assert "nan" not in svg.lower()

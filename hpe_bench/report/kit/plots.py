@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hpe_bench.report.kit.theme import CSS, INK, LINE, MUTED, SURFACE, Style
+from hpe_bench.report.kit.theme import CSS, INK, LINE, MUTED, SERIES, SURFACE, Style
 
 PX = 1 / 72  # figure sizes are given in CSS pixels; matplotlib's SVG writes one unit per 1/72 inch
 WIDTH_PX = 400  # fits a phone, where 13 px text stays above 11 px
@@ -103,26 +103,111 @@ def scatter(name: str, points: Sequence[tuple[str, Style, PlotPoint]], x_label: 
 
 def curves(name: str, lines: Sequence[Line], y_label: str) -> Markup:
     """Probe accuracy against samples seen: the mean over seeds, each seed thin behind it."""
+    import pandas as pd
+    import seaborn as sns  # slow to import, and no command but a page's needs it
+
+    found = [
+        (str(i), seed, x, y)
+        for i, line in enumerate(lines)
+        for seed, probe in enumerate(line.probes)
+        for x, y in zip(line.samples, probe, strict=True)
+    ]
+    by_seed = pd.DataFrame(found, columns=["row", "seed", "x", "y"])
+    palette = {str(i): line.style.sentinel for i, line in enumerate(lines)}
     with _axes(WIDTH_PX, 300) as (figure, axes):
-        for line in lines:
-            mean = np.mean(line.probes, axis=0)
-            for probe in line.probes:
-                axes.plot(line.samples, probe, color=line.style.sentinel, linewidth=0.8, alpha=0.35)
-            axes.plot(line.samples, mean, color=line.style.sentinel, linewidth=2.2, linestyle=line.style.dash)
-            axes.plot(
-                line.samples[-1:],
-                mean[-1:],
-                line.style.marker,
-                color=line.style.sentinel,
-                markeredgecolor=SURFACE,
-                markersize=7,
-            )
+        sns.lineplot(
+            by_seed,
+            x="x",
+            y="y",
+            hue="row",
+            palette=palette,
+            units="seed",
+            estimator=None,
+            linewidth=0.8,
+            alpha=0.35,
+            legend=False,
+            ax=axes,
+        )
+        sns.lineplot(
+            by_seed,
+            x="x",
+            y="y",
+            hue="row",
+            style="row",
+            palette=palette,
+            dashes={str(i): line.style.dash[1] or "" for i, line in enumerate(lines)},
+            estimator="mean",
+            errorbar=None,  # seeds are drawn one by one
+            linewidth=2.2,
+            legend=False,
+            ax=axes,
+        )
+        ends = [float(np.mean(line.probes, axis=0)[-1]) for line in lines]
+        for line, end in zip(lines, ends, strict=True):
+            colour, mark = line.style.sentinel, line.style.marker
+            axes.plot(line.samples[-1:], [end], mark, color=colour, markeredgecolor=SURFACE, markersize=7)
         axes.set(xlabel="training samples seen", ylabel=y_label)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axes.locator_params(axis="x", nbins=5)
-        told = "; ".join(f"{line.label} ends at {np.mean(line.probes, axis=0)[-1]:.1f}" for line in lines)
+        told = "; ".join(f"{line.label} ends at {end:.1f}" for line, end in zip(lines, ends, strict=True))
         return _svg(figure, name, f"{y_label} against training samples seen", told)
+
+
+def grid(
+    name: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], title: str
+) -> Markup:
+    """Values by row and column as shades with their numbers, darker for more; what was not measured stays empty."""
+    import seaborn as sns  # likewise
+
+    shades = np.array([[np.nan if v is None else v for v in row] for row in values], float)
+    with _axes(WIDTH_PX, 50 + 26 * len(rows)) as (figure, axes):
+        sns.heatmap(
+            shades,
+            annot=True,
+            fmt=".1f",
+            cmap=sns.light_palette("#8fbfe0", as_cmap=True),
+            cbar=False,
+            linewidths=1.5,
+            linecolor=SURFACE,
+            xticklabels=list(columns),
+            yticklabels=list(rows),
+            annot_kws={"fontsize": 12},
+            ax=axes,
+        )
+        axes.grid(visible=False)
+        axes.xaxis.tick_top()
+        axes.tick_params(labelcolor=INK, labelrotation=0)
+        told = "; ".join(f"{row}: {_listed(columns, line)}" for row, line in zip(rows, values, strict=True))
+        return _svg(figure, name, title, told)
+
+
+def spreads(name: str, rows: Sequence[tuple[str, Sequence[float]]], x_label: str) -> Markup:
+    """Single measurements, a row each: a box over the middle half with the median, whiskers from 5 to 95 %."""
+    import pandas as pd
+    import seaborn as sns  # likewise
+
+    found = pd.DataFrame([(label, v) for label, values in rows for v in values], columns=["row", "value"])
+    with _axes(WIDTH_PX, 60 + 26 * len(rows)) as (figure, axes):
+        sns.boxplot(
+            found,
+            x="value",
+            y="row",
+            color=SERIES[1],
+            saturation=1.0,
+            whis=(5, 95),
+            showfliers=False,
+            width=0.6,
+            linewidth=1.2,
+            linecolor=INK,
+            ax=axes,
+        )
+        axes.set(xlabel=x_label, ylabel="")
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(left=0)
+        told = "; ".join(f"{label}: median {np.median(values):.4g}" for label, values in rows)
+        return _svg(figure, name, f"{x_label}, single measurements", told)
 
 
 @dataclass(frozen=True)
@@ -139,7 +224,7 @@ def traces(
 ) -> Markup:
     """Values over a quantity, one line a row, with vertical intervals; `ticks` name the places that are labelled."""
     import pandas as pd
-    import seaborn as sns  # slow to import, and no command but a page's needs it
+    import seaborn as sns  # likewise
 
     found = [(str(i), p.x, p.y) for i, row in enumerate(rows) for p in row.points]
     styles = {str(i): row.style for i, row in enumerate(rows)}

@@ -96,7 +96,7 @@ def _section(protocol: DataProtocol, contenders: Sequence[Contender], found: Fou
         title=protocol.title,
         summary=_summary(shown, found, keys),
         losses=tuple(_loss_table(protocol, shown, found, key) for key in keys),
-        figures=tuple(_figure(protocol, shown, found, key) for key in keys),
+        figures=tuple(f for key in keys for f in _figures(protocol, shown, found, key)),
         flips=_flip_table(protocol, shown, found, keys[0]),
         boxes=tuple(_box_table(protocol, shown, found, keys[0], hw) for hw in HEATMAP_HW),
     )
@@ -161,7 +161,8 @@ def _loss_cell(m: Measurement) -> Cell:
     return Cell(number(_loss(m), 1), title, _loss(m), note=span(interval))
 
 
-def _figure(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> Figure:
+def _figures(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> tuple[Figure, Figure]:
+    """What is lost by codec and heatmap size: as curves with intervals, and as a grid of numbers."""
     drawn = [c for c in shown if c.role != "control"]
     measured = {c.name: [_measured(found[c.name], key, Condition(hw)) for hw in HEATMAP_HW] for c in drawn}
     rows = [
@@ -181,7 +182,12 @@ def _figure(protocol: DataProtocol, shown: Sequence[Contender], found: Found, ke
         f"points of {metric(key)} lost",
     )
     caption = f"{protocol.title}: what a perfect network loses, by heatmap size. Bars: 95 % CIs over images."
-    return Figure(svg, caption, tuple((svgdraw.swatch(_style(c, shown)), c.label) for c in drawn))
+    curves = Figure(svg, caption, tuple((svgdraw.swatch(_style(c, shown)), c.label) for c in drawn))
+    lost = f"Points of {metric(key)} that a perfect network loses, by codec and heatmap size"
+    values = [[_loss(m) for m in measured[c.name]] for c in drawn]
+    name = f"grid-{protocol.name}-{key}".replace("@", "-")
+    shades = plots.grid(name, [c.label for c in drawn], [size(hw) for hw in HEATMAP_HW], values, lost)
+    return curves, Figure(shades, f"{protocol.title}: {lost[0].lower()}{lost[1:]}; darker is more.", ())
 
 
 def _flip_table(protocol: DataProtocol, shown: Sequence[Contender], found: Found, key: str) -> Table:

@@ -346,6 +346,7 @@ def _detail(
     kinds = f"{title}: what the labelled joints of found persons are, errors by kind. The rest is good."
     drawn = [
         _by_joint(f"joints-{name}", place, models, key),
+        _joint_grid(f"grid-{name}", place, models, key),
         diagnosis_view.kinds_figure(f"kinds-{name}", kinds, models),
     ]
     told = [
@@ -391,6 +392,21 @@ def _by_joint(name: str, place: Condition, models: Sequence[DiagnosedModel], key
     svg = plots.dots(name, names, rows, f"{metric(key)}, %")
     caption = f"{where(place)}: by joint group, mean over seeds with 95 % CIs over images and seeds."
     return Figure(svg, caption, tuple((svgdraw.swatch(m.style), m.label) for m in models))
+
+
+def _joint_grid(name: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
+    """Every joint by every model."""
+    runs = [r for m in models for r in m.runs.values()]
+    joints = [m.key for m in runs[0].measurements if m.key.startswith(f"{key}/joint/") and m.key.count("/") == 2]
+    keys = [k for k in joints if all(r.get(k) for r in runs)]
+    if not keys:
+        return None
+    found = [[m.estimate(k) for m in models] for k in keys]
+    names = [k.rpartition("/")[2].replace("_", " ") for k in keys]
+    values = [[None if e is None else e.value for e in row] for row in found]
+    title = f"{metric(key)} by joint and network, %"
+    svg = plots.grid(name, names, [m.label for m in models], values, title)
+    return Figure(svg, f"{where(place)}: {title}, mean over seeds; darker is more.", ())
 
 
 def _joint_table(id: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Table | None:

@@ -47,7 +47,8 @@ def views(paper: Paper, records: Iterable[RunRecord]) -> tuple[LatencyView, ...]
 def _view(records: Sequence[RunRecord]) -> LatencyView:
     found = rows(records)
     scores = (scores_of(r) for r in records)
-    return LatencyView(table_of(found), _curves(found), tuple(t for t in scores if t is not None))
+    figures = (*_spreads(found), *_curves(found))
+    return LatencyView(table_of(found), figures, tuple(t for t in scores if t is not None))
 
 
 def _name(row: TimedRow) -> str:
@@ -201,6 +202,26 @@ def _points_cell(m: Measurement | None) -> Cell:
 
 
 # ---------------------------------------------------------------------------------------------------- curves
+
+
+FEWEST_SPREAD = 2  # runtimes whose single calls are drawn beside each other
+
+
+def _spreads(found: Sequence[TimedRow]) -> tuple[Figure, ...]:
+    """The single calls of every runtime that counts: one image, the network alone, at the fewest threads."""
+    shown = [r for r in found if r.timing.scope == "network" and r.counts and r.timing.batch == 1]
+    if not shown:
+        return ()
+    input_hw, threads = shown[0].timing.input_hw, min(r.timing.threads for r in shown)
+    alike = [r for r in shown if (r.timing.input_hw, r.timing.threads) == (input_hw, threads)]
+    alike.sort(key=lambda r: r.median_ms)
+    if len(alike) < FEWEST_SPREAD:
+        return ()
+    drawn = [(label(r.timing), [ms for _, t in r.found for calls in t.rounds_ms for ms in calls]) for r in alike]
+    svg = plots.spreads(f"spreads-{_name(alike[0])}".replace(".", "-"), drawn, "ms a call")
+    where = f"{alike[0].record.identity.variant}, {size(input_hw)}, batch 1, {plural(threads, 'thread')}"
+    caption = f"Single calls; {where}. Box: the middle half with the median; whiskers: 5 to 95 %."
+    return (Figure(svg, caption, ()),)
 
 
 def _curves(found: Sequence[TimedRow]) -> tuple[Figure, ...]:
