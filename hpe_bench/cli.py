@@ -33,7 +33,7 @@ weights_app = typer.Typer(help="Released weights: list, fetch.", no_args_is_help
 app.add_typer(weights_app, name="weights")
 
 
-class Scale(StrEnum):
+class ScaleName(StrEnum):
     """What is run: `cost` counts and times the full-size models, `pocket` trains the miniatures, `full` the models."""
 
     cost = "cost"
@@ -48,7 +48,7 @@ class Launcher(StrEnum):
     slurm = "slurm"
 
 
-DEFAULT_SCALES = (Scale.cost, Scale.pocket)
+DEFAULT_SCALES = (ScaleName.cost, ScaleName.pocket)
 
 
 class PrecisionName(StrEnum):
@@ -111,7 +111,7 @@ class FetchedData(StrEnum):
     lsp = "lsp"
 
 
-class Format(StrEnum):
+class FormatName(StrEnum):
     """Files that networks are exported to."""
 
     onnx = "onnx"
@@ -121,7 +121,7 @@ class Format(StrEnum):
     coreml = "coreml"
 
 
-class Layout(StrEnum):
+class LayoutName(StrEnum):
     """Annotation layouts for export."""
 
     coco = "coco"
@@ -202,7 +202,7 @@ def show(paper: PaperArg) -> None:
 def reproduce(
     paper: PaperArg,
     scale: Annotated[
-        list[Scale] | None, typer.Option("--scale", help="Repeatable; cost and pocket by default.")
+        list[ScaleName] | None, typer.Option("--scale", help="Repeatable; cost and pocket by default.")
     ] = None,
     data: Annotated[
         TrainedData, typer.Option("--data", help="Data set to train on; miniatures know mannequins and lsp.")
@@ -720,7 +720,7 @@ def robustness(
 def export(
     paper: PaperArg,
     variant: Annotated[str, typer.Argument(help="The paper's variant.")],
-    to: Annotated[Format, typer.Option("--to", help="The kind of file.")],
+    to: Annotated[FormatName, typer.Option("--to", help="The kind of file.")],
     recipe: RecipeOpt = None,
     weights: WeightsOpt = None,
     joints: Annotated[
@@ -857,7 +857,7 @@ def data_fetch(
 def data_export(
     name: Annotated[DataName, typer.Argument(help="Data set; only mannequins can be exported.")],
     to: Annotated[Path, typer.Option("--to", help="Folder to write; must not exist or be empty.")],
-    layout: Annotated[Layout, typer.Option("--layout", help="Annotation layout.")] = Layout.coco,
+    layout: Annotated[LayoutName, typer.Option("--layout", help="Annotation layout.")] = LayoutName.coco,
     split: Annotated[str, typer.Option("--split", help="train or test.")] = "test",
     persons: Annotated[int, typer.Option("--persons", min=1, help="How many persons.")] = 1000,
     sheet: Annotated[bool, typer.Option("--sheet", help="Add a contact sheet with the joints drawn.")] = False,

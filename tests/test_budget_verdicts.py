@@ -10,7 +10,7 @@ from hpe_bench.catalog import load
 from hpe_bench.declare import Ablation, Arm, Budgets, replace
 from hpe_bench.plan import points
 from hpe_bench.protocols import POCKET
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import ImageCounts, RunRecord
 from hpe_bench.report.pages import budget_view, paper_page
 from hpe_bench.verdicts import budgets, judge_all
@@ -24,7 +24,7 @@ KEY = "pckh@0.5"
 AT = (10_000, 20_000, 40_000, 80_000)
 STUDY = Ablation("budget", "At which budgets?", (CONTROL, PROPOSAL, OLD_LOSS), "base_mse", budgets=Budgets(AT))
 WITH_BUDGETS = replace(PAPER, ablations=(*PAPER.ablations, STUDY))
-WHERE = Condition("pocket", "mannequins-v1-dark", "p0", "e0")
+WHERE = ScoringCondition("pocket", "mannequins-v1-dark", "p0", "e0")
 
 
 def exact(arm: Arm, samples: int, seed: int, accuracy: float) -> RunRecord:

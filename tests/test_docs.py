@@ -305,7 +305,8 @@ def check(command: Command) -> None:
             catalog.find_variant(loaded, variant)
     for name in ("protocol", "first", "second"):
         if isinstance(values.get(name), str) and not PLACEHOLDER.fullmatch(values[name]):
-            catalog.find_protocol(values[name])
+            find = catalog.find_predicted if command.words[1] == "predict" else catalog.find_protocol
+            find(values[name])
 
 
 @every_document

@@ -151,7 +151,7 @@ def test_marks_lie_inside_the_plot_and_are_drawn_once(found: list[Dot]) -> None:
 @example(low=1.0, width=133334.0)
 @given(st.floats(0, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_round_few_and_inside(low: float, width: float) -> None:
-    scale = pareto.Scale(low, low + width, 0, 100)
+    scale = pareto.AxisScale(low, low + width, 0, 100)
     ticks = scale.ticks
     assert 3 <= len(ticks) <= 9
     assert len({text for _, text in ticks}) == len(ticks)

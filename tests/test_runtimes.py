@@ -33,7 +33,7 @@ from hpe_bench.records.schema import Timing
 from hpe_bench.report.kit.latency_text import share_of_peak
 from hpe_bench.report.kit.tables import latency_cell
 from hpe_bench.run import costs, latency, pool
-from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
+from hpe_bench.run.latency import Conditions, KeptTimes, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Settings
 from hpe_bench.timing import runtimes
 from hpe_bench.timing.check import InBatches, ReferenceOutput, ranges
@@ -662,7 +662,7 @@ QUICK = Plan(seconds=0.01, share_s=2.0, attempts=1, builders=2)
 def test_what_was_timed_before_an_interruption_is_kept_and_the_rest_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs, kept, groups = [two_groups("a"), two_groups("b")], Kept(tmp_path), []
+    runs, kept, groups = [two_groups("a"), two_groups("b")], KeptTimes(tmp_path), []
     measure_group = latency._measure_group
 
     def stopped_at_the_second(group: list[latency.Entry], *more: Any) -> None:
@@ -687,7 +687,7 @@ def test_what_was_timed_before_an_interruption_is_kept_and_the_rest_is_measured(
 
 
 def test_what_was_kept_of_other_code_is_measured_again(tmp_path: Path) -> None:
-    run, kept = two_groups(), Kept(tmp_path)
+    run, kept = two_groups(), KeptTimes(tmp_path)
     (record,) = latency.measure([run], QUICK, peak=False)
     kept.save(run, record)
     assert kept.load(run) == record

@@ -10,7 +10,7 @@ import pytest
 from hpe_bench.metrics import bootstrap
 from hpe_bench.truth import experiments, record
 from hpe_bench.truth.__main__ import DOCUMENT, FIGURES
-from hpe_bench.truth.record import Finding, of_trials
+from hpe_bench.truth.record import TruthFinding, of_trials
 from hpe_bench.truth.worlds import DetectionWorld, RateWorld, seed_spreads
 
 ROOT = Path(__file__).parents[1]
@@ -73,8 +73,10 @@ def test_pooled_seeds_cover_in_a_short_form(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_rule_that_misses_is_said_to_miss() -> None:
     short = of_trials("s", "w", "r", "covered", [1.0] * 70 + [0.0] * 30, limits=(94.0, 96.5))
     assert (short.value, short.held) == (70.0, False)
-    assert not Finding("s", "w", "r", "false verdicts", 12.0, 1.0, 100, at_most=5.0).held
-    assert Finding("s", "w", "r", "false verdicts", 6.0, 1.0, 100, at_most=5.0).held  # within the simulation's error
+    assert not TruthFinding("s", "w", "r", "false verdicts", 12.0, 1.0, 100, at_most=5.0).held
+    assert TruthFinding(
+        "s", "w", "r", "false verdicts", 6.0, 1.0, 100, at_most=5.0
+    ).held  # within the simulation's error
 
 
 def test_worlds_have_the_truth_they_say() -> None:

@@ -31,7 +31,7 @@ from hpe_bench.records.schema import RunRecord, RuntimeScope
 from hpe_bench.report.kit.latency_text import high, share_of_peak, verdict
 from hpe_bench.report.kit.text import span
 from hpe_bench.run import latency
-from hpe_bench.run.latency import Conditions, Kept, LatencyRun, TimedNetwork
+from hpe_bench.run.latency import Conditions, KeptTimes, LatencyRun, TimedNetwork
 from hpe_bench.run.pool import Outcome, Settings, finished, keep, restore_missing
 from hpe_bench.terminal import Board, plain_table
 from hpe_bench.timing.interleave import Plan
@@ -344,7 +344,7 @@ def measured(runs: list[LatencyRun], plan: Plan, settings: Settings, console: Co
                 board.set_done,
                 done=lambda record: keep(record, settings, outcome),
                 counted=partial(print_sizes, console),
-                kept=Kept(settings.runs / "timing"),
+                kept=KeptTimes(settings.runs / "timing"),
             )
         found |= {record.id: record for record in made}
     return [found[run.id] for run in runs]

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from hpe_bench.cost import counts, dispatched, einsum, free_operators, model_cost, torchstat
-from hpe_bench.cost.kept import Kept
+from hpe_bench.cost.kept import KeptCounts
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
 
-COUNTS = Kept(
+COUNTS = KeptCounts(
     "counts",
     Cost,
     (

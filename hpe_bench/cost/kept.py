@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept(Generic[T]):
+class KeptCounts(Generic[T]):
     """Values of one type, made by some functions, under a folder of the cache.
 
     A damaged entry is made anew. A folder that cannot be written only costs time.

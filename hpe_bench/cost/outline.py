@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from hpe_bench.cost.dispatched import COUNTED, Watching, count_dispatched, on_meta
-from hpe_bench.cost.kept import Kept
+from hpe_bench.cost.kept import KeptCounts
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.declare import Variant
 
@@ -334,4 +334,4 @@ def _sorted(positions: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(positions))
 
 
-OUTLINES = Kept("outlines", Outline, (outline_of, count_dispatched, Cost))
+OUTLINES = KeptCounts("outlines", Outline, (outline_of, count_dispatched, Cost))

@@ -24,7 +24,7 @@ DECODED = 6_000  # sets of more images (train2017's 118,287) are only looked for
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One row of a check."""
 
     what: str
@@ -33,9 +33,9 @@ class Finding:
     ok: bool
 
 
-def check(name: str, root: str | None) -> list[Finding]:
+def check(name: str, root: str | None) -> list[DataFinding]:
     """Check a data set by name; test images are decoded. ValueError if nothing at `root` could be it."""
-    checks: dict[str, Callable[[str | None], Iterator[Finding]]] = {
+    checks: dict[str, Callable[[str | None], Iterator[DataFinding]]] = {
         "lsp": check_lsp,
         "mannequins": check_mannequins,
         "coco": check_coco,
@@ -74,7 +74,7 @@ def print_list(console: Console) -> None:
         console.print(f"{name:<16}{text}", highlight=False, markup=False)
 
 
-def check_lsp(root: str | None) -> Iterator[Finding]:
+def check_lsp(root: str | None) -> Iterator[DataFinding]:
     """Annotations and images of LSP and, where they are there, of the LSP-extended crops."""
     folder = lsp.find_lsp(root)
     yield check_hash("lsp/joints.mat", folder / "joints.mat", lsp.JOINTS_SHA256)
@@ -83,7 +83,7 @@ def check_lsp(root: str | None) -> Iterator[Finding]:
     try:
         extended = lsp.find_extended(folder)
     except ValueError as error:
-        yield Finding("lspet_crops", str(error), "optional", ok=True)
+        yield DataFinding("lspet_crops", str(error), "optional", ok=True)
         return
     yield check_hash("lspet_crops/joints.mat", extended / "joints.mat", lsp.EXTENDED_JOINTS_SHA256)
     yield check_persons("lspet_crops", lambda: lsp.read_extended(extended)[0], lsp.EXTENDED_COUNT)
@@ -94,7 +94,7 @@ def check_lsp(root: str | None) -> Iterator[Finding]:
     yield from check_images("lspet_crops", lsp.extended_paths(extended, numbers), "51x34 to 208x208")
 
 
-def check_coco(root: str | None) -> Iterator[Finding]:
+def check_coco(root: str | None) -> Iterator[DataFinding]:
     """Every keypoint annotation file in the root or a folder of it, its images, and detection files beside it.
 
     A set of other counts than its split's is a subset: fit for a protocol of its own, never for the split's.
@@ -107,74 +107,76 @@ def check_coco(root: str | None) -> Iterator[Finding]:
     for path in files:
         split = path.stem.removeprefix("person_keypoints_")
         what = f"{path.parent.parent.name}/{path.name}"
-        yield Finding(f"{what}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
+        yield DataFinding(f"{what}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
         try:
             found = coco.read_annotations(path, coco.image_folders(path.parent.parent, split))
         except ValueError as error:
-            yield Finding(what, str(error), "COCO keypoint annotations", ok=False)
+            yield DataFinding(what, str(error), "COCO keypoint annotations", ok=False)
             continue
         numbers = coco.counts(found.persons)
         whole = coco.OFFICIAL.get(split, {}).items() <= numbers.items()
         kind = f"all of {split}" if whole and split in coco.OFFICIAL else f"a subset: not {split}"
-        yield Finding(f"{what}, holds", f"{coco.in_words(numbers)}: {kind}", "", ok=True)
+        yield DataFinding(f"{what}, holds", f"{coco.in_words(numbers)}: {kind}", "", ok=True)
         yield from check_coco_images(what, found)
         for boxes in sorted((path.parent.parent / "person_detection_results").glob("*.json")):
             yield check_boxes(boxes, found)
 
 
-def check_coco_images(what: str, found: coco.Annotations) -> Iterator[Finding]:
+def check_coco_images(what: str, found: coco.Annotations) -> Iterator[DataFinding]:
     """Whether the listed images are there, can be decoded and have the listed sizes."""
     paths = list(found.images.paths)
     there = [row for row, path in enumerate(paths) if path.is_file()]
-    yield Finding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
+    yield DataFinding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
     if len(there) > DECODED:
-        yield Finding(f"{what}, images", "not decoded", f"sets of up to {DECODED:,} are", ok=True)
+        yield DataFinding(f"{what}, images", "not decoded", f"sets of up to {DECODED:,} are", ok=True)
         return
     sizes = decoded_sizes(found.images, there)
     wrong = [found.images.name(r) for r, size in sizes.items() if size != tuple(found.sizes_hw[r].tolist())]
-    yield Finding(f"{what}, unreadable images or of another size", some(wrong), "none", not wrong)
+    yield DataFinding(f"{what}, unreadable images or of another size", some(wrong), "none", not wrong)
 
 
-def check_boxes(path: Path, found: coco.Annotations) -> Finding:
+def check_boxes(path: Path, found: coco.Annotations) -> DataFinding:
     """How many person boxes a detection file holds, and its hash (F1, F2)."""
     try:
         text = f"{len(coco.read_detections(path, found.persons)):,} person boxes, SHA-256 {file_sha256(path)}"
     except ValueError as error:
-        return Finding(path.name, str(error), "person boxes of the annotated images", ok=False)
-    return Finding(path.name, text, "", ok=True)
+        return DataFinding(path.name, str(error), "person boxes of the annotated images", ok=False)
+    return DataFinding(path.name, text, "", ok=True)
 
 
-def check_crowdpose(root: str | None) -> Iterator[Finding]:
+def check_crowdpose(root: str | None) -> Iterator[DataFinding]:
     """The annotation files of CrowdPose that are there, and the images that they list."""
     folder = find_folder(root, "crowdpose", "json", crowdpose.LAYOUT)
     for split, expected in crowdpose.IMAGES.items():
         path = folder / "json" / f"crowdpose_{split}.json"
         if not path.is_file():
-            yield Finding(f"json/{path.name}", "not there", "needed to score", ok=split != "test")
+            yield DataFinding(f"json/{path.name}", "not there", "needed to score", ok=split != "test")
             continue
         try:
             found = crowdpose.read_annotations(path, folder / "images")
         except ValueError as error:
-            yield Finding(f"json/{path.name}", str(error), "CrowdPose annotations", ok=False)
+            yield DataFinding(f"json/{path.name}", str(error), "CrowdPose annotations", ok=False)
             continue
         images = len(found.images)
-        yield Finding(f"json/{path.name}, images listed", f"{images:,}", f"{expected:,}", images == expected)
+        yield DataFinding(f"json/{path.name}, images listed", f"{images:,}", f"{expected:,}", images == expected)
         yield from check_coco_images(f"json/{path.name}", found)
 
 
-def check_coco_like(source: coco_like.CocoLike, root: str | None) -> Iterator[Finding]:
+def check_coco_like(source: coco_like.CocoLike, root: str | None) -> Iterator[DataFinding]:
     """The annotation file of a validation split, what it holds, where it departs from COCO's, and its images."""
     path, found = source.read_any(root)
-    yield Finding(f"{path.name}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
+    yield DataFinding(f"{path.name}, SHA-256", file_sha256(path), "no published hash that we know", ok=True)
     images = len(found.images)
-    yield Finding(f"{path.name}, images listed", f"{images:,}", f"{source.image_count:,}", images == source.image_count)
-    yield Finding(f"{path.name}, holds", coco.in_words(coco.counts(found.persons)), "", ok=True)
+    yield DataFinding(
+        f"{path.name}, images listed", f"{images:,}", f"{source.image_count:,}", images == source.image_count
+    )
+    yield DataFinding(f"{path.name}, holds", coco.in_words(coco.counts(found.persons)), "", ok=True)
     for remark in found.remarks:
-        yield Finding(f"{path.name}, as it stands", remark, "", ok=True)
+        yield DataFinding(f"{path.name}, as it stands", remark, "", ok=True)
     yield from check_coco_images(path.name, found)
 
 
-def check_mpii(root: str | None) -> Iterator[Finding]:
+def check_mpii(root: str | None) -> Iterator[DataFinding]:
     """The annotation files of MPII that are there, and the validation images."""
     folder = find_folder(root, "mpii", "annot", mpii.LAYOUT)
     for split, expected in mpii.COUNTS.items():
@@ -182,55 +184,55 @@ def check_mpii(root: str | None) -> Iterator[Finding]:
         if path.is_file():
             yield check_persons(f"annot/{path.name}", partial(mpii.read_annotations, path, folder), expected)
         else:
-            yield Finding(f"annot/{path.name}", "not there", "needed to train", ok=split != "valid")
+            yield DataFinding(f"annot/{path.name}", "not there", "needed to train", ok=split != "valid")
     try:
         truth = mpii.MPII().truth("valid", root)
     except ValueError as error:
-        yield Finding("annot/gt_valid.mat", str(error), f"head sizes of {mpii.COUNTS['valid']:,} persons", ok=False)
+        yield DataFinding("annot/gt_valid.mat", str(error), f"head sizes of {mpii.COUNTS['valid']:,} persons", ok=False)
         return
-    yield Finding("annot/gt_valid.mat", f"{len(truth):,} persons, those of valid.json", "", ok=True)
+    yield DataFinding("annot/gt_valid.mat", f"{len(truth):,} persons, those of valid.json", "", ok=True)
     assert isinstance(truth.images, FileImages)
     yield from check_images("valid", list(truth.images.paths), None)
 
 
-def check_mannequins(root: str | None) -> Iterator[Finding]:
+def check_mannequins(root: str | None) -> Iterator[DataFinding]:
     """The embedded data set is generated: its version, and the annotations that come out here, to compare machines."""
     from hpe_bench.data.mannequins import Mannequins  # the renderer: only when asked for
 
     source = Mannequins(train_persons=MANNEQUINS)
     persons = source.load("train", root)
-    yield Finding("mannequins", f"version {source.version}", "generated, no files needed", ok=True)
-    yield Finding("persons generated", str(len(persons)), str(MANNEQUINS), len(persons) == MANNEQUINS)
-    yield Finding("their annotations, digest", persons.digest(), "to compare between machines", ok=True)
+    yield DataFinding("mannequins", f"version {source.version}", "generated, no files needed", ok=True)
+    yield DataFinding("persons generated", str(len(persons)), str(MANNEQUINS), len(persons) == MANNEQUINS)
+    yield DataFinding("their annotations, digest", persons.digest(), "to compare between machines", ok=True)
 
 
-def check_hash(what: str, path: Path, expected: str) -> Finding:
+def check_hash(what: str, path: Path, expected: str) -> DataFinding:
     """SHA-256 of a file against the copy that was used in development."""
     found = file_sha256(path)
-    return Finding(f"{what}, SHA-256", found, expected, found == expected)
+    return DataFinding(f"{what}, SHA-256", found, expected, found == expected)
 
 
-def check_persons(what: str, read: Callable[[], Sized], expected: int) -> Finding:
+def check_persons(what: str, read: Callable[[], Sized], expected: int) -> DataFinding:
     """How many persons the annotations hold, or why they cannot be read."""
     try:
         found = str(len(read()))
     except ValueError as error:
         found = str(error)
-    return Finding(f"{what}, persons", found, str(expected), found == str(expected))
+    return DataFinding(f"{what}, persons", found, str(expected), found == str(expected))
 
 
-def check_images(what: str, paths: list[Path], expected_sizes: str | None) -> Iterator[Finding]:
+def check_images(what: str, paths: list[Path], expected_sizes: str | None) -> Iterator[DataFinding]:
     """How many images there are, which of them cannot be decoded, and the range of widths x heights (if known)."""
     there = [path for path in paths if path.is_file()]
-    yield Finding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
+    yield DataFinding(f"{what}, images", str(len(there)), str(len(paths)), len(there) == len(paths))
     images = FileImages(there)
     sizes = decoded_sizes(images, range(len(images)))
     faults = [images.name(row) for row, size in sizes.items() if size is None]
-    yield Finding(f"{what}, unreadable images", some(faults), "none", not faults)
+    yield DataFinding(f"{what}, unreadable images", some(faults), "none", not faults)
     if expected_sizes is not None:
         seen = np.array([size[::-1] for size in sizes.values() if size is not None])
         found = f"{'x'.join(map(str, seen.min(0)))} to {'x'.join(map(str, seen.max(0)))}" if len(seen) else "none"
-        yield Finding(f"{what}, image sizes", found, expected_sizes, found == expected_sizes)
+        yield DataFinding(f"{what}, image sizes", found, expected_sizes, found == expected_sizes)
 
 
 def decoded_sizes(images: FileImages, rows: Iterable[int]) -> dict[int, tuple[int, int] | None]:

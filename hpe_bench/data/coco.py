@@ -175,7 +175,7 @@ class Annotations:
 
 
 @dataclass(frozen=True)
-class Layout:
+class AnnotationLayout:
     """What a data set in COCO's file layout has of its own.
 
     `num_keypoints` counts the labelled among the first `counted` joints, and nobody must be found of whom none of these
@@ -196,7 +196,7 @@ class Layout:
         return len(self.skeleton.joints) - sum(count for _, count, _ in self.parts)
 
 
-COCO_LAYOUT = Layout(COCO_17, counted=17)
+COCO_LAYOUT = AnnotationLayout(COCO_17, counted=17)
 
 
 class ImageEntry(TypedDict):
@@ -264,7 +264,7 @@ class Remarks:
         return tuple(f"{text} ({n:,} such)" if n > 1 else text for text, n in self.found.values())
 
 
-def read_annotations(path: Path, images: Path | Sequence[Path], layout: Layout = COCO_LAYOUT) -> Annotations:
+def read_annotations(path: Path, images: Path | Sequence[Path], layout: AnnotationLayout = COCO_LAYOUT) -> Annotations:
     """Read a keypoint annotation file of any size; `images` are the folders its images may lie in, if they exist.
 
     ValueError naming file, record and field for a file that is truncated, of another task, or inconsistent.
@@ -275,7 +275,7 @@ def read_annotations(path: Path, images: Path | Sequence[Path], layout: Layout =
     return found
 
 
-def read_own(path: Path, images: Path | Sequence[Path], layout: Layout = COCO_LAYOUT) -> Annotations:
+def read_own(path: Path, images: Path | Sequence[Path], layout: AnnotationLayout = COCO_LAYOUT) -> Annotations:
     """The same for a file of one's own, which is refused only for what scoring reads.
 
     What pycocotools never looks at may be missing or odd, and what it passes over is passed over: remarks say so. Who
@@ -312,7 +312,9 @@ def _required(found: object, field: str, where: str) -> int:
     return number
 
 
-def _person_category(categories: Sequence[Category], layout: Layout, path: Path, remarks: Remarks) -> int | None:
+def _person_category(
+    categories: Sequence[Category], layout: AnnotationLayout, path: Path, remarks: Remarks
+) -> int | None:
     """The id of the category with keypoints, which must be the skeleton's; None where the file does not say."""
     skeleton = replace(layout.skeleton, joints=layout.skeleton.joints[: layout.own])  # parts are in no category
     posed = [c for c in categories if isinstance(c.get("keypoints"), list)]
@@ -413,7 +415,7 @@ def _persons(
     annotations: Sequence[PersonEntry],
     position: dict[int, int],
     category: int | None,
-    layout: Layout,
+    layout: AnnotationLayout,
     path: Path,
     remarks: Remarks,
 ) -> PersonSet:
@@ -470,7 +472,7 @@ def _passed_over(
 
 
 def _append(
-    rows: _Rows, record: PersonEntry, position: dict[int, int], layout: Layout, where: str, remarks: Remarks
+    rows: _Rows, record: PersonEntry, position: dict[int, int], layout: AnnotationLayout, where: str, remarks: Remarks
 ) -> None:
     """One person's row."""
     keypoints = _keypoints(record, 3 * layout.own, where)
@@ -538,7 +540,7 @@ def _box(record: PersonEntry, labelled: bool, where: str, remarks: Remarks) -> l
     return box or [0.0, 0.0, 0.0, 0.0]
 
 
-def _area(record: PersonEntry, box: Sequence[float], layout: Layout, where: str) -> float:
+def _area(record: PersonEntry, box: Sequence[float], layout: AnnotationLayout, where: str) -> float:
     """px^2, which OKS is relative to."""
     if layout.area_per_box is not None:
         if finite_list(record.get("bbox"), 4) is None or min(box[2:]) < 0:

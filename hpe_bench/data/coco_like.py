@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hpe_bench.data import coco
 from hpe_bench.data.boxes import Boxes
-from hpe_bench.data.coco import Annotations, Layout, annotated_boxes
+from hpe_bench.data.coco import AnnotationLayout, Annotations, annotated_boxes
 from hpe_bench.data.folders import find_folder, require_files
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import COCO_17, Skeleton
@@ -52,9 +52,9 @@ class CocoLike(DataSource):
         return self.joints
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> AnnotationLayout:
         """How its annotations are read."""
-        return Layout(self.joints, counted=self.counted, parts=self.parts)
+        return AnnotationLayout(self.joints, counted=self.counted, parts=self.parts)
 
     def load(self, split: str, root: str | None) -> PersonSet:
         """All annotated persons of "val", in the order of the file; every image must be there."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpe_bench.data.boxes import Boxes
-from hpe_bench.data.coco import Annotations, Layout, annotated_boxes
+from hpe_bench.data.coco import AnnotationLayout, Annotations, annotated_boxes
 from hpe_bench.data.coco import read_annotations as read_coco
 from hpe_bench.data.coco import read_own as read_own_coco
 from hpe_bench.data.folders import find_folder, require_files
@@ -21,7 +21,7 @@ from hpe_bench.declare import DataSource
 
 # 0.53 of the box stands in for the area of a person's mask (the released evaluation). `num_keypoints` counts the limbs'
 # twelve joints, not head and neck, so that nobody of whom only these are labelled must be found.
-COCO_LIKE = Layout(CROWDPOSE_14, counted=12, area_per_box=0.53, crowding=True)
+COCO_LIKE = AnnotationLayout(CROWDPOSE_14, counted=12, area_per_box=0.53, crowding=True)
 IMAGES = {"train": 10_000, "val": 2_000, "test": 8_000}  # the paper, section 4: 20,000 images, split 5 : 1 : 4
 LAYOUT = "json/crowdpose_<split>.json and images/"
 

@@ -200,7 +200,7 @@ Given = Literal["heatmaps", "simcc", "joints"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class OutputReading:
     """How a file's outputs are read: what they are, their names (two for SimCC, x first), the layout of heatmaps."""
 
     gives: Given
@@ -208,7 +208,7 @@ class Reading:
     layout: Literal["nchw", "nhwc"] = "nchw"
 
 
-def told(file: ModelFile, joints: int) -> Reading:
+def told(file: ModelFile, joints: int) -> OutputReading:
     """What a file gives, by its convention, else by names and shapes; ValueError where neither settles it."""
     height, width = file.input_hw
     found = file.run(np.zeros((1, 3, height, width), np.float32))
@@ -220,13 +220,13 @@ def told(file: ModelFile, joints: int) -> Reading:
             raise ValueError(
                 f"{file.path}: has no two outputs that are SimCC vectors of {joints} joints: {_listed(shapes)}"
             )
-        return Reading("simcc", vectors)
+        return OutputReading("simcc", vectors)
     name = c.output or _only(file.path, shapes)
     shape = shapes[name]
     if c.gives == "joints" or (not c.gives and _is_table(shape, joints)):
         _require_table(file.path, name, shape, joints, c)
-        return Reading("joints", (name,))
-    return Reading("heatmaps", (name,), _layout(file.path, name, shape, joints, c.layout))
+        return OutputReading("joints", (name,))
+    return OutputReading("heatmaps", (name,), _layout(file.path, name, shape, joints, c.layout))
 
 
 def _is_other(c: InputConvention, shapes: dict[str, tuple[int, ...]]) -> bool:
@@ -317,7 +317,7 @@ class FileNetwork(nn.Module):
     The maps are in the skeleton's order of joints.
     """
 
-    def __init__(self, file: ModelFile, reading: Reading, skeleton: Skeleton) -> None:
+    def __init__(self, file: ModelFile, reading: OutputReading, skeleton: Skeleton) -> None:
         super().__init__()
         self.file, self.reading = file, reading
         self.order = order_of(names_of(file.convention, skeleton), skeleton, f"{file.path}: its joints have")
@@ -348,7 +348,7 @@ def names_of(convention: InputConvention, skeleton: Skeleton) -> tuple[str, ...]
 # ---------------------------------------------------------------------------------------------------- joints, SimCC
 
 
-def file_predictor(file: ModelFile, reading: Reading, skeleton: Skeleton) -> Predictor:
+def file_predictor(file: ModelFile, reading: OutputReading, skeleton: Skeleton) -> Predictor:
     """A file of SimCC vectors or of joints, as a predictor of crops."""
     c = file.convention
     names = names_of(c, skeleton)

@@ -31,7 +31,7 @@ REPLICATES = 500
 CELLS = 500_000  # weights x detections that are accumulated at a time
 
 
-class Figure(NamedTuple):
+class RateFigure(NamedTuple):
     """One of the ten published figures: a mean over OKS thresholds (rows `at`) of precision or recall."""
 
     key: str
@@ -41,16 +41,16 @@ class Figure(NamedTuple):
 
 
 FIGURES = (  # in the order of pycocotools' stats
-    Figure("ap", "all", "precision"),
-    Figure("ap50", "all", "precision", slice(0, 1)),
-    Figure("ap75", "all", "precision", slice(5, 6)),
-    Figure("ap_medium", "medium", "precision"),
-    Figure("ap_large", "large", "precision"),
-    Figure("ar", "all", "recall"),
-    Figure("ar50", "all", "recall", slice(0, 1)),
-    Figure("ar75", "all", "recall", slice(5, 6)),
-    Figure("ar_medium", "medium", "recall"),
-    Figure("ar_large", "large", "recall"),
+    RateFigure("ap", "all", "precision"),
+    RateFigure("ap50", "all", "precision", slice(0, 1)),
+    RateFigure("ap75", "all", "precision", slice(5, 6)),
+    RateFigure("ap_medium", "medium", "precision"),
+    RateFigure("ap_large", "large", "precision"),
+    RateFigure("ar", "all", "recall"),
+    RateFigure("ar50", "all", "recall", slice(0, 1)),
+    RateFigure("ar75", "all", "recall", slice(5, 6)),
+    RateFigure("ar_medium", "medium", "recall"),
+    RateFigure("ar_large", "large", "recall"),
 )
 
 

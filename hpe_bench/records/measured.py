@@ -1,6 +1,6 @@
 """One measured number: what it is of, under what conditions, its value, n and interval.
 
-`Name` and `Conditions` are shared between the measurements that have the same: thousands of records say the same few
+`Name` and `MeasuredUnder` are shared between the measurements that have the same: thousands of records say the same few
 things. Both can be had as the words that version 1 of the records stored, and are read from them.
 """
 
@@ -98,7 +98,7 @@ ACCURACY = re.compile(r"([^\s,]+)(?:, ([^\s,]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditions:
+class MeasuredUnder:
     """Under what a number was measured; what is empty plays no part.
 
     `scope` is "image" for what one image costs, "training" for what a training took, else the scope of a timing.
@@ -156,7 +156,7 @@ class Conditions:
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
 
-ALWAYS = Conditions()
+ALWAYS = MeasuredUnder()
 
 
 def _size(hw: tuple[int, int] | None) -> str:
@@ -168,15 +168,15 @@ def _threads(threads: int | None) -> str:
 
 
 @lru_cache(maxsize=65536)
-def conditions_of(text: str) -> Conditions:
+def conditions_of(text: str) -> MeasuredUnder:
     """The conditions that words of version 1 tell; words that the fields would not give back are kept as a note."""
     plain = text.removesuffix(f", {UNSETTLED}")
     settled = plain == text
     for read in (_read_image, _read_network, _read_maps, _read_process, _read_threads, _read_accuracy):
         found = read(plain)
-        if found is not None and (made := Conditions(**found, settled=settled)).text == text:
+        if found is not None and (made := MeasuredUnder(**found, settled=settled)).text == text:
             return made
-    return Conditions(**_loosely(plain), settled=settled, note=plain) if text else ALWAYS
+    return MeasuredUnder(**_loosely(plain), settled=settled, note=plain) if text else ALWAYS
 
 
 def _read_image(text: str) -> dict[str, Any] | None:
@@ -280,8 +280,8 @@ FIELDS: TypeAdapter[Fields] = TypeAdapter(Fields)
 
 
 @lru_cache(maxsize=65536)
-def _conditions(given: tuple[tuple[str, Any], ...]) -> Conditions:
-    return Conditions(**dict(given))
+def _conditions(given: tuple[tuple[str, Any], ...]) -> MeasuredUnder:
+    return MeasuredUnder(**dict(given))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -297,7 +297,7 @@ class Measurement:
     unit: str
     n: int
     interval: tuple[float, float] | None = field(default=None)
-    conditions: Conditions = field(default=ALWAYS)
+    conditions: MeasuredUnder = field(default=ALWAYS)
 
     def __init__(
         self,
@@ -309,7 +309,7 @@ class Measurement:
         scope: str | None = None,
         interval: tuple[float, float] | None = None,
         name: Name | None = None,
-        conditions: Conditions | None = None,
+        conditions: MeasuredUnder | None = None,
     ) -> None:
         if name is None and key is None:
             raise ValueError("a measurement says what it is of: give its key, or its name")
@@ -342,7 +342,7 @@ class Measurement:
         made._fill(known, name, conditions)
         return made
 
-    def _fill(self, known: Mapping[str, Any], name: Name, conditions: Conditions) -> None:
+    def _fill(self, known: Mapping[str, Any], name: Name, conditions: MeasuredUnder) -> None:
         n, value, unit, interval = known["n"], known["value"], known["unit"], known.get("interval")
         if n < 0:
             raise ValueError(f"{name.key}: n is {n}; it counts, so it is 0 or more")

@@ -26,7 +26,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Condition(NamedTuple):
+class ScoringCondition(NamedTuple):
     """Under which accuracies may be compared: equal in every field, or not at all."""
 
     scale: str
@@ -52,7 +52,7 @@ class Training(NamedTuple):
 class Budget(NamedTuple):
     """What trainings must share for their seeds to be compared."""
 
-    where: Condition
+    where: ScoringCondition
     samples_seen: int
     train_digest: str
 
@@ -60,10 +60,10 @@ class Budget(NamedTuple):
 # ---------------------------------------------------------------------------------------------------- one record
 
 
-def condition(record: RunRecord) -> Condition:
+def condition(record: RunRecord) -> ScoringCondition:
     """The condition an accuracy record was made under."""
     i = record.identity
-    return Condition(i.scale, i.protocol, i.protocol_hash, i.test_digest)
+    return ScoringCondition(i.scale, i.protocol, i.protocol_hash, i.test_digest)
 
 
 def training(record: RunRecord) -> Training:
@@ -135,7 +135,7 @@ class Records(tuple[RunRecord, ...]):
         """The finished records of a kind, in the order they came in."""
         return self._finished.get(kind, [])
 
-    def conditions(self) -> list[Condition]:
+    def conditions(self) -> list[ScoringCondition]:
         """All conditions that finished accuracy records of models were made under, in a fixed order."""
         return sorted(self._of_models)
 
@@ -154,11 +154,11 @@ class Records(tuple[RunRecord, ...]):
         """The cost of a variant as it is declared, whatever it was called."""
         return newest(self._costs_by_hash.get((paper, variant_hash), ()))
 
-    def runs(self, of: Training, where: Condition) -> dict[int, RunRecord]:
+    def runs(self, of: Training, where: ScoringCondition) -> dict[int, RunRecord]:
         """A training's runs by seed under a condition."""
         return by_seed(self._trainings.get((of, where), ()))
 
-    def of_models(self, where: Condition) -> list[RunRecord]:
+    def of_models(self, where: ScoringCondition) -> list[RunRecord]:
         """The runs of all models under a condition."""
         return self._of_models.get(where, [])
 
@@ -166,7 +166,7 @@ class Records(tuple[RunRecord, ...]):
         """The runs of a variant at full scale, under whatever condition."""
         return self._full.get((paper, variant), [])
 
-    def mean_pose(self, where: Condition) -> RunRecord | None:
+    def mean_pose(self, where: ScoringCondition) -> RunRecord | None:
         """The mean-pose baseline under a condition; the scale of a model plays no part in it."""
         return newest(self._mean_poses.get(where[1:], ()))
 
@@ -241,7 +241,7 @@ class Records(tuple[RunRecord, ...]):
         return _grouped((r.identity.paper, r.identity.variant_hash, r) for r in self.finished("latency"))
 
     @cached_property
-    def _trainings(self) -> Mapping[tuple[Training, Condition], list[RunRecord]]:
+    def _trainings(self) -> Mapping[tuple[Training, ScoringCondition], list[RunRecord]]:
         return _grouped((training(r), condition(r), r) for r in self.finished("accuracy"))
 
     @cached_property
@@ -250,8 +250,8 @@ class Records(tuple[RunRecord, ...]):
         return _grouped((training(r), (r.identity.protocol, r.identity.protocol_hash), r) for r in found)
 
     @cached_property
-    def _of_models(self) -> Mapping[Condition, list[RunRecord]]:
-        found: dict[Condition, list[RunRecord]] = {}
+    def _of_models(self) -> Mapping[ScoringCondition, list[RunRecord]]:
+        found: dict[ScoringCondition, list[RunRecord]] = {}
         for r in self.finished("accuracy"):
             if not is_mean_pose(r):
                 found.setdefault(condition(r), []).append(r)

@@ -25,9 +25,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from hpe_bench.records.measured import Conditions, Measurement, Name, Precision
+from hpe_bench.records.measured import MeasuredUnder, Measurement, Name, Precision
 
-__all__ = ["Conditions", "Measurement", "Name"]  # with what this module defines: all that records are made of
+__all__ = ["MeasuredUnder", "Measurement", "Name"]  # with what this module defines: all that records are made of
 
 VERSION = 2
 LONGEST_NAME = 120  # characters of a paper, variant, recipe or protocol: they become parts of file names

@@ -3,7 +3,7 @@
 A run is one network under a list of conditions, timed for the first, second ... time; its record is named by all of
 it, so other conditions make another record and so does another timing run. Networks that are measured together take
 turns with one another: all that share input size, batch and threads. Such a group is timed as a whole; where the work
-is interrupted between two of them, what was timed is kept (`Kept`) and the rest is measured later.
+is interrupted between two of them, what was timed is kept (`KeptTimes`) and the rest is measured later.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ Entry = tuple["_Bench", Conditions]
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptTimes:
     """A folder of what unfinished runs have timed so far, as records; none of them is a result yet."""
 
     folder: Path
@@ -185,7 +185,7 @@ def measure(
     tick: Tick = lambda done, total: None,
     *,
     done: Callable[[RunRecord], None] = lambda record: None,
-    kept: Kept | None = None,
+    kept: KeptTimes | None = None,
     counted: Callable[[TimedNetwork, Cost], None] = lambda network, cost: None,
     peak: bool = True,
     persons: int = 4,
@@ -345,7 +345,7 @@ class _Bench:
         run: LatencyRun,
         folder: Path,
         started: datetime,
-        kept: Kept | None,
+        kept: KeptTimes | None,
         persons: int,
         counted: Callable[[TimedNetwork, Cost], None],
     ) -> None:

@@ -425,7 +425,7 @@ def run_costs(plan: list[CostRun], settings: Settings, console: Console) -> Outc
                 costs.plan(),
                 board.set_done,
                 done=lambda record: keep(record, settings, outcome),
-                kept=latency.Kept(settings.runs / "timing"),
+                kept=latency.KeptTimes(settings.runs / "timing"),
                 peak=False,
                 persons=costs.CHECKED_PERSONS,
             )

@@ -31,7 +31,7 @@ Answer = Callable[[Task], Predictions]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredUnder:
     """A corrupted protocol's headline score, its parts, and the error of its joint scores."""
 
     protocol: Protocol
@@ -43,7 +43,7 @@ class Scored:
 
 def measure(
     task: Task, corrupted: Sequence[Corruption], answered: Answer, step: Step
-) -> tuple[list[Scored], Predictions]:
+) -> tuple[list[ScoredUnder], Predictions]:
     """The clean score, then one for each corruption; and the clean predictions. `step` is told what comes next."""
     protocols = [task.protocol, *(corruptions.under(task.protocol, c) for c in corrupted)]
     found, clean = [], None
@@ -61,13 +61,13 @@ def with_model(model: Model, device: str) -> Answer:
     return lambda task: answer(task, model, device)
 
 
-def scored(protocol: Protocol, task: Task, predictions: Predictions) -> Scored:
+def scored(protocol: Protocol, task: Task, predictions: Predictions) -> ScoredUnder:
     """The headline with joints and groups."""
     metric = protocol.metrics[0]
     headline, *parts = scoring.of_metric(metric, task.truth, predictions, protocol.name)
     arrays = (predictions.joints, predictions.joint_scores)
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
-    return Scored(protocol, headline, tuple(parts), _error(metric, task, predictions), digest)
+    return ScoredUnder(protocol, headline, tuple(parts), _error(metric, task, predictions), digest)
 
 
 def _error(metric: Metric, task: Task, found: Predictions) -> float | None:
@@ -103,7 +103,7 @@ def record(
     task: Task,
     network_sha256: str,
     training: RunRecord | None,
-    found: Sequence[Scored],
+    found: Sequence[ScoredUnder],
     clean: Predictions,
     started: datetime,
     device: str,
@@ -163,7 +163,7 @@ def identity_of(name: str, task: Task, training: RunRecord | None) -> Identity:
     return Identity(scale="full", paper=SUBMITTED, variant=name, variant_hash=fingerprint((SUBMITTED, name)), **where)  # type: ignore[arg-type]
 
 
-def _row(found: Scored) -> CorruptedScore:
+def _row(found: ScoredUnder) -> CorruptedScore:
     c, score = found.protocol.corruption, found.headline
     key = score.key + "/"
     return CorruptedScore(

@@ -81,7 +81,7 @@ def of_file(protocol: Protocol, path: Path, images: Path | None) -> Truth:
         persons = persons_of(whole.persons, protocol.data.columns, protocol.data.skeleton.name)
         return dataclasses.replace(whole, protocol=protocol, persons=persons)
     if isinstance(protocol.data, OwnData):
-        layout = coco.Layout(protocol.data.skeleton, counted=len(protocol.data.skeleton.joints))
+        layout = coco.AnnotationLayout(protocol.data.skeleton, counted=len(protocol.data.skeleton.joints))
         return _own(protocol, coco.read_own(path, folder, layout), path, sha256)
     if isinstance(protocol.data, CocoLike):
         return _own(protocol, coco.read_own(path, folder, protocol.data.layout), path, sha256)

@@ -17,7 +17,7 @@ from hpe_bench.metrics.bootstrap import LEVEL, Difference, Interval, Resampled, 
 from hpe_bench.metrics.seed_variance import Spread, fit
 from hpe_bench.plan import FEWEST_SEEDS, MOST_SEEDS, another_seed
 from hpe_bench.timing.statistics import Rounds, ratio
-from hpe_bench.truth.record import Finding, of_trials
+from hpe_bench.truth.record import TruthFinding, of_trials
 from hpe_bench.truth.worlds import DetectionWorld, RateWorld, Tallies, seed_spreads, timings
 
 COVERS = (94.0, 96.5)  # percent of 95 % intervals; a little more than nominal is no fault, less is
@@ -42,7 +42,7 @@ class Counts:
         if len(found):
             self.values[world, rule, figure].append(float(found.mean()))
 
-    def findings(self, limits: dict[tuple[str, str], Limits], points: Sequence[str] = ()) -> Iterator[Finding]:
+    def findings(self, limits: dict[tuple[str, str], Limits], points: Sequence[str] = ()) -> Iterator[TruthFinding]:
         """The means; `limits` by rule and figure, `points` name the figures that are no shares."""
         for (world, rule, figure), values in self.values.items():
             unit, scale = ("points", 1.0) if figure in points else ("percent", 100.0)
@@ -54,13 +54,13 @@ class Counts:
 # ---------------------------------------------------------------------------------------------------- seeds
 
 
-def seed_variance(trials: int, seed: int = 0) -> Iterator[Finding]:
+def seed_variance(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """Intervals and differences with every setting's own variance between seeds, and with the pooled one."""
     for kind, seeds in (("alike", 2), *product(("alike", "scattered", "three unsteady"), (3, 5))):
         yield from seed_world(kind, seeds, trials, seed)
 
 
-def seed_world(kind: str, seeds: int, trials: int, seed: int = 0) -> Iterator[Finding]:
+def seed_world(kind: str, seeds: int, trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """`seed_variance` in one world."""
     counts, rules = Counts("seeds"), ("own variance", f"pooled variance ({IN_USE})")
     rng = np.random.default_rng([seed, seeds, len(kind)])
@@ -106,7 +106,7 @@ def _count_seeds(
     counts.add(world, rule, "2 points found", [d.decided and d.value * true > 0 for true, d in found if true])
 
 
-def one_seed(trials: int, seed: int = 0) -> Iterator[Finding]:
+def one_seed(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """What images alone say about two settings that are equally good, from one training each; never used to decide."""
     counts = Counts("one seed")
     rng = np.random.default_rng([seed, 1])
@@ -117,7 +117,7 @@ def one_seed(trials: int, seed: int = 0) -> Iterator[Finding]:
     yield from counts.findings({})
 
 
-def printed_figure(trials: int, seed: int = 0) -> Iterator[Finding]:
+def printed_figure(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """A paper's one training held against ours: by an interval for the mean, and by one for another training."""
     counts = Counts("printed figures")
     rules = ("image and seed interval of our mean", f"interval for one more training ({IN_USE})")
@@ -141,7 +141,7 @@ def printed_figure(trials: int, seed: int = 0) -> Iterator[Finding]:
 # ---------------------------------------------------------------------------------------------------- many tests
 
 
-def ranks(trials: int, seed: int = 0) -> Iterator[Finding]:
+def ranks(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """A table of 12 models in groups of equals, 3 points apart: which pairs are told apart, and wrongly."""
     counts = Counts("ranks")
     rules = (
@@ -172,7 +172,7 @@ def _orders(table: Resampled) -> Iterator[set[tuple[int, int]]]:
     yield multiplicity.told_apart(table.every_difference(pooled_spreads(table)))
 
 
-def relations(trials: int, seed: int = 0) -> Iterator[Finding]:
+def relations(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """14 relations of a suite, each under two decoders of the same trainings, with and without true differences."""
     counts = Counts("relations")
     rules = (
@@ -222,7 +222,7 @@ def _relation_p_values(rng: np.random.Generator, gains: np.ndarray) -> tuple[PVa
 # ---------------------------------------------------------------------------------------------------- AP
 
 
-def ap_images(trials: int, seed: int = 0) -> Iterator[Finding]:
+def ap_images(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """Intervals of one model's AP over images."""
     counts = Counts("AP over images")
     rules = ("percentile", f"Student's t on the logit scale ({IN_USE})")
@@ -241,7 +241,7 @@ def ap_images(trials: int, seed: int = 0) -> Iterator[Finding]:
     yield from counts.findings({(rules[1], "covered"): COVERS}, ["half width"])
 
 
-def ap_seeds(trials: int, seed: int = 0) -> Iterator[Finding]:
+def ap_seeds(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """Mean AP of three trainings, and the difference of two settings with three each."""
     counts = Counts("AP over seeds")
     rules = (
@@ -298,7 +298,7 @@ def _ap_variance(world: DetectionWorld, rng: np.random.Generator) -> float:
 # ---------------------------------------------------------------------------------------------------- seeds until
 
 
-def until(trials: int, seed: int = 0) -> Iterator[Finding]:
+def until(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """Seeds until every difference is known to 1 point: what the rule leaves of the error rate, and its price."""
     counts = Counts("seeds until")
     rules = ("own variance", f"pooled variance ({IN_USE})")
@@ -339,7 +339,7 @@ def _run_until(arms: Sequence[Tallies], others: list[list[float]] | None) -> tup
 # ---------------------------------------------------------------------------------------------------- latency
 
 
-def latency(trials: int, seed: int = 0) -> Iterator[Finding]:
+def latency(trials: int, seed: int = 0) -> Iterator[TruthFinding]:
     """The ratio of two medians that were timed in turns, in one timing run and in several."""
     counts = Counts("latency ratios")
     one, over_days = f"turns resampled ({IN_USE})", f"Student's t over runs ({IN_USE})"
@@ -381,7 +381,7 @@ EXPERIMENTS = (
 """With the trials that `make truth` gives each."""
 
 
-def run(effort: float = 1.0, seed: int = 0) -> Iterator[Finding]:
+def run(effort: float = 1.0, seed: int = 0) -> Iterator[TruthFinding]:
     """All findings; `effort` is the part of the trials that are made."""
     for experiment, trials in EXPERIMENTS:
         yield from experiment(max(20, round(effort * trials)), seed)

@@ -18,7 +18,7 @@ ERRORS = 2.0  # standard errors of the simulation that a figure may be outside i
 
 
 @dataclass(frozen=True)
-class Finding:
+class TruthFinding:
     """One figure of one rule in one world. `rule` in use is held to its limits; what it replaced is shown beside it.
 
     `value` is in percent where `unit` says so, with the standard error of the simulation over `trials` worlds.
@@ -52,33 +52,33 @@ def of_trials(
     scale: float = 100.0,
     unit: str = "percent",
     limits: tuple[float | None, float | None] = (None, None),
-) -> Finding:
+) -> TruthFinding:
     """The mean of a figure that every trial has one value of."""
     found = scale * np.asarray(values, dtype=float)
     found = found[np.isfinite(found)]
     error = float(found.std(ddof=1) / np.sqrt(len(found)))
     if unit == "percent":  # a share that no trial showed is not known without error
         error = max(error, 100.0 / len(found) / 2)
-    return Finding(section, world, rule, figure, float(found.mean()), error, len(found), unit, *limits)
+    return TruthFinding(section, world, rule, figure, float(found.mean()), error, len(found), unit, *limits)
 
 
-def save(path: Path, findings: Iterable[Finding]) -> None:
+def save(path: Path, findings: Iterable[TruthFinding]) -> None:
     """Write the figures as JSON, one finding a line."""
     lines = [json.dumps(asdict(rounded(f)), ensure_ascii=False) for f in findings]
     write_atomically(path, ("[\n " + ",\n ".join(lines) + "\n]\n").encode())
 
 
-def load(path: Path) -> list[Finding]:
+def load(path: Path) -> list[TruthFinding]:
     """The figures of a file that `save` wrote."""
-    return [Finding(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+    return [TruthFinding(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def rounded(f: Finding) -> Finding:
+def rounded(f: TruthFinding) -> TruthFinding:
     """To two decimals: more are noise."""
-    return Finding(**{**asdict(f), "value": round(f.value, 2), "error": round(f.error, 2)})
+    return TruthFinding(**{**asdict(f), "value": round(f.value, 2), "error": round(f.error, 2)})
 
 
-def tables(findings: Sequence[Finding]) -> dict[str, str]:
+def tables(findings: Sequence[TruthFinding]) -> dict[str, str]:
     """One Markdown table a section: worlds and rules as rows, figures as columns."""
     return {section: _table([f for f in findings if f.section == section]) for section in _order(findings, _section)}
 
@@ -94,7 +94,7 @@ def with_tables(text: str, found: Mapping[str, str]) -> str:
     return text
 
 
-def _table(found: Sequence[Finding]) -> str:
+def _table(found: Sequence[TruthFinding]) -> str:
     figures = _order(found, lambda f: f.figure)
     rows = _order(found, lambda f: (f.world, f.rule))
     lines = ["| world | rule | " + " | ".join(figures) + " | trials |", "|---|---|" + "---:|" * (len(figures) + 1)]
@@ -106,15 +106,15 @@ def _table(found: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _cell(f: Finding) -> str:
+def _cell(f: TruthFinding) -> str:
     digits = 1 if f.unit == "percent" else 2
     text = f"{f.value:.{digits}f} ± {f.error:.{digits}f}"
     return f"**{text}**" if (f.at_least, f.at_most) != (None, None) else text
 
 
-def _section(f: Finding) -> str:
+def _section(f: TruthFinding) -> str:
     return f.section
 
 
-def _order(findings: Sequence[Finding], pick: Callable[[Finding], Key]) -> list[Key]:
+def _order(findings: Sequence[TruthFinding], pick: Callable[[TruthFinding], Key]) -> list[Key]:
     return list(dict.fromkeys(pick(f) for f in findings))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hpe_bench.declare import Claim, Paper, fingerprint
 from hpe_bench.metrics.bootstrap import next_value_interval
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import budgets, commands, evidence
 from hpe_bench.verdicts.evidence import Estimate, Records
@@ -46,7 +46,9 @@ def _miniature(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
     return verdicts
 
 
-def _by_budget(claim: Claim, paper: Paper, pair: Pair, records: Records, where: Condition, pools: SeedPools) -> str:
+def _by_budget(
+    claim: Claim, paper: Paper, pair: Pair, records: Records, where: ScoringCondition, pools: SeedPools
+) -> str:
     """At which budgets the claim holds, in a sentence; empty where no study asks or fewer than two were run."""
     study = budgets.study_of(paper, (pair.subject, pair.control))
     if study is None:
@@ -73,7 +75,7 @@ def _full_size(claim: Claim, paper: Paper, records: Records, pools: SeedPools) -
 
 def _relation(
     claim: Claim,
-    where: Condition,
+    where: ScoringCondition,
     subject: dict[int, RunRecord],
     control: dict[int, RunRecord],
     label: str,

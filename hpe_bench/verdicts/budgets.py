@@ -19,7 +19,7 @@ from hpe_bench.metrics.multiplicity import holm
 from hpe_bench.metrics.seed_variance import Spread
 from hpe_bench.plan import points
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.records.throughput import SECONDS
 from hpe_bench.verdicts import evidence
@@ -66,7 +66,7 @@ class Factor:
     each: tuple[float, ...]
 
 
-def curves(study: Ablation, records: Records, where: Condition) -> dict[str, Curve]:
+def curves(study: Ablation, records: Records, where: ScoringCondition) -> dict[str, Curve]:
     """Every arm's points under a condition, by its name; an arm of which none was run has an empty one."""
     found: dict[str, list[BudgetPoint]] = {arm.name: [] for arm in study.arms}
     for samples, point in points(study).items():

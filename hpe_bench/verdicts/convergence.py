@@ -18,7 +18,7 @@ import numpy as np
 from hpe_bench.declare import Claim, Paper, fingerprint
 from hpe_bench.metrics import bootstrap
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import budgets, commands, evidence
 from hpe_bench.verdicts.evidence import Records
@@ -82,7 +82,7 @@ def _annealed(claim: Claim, paper: Paper, pair: Pair, records: Records, pools: S
 
 
 def _judged_annealed(
-    claim: Claim, pair: Pair, where: Condition, ours: budgets.Curve, theirs: budgets.Curve, command: str
+    claim: Claim, pair: Pair, where: ScoringCondition, ours: budgets.Curve, theirs: budgets.Curve, command: str
 ) -> Verdict:
     runs = [r for p in (*ours, *theirs) for r in p.runs.values()]
     key = query.headline_key(runs[0])
@@ -153,7 +153,7 @@ def curves(runs: Sequence[RunRecord]) -> TrainingCurves | None:
 
 
 def _judged(
-    claim: Claim, pair: Pair, where: Condition, ours: list[RunRecord], theirs: list[RunRecord], command: str
+    claim: Claim, pair: Pair, where: ScoringCondition, ours: list[RunRecord], theirs: list[RunRecord], command: str
 ) -> Verdict:
     records = tuple(sorted(r.id for r in ours + theirs))
     base = Verdict(

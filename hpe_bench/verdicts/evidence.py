@@ -16,7 +16,7 @@ from hpe_bench.metrics.bootstrap import Difference, Spreads, both
 from hpe_bench.metrics.multiplicity import told_apart
 from hpe_bench.metrics.seed_variance import Spread
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition, Training
+from hpe_bench.records.query import ScoringCondition, Training
 from hpe_bench.records.schema import RunRecord
 
 Records = Sequence[RunRecord]
@@ -34,7 +34,7 @@ def cost_record(records: Records, slug: str, variant: str, declared: Variant | N
     return query.of(records).cost(slug, variant, None if declared is None else fingerprint(declared))
 
 
-def arm_runs(records: Records, arm: Arm, where: Condition) -> dict[int, RunRecord]:
+def arm_runs(records: Records, arm: Arm, where: ScoringCondition) -> dict[int, RunRecord]:
     """The runs of an arm by seed under a condition."""
     return query.of(records).runs(trained_as(arm), where)
 

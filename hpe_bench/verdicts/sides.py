@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hpe_bench.declare import Claim, Paper, Recipe, fingerprint
 from hpe_bench.plan import derived
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition, Training
+from hpe_bench.records.query import ScoringCondition, Training
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Records
@@ -37,7 +37,7 @@ Side = dict[int, RunRecord]
 class Sides:
     """Two settings under one condition, and what to call them."""
 
-    where: Condition
+    where: ScoringCondition
     subject: Side
     control: Side
     label: str
@@ -92,7 +92,7 @@ def _recipe(record: RunRecord, paper: Paper) -> Recipe | None:
     return None
 
 
-def _settings(runs: list[RunRecord], where: Condition) -> list[Side]:
+def _settings(runs: list[RunRecord], where: ScoringCondition) -> list[Side]:
     grouped: dict[Setting, list[RunRecord]] = {}
     for r in query.oldest_first(runs):
         if query.condition(r) == where:

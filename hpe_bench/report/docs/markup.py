@@ -36,7 +36,7 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Part:
+class TextPart:
     """A heading and the words below it, up to the next one: what a search finds."""
 
     heading: Heading
@@ -48,7 +48,7 @@ class Rendered:
     """A document as HTML, with its headings and what stands below each."""
 
     html: str
-    parts: tuple[Part, ...]
+    parts: tuple[TextPart, ...]
 
     @property
     def headings(self) -> tuple[Heading, ...]:
@@ -74,7 +74,7 @@ def rendered(text: str, stems: Iterable[str]) -> Rendered:
 # ---------------------------------------------------------------------------------------------------- tokens
 
 
-def _anchored(tokens: Sequence[Token]) -> tuple[Part, ...]:
+def _anchored(tokens: Sequence[Token]) -> tuple[TextPart, ...]:
     """Give headings their anchors, GitHub's; returns them with the words below each."""
     taken: dict[str, int] = {}
     parts: list[tuple[Heading, list[str]]] = []
@@ -88,7 +88,7 @@ def _anchored(tokens: Sequence[Token]) -> tuple[Part, ...]:
             parts.append((heading, []))
         elif token.type in ("inline", "fence", "code_block") and parts and tokens[place - 1].type != "heading_open":
             parts[-1][1].append(_words(token))
-    return tuple(Part(heading, " ".join(below)) for heading, below in parts)
+    return tuple(TextPart(heading, " ".join(below)) for heading, below in parts)
 
 
 def _words(token: Token) -> str:

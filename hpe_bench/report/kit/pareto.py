@@ -59,8 +59,8 @@ def plot(
     """
     ends = [v for d in dots for v in (d.value, *(d.interval or ()))]
     costs = [*(d.cost for d in dots), *([limit[0]] if limit else [])]
-    x = (LogScale if log else Scale).over(costs, LEFT, WIDTH - RIGHT)
-    y = Scale.over(ends, HEIGHT - BOTTOM, TOP)
+    x = (LogScale if log else AxisScale).over(costs, LEFT, WIDTH - RIGHT)
+    y = AxisScale.over(ends, HEIGHT - BOTTOM, TOP)
     best = front(dots)
     title = f"{y_label} against {x_label}, {len(dots)} networks, {len(best)} on the Pareto front"
     body = [*_grid(x, y, x_label, y_label), *_limit(limit, x), _line([dots[i] for i in best], x, y)]
@@ -72,7 +72,7 @@ def plot(
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """From values to pixels, linear, with round ticks inside."""
 
     low: float
@@ -101,7 +101,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class LogScale(Scale):
+class LogScale(AxisScale):
     """From values above 0 to pixels, logarithmic, with ticks at 1, 2 and 5 of every power of ten."""
 
     @classmethod
@@ -120,7 +120,7 @@ class LogScale(Scale):
         return [(v, f"{v:,g}") for v in values if self.low <= v <= self.high]
 
 
-def _grid(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Markup]:
+def _grid(x: AxisScale, y: AxisScale, x_label: str, y_label: str) -> list[Markup]:
     bottom = HEIGHT - BOTTOM
     parts = []
     for value, text in x.ticks:
@@ -138,7 +138,7 @@ def _grid(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Markup]:
     return [*parts, Markup(turned).format((TOP + bottom) / 2, y_label)]
 
 
-def _line(best: Sequence[Dot], x: Scale, y: Scale) -> Markup:
+def _line(best: Sequence[Dot], x: AxisScale, y: AxisScale) -> Markup:
     """The front as steps: between two marks, the cheaper one's accuracy is what can be had."""
     first = best[0]
     path = f"M{x.at(first.cost):.1f} {y.at(first.value):.1f}"
@@ -146,14 +146,14 @@ def _line(best: Sequence[Dot], x: Scale, y: Scale) -> Markup:
     return Markup('<path class="steps" d="{}"/>').format(path)
 
 
-def _marks(dots: Sequence[Dot], best: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
+def _marks(dots: Sequence[Dot], best: Sequence[int], x: AxisScale, y: AxisScale) -> list[Markup]:
     """Marks behind the front first, so that the front is never covered."""
     ahead = set(best)
     behind = [i for i in range(len(dots)) if i not in ahead]
     return [_mark(dots[i], x, y, i in ahead) for i in (*behind, *best)]
 
 
-def _mark(d: Dot, x: Scale, y: Scale, ahead: bool) -> Markup:
+def _mark(d: Dot, x: AxisScale, y: AxisScale, ahead: bool) -> Markup:
     """A link to the model's record: its name and values as title, its interval as a whisker."""
     cx = f"{x.at(d.cost):.1f}"
     told, href, whisker = escape(d.told), escape(d.href), ""
@@ -167,7 +167,7 @@ def _mark(d: Dot, x: Scale, y: Scale, ahead: bool) -> Markup:
     )
 
 
-def _labels(dots: Sequence[Dot], best: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
+def _labels(dots: Sequence[Dot], best: Sequence[int], x: AxisScale, y: AxisScale) -> list[Markup]:
     """Names beside the marks, those of the front first, none over another name or a mark."""
     rest = [i for i in range(len(dots)) if i not in set(best)]
     unnamed = set(rest) if len(dots) > LABELLED else set()
@@ -185,7 +185,7 @@ def _labels(dots: Sequence[Dot], best: Sequence[int], x: Scale, y: Scale) -> lis
     return parts
 
 
-def _limit(limit: tuple[float, str] | None, x: Scale) -> list[Markup]:
+def _limit(limit: tuple[float, str] | None, x: AxisScale) -> list[Markup]:
     """A cost that is not to be passed, as a line with its text at the foot."""
     if limit is None:
         return []

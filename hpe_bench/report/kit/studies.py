@@ -9,7 +9,7 @@ from functools import lru_cache
 from hpe_bench.declare import Ablation, Arm, Paper, Protocol, Sweep, fingerprint
 from hpe_bench.plan import arms_of
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.text import plural
 from hpe_bench.report.kit.theme import Style
@@ -42,7 +42,7 @@ class StudyResult:
     """A study under one condition."""
 
     study: Ablation
-    where: Condition
+    where: ScoringCondition
     key: str
     arms: tuple[ArmResult, ...]
     mean_pose: RunRecord | None
@@ -77,7 +77,7 @@ def study_result(
     paper: Paper,
     study: Ablation,
     records: Records,
-    where: Condition,
+    where: ScoringCondition,
     times: NetworkTimes | None = None,
     pools: SeedPools | None = None,
 ) -> StudyResult | None:
@@ -124,7 +124,7 @@ def _arm_result(
     )
 
 
-def ordered_conditions(records: Records, protocols: Protocols) -> list[Condition]:
+def ordered_conditions(records: Records, protocols: Protocols) -> list[ScoringCondition]:
     """Conditions with finished runs: the suite's protocols in their own order, then any others."""
     order = list(protocols)
     return sorted(

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from hpe_bench.declare import Arm, Protocol, canonical
-from hpe_bench.verdicts.evidence import Condition
+from hpe_bench.records.query import ScoringCondition
 
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -76,7 +76,7 @@ def arm_label(arm: Arm) -> str:
     return arm.label or arm.name
 
 
-def where(condition: Condition) -> str:
+def where(condition: ScoringCondition) -> str:
     """A condition in words."""
     return f"{condition.protocol}, {condition.scale} scale"
 

@@ -18,14 +18,14 @@ MOST_NAMED = 3  # networks without a figure that a sentence names
 
 
 @dataclass(frozen=True)
-class Span:
+class Phrase:
     """A piece of a sentence; with an address it is a link."""
 
     text: str
     href: str = ""
 
 
-Sentence = tuple[Span, ...]
+Sentence = tuple[Phrase, ...]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,11 @@ def advise(found: Sequence[Candidate], view: View) -> Advice:
     near = min((c for c in rated if _below(best, c) <= POINTS + 1e-9), key=lambda c: c.time.median_ms)
     told = [_within(pick, best, fastest, view), _best(best, view)]
     if near is not best:
-        told.append((Span("Fastest within 1 point of it: "), *_named(near, view), Span(f", {_against(near, best)}.")))
+        told.append(
+            (Phrase("Fastest within 1 point of it: "), *_named(near, view), Phrase(f", {_against(near, best)}."))
+        )
     elif len(rated) > 1:
-        told.append((Span("No timed network within 1 point of it is faster."),))
+        told.append((Phrase("No timed network within 1 point of it is faster."),))
     unrated = [c for c in found if c.value is None and c.time.median_ms < (pick or fastest).time.median_ms]
     if unrated:
         told.append(_unrated(unrated, (pick or fastest), view))
@@ -91,9 +93,9 @@ def advise(found: Sequence[Candidate], view: View) -> Advice:
 
 def _nothing(found: Sequence[Candidate], view: View) -> Sentence:
     if not found:
-        return (Span(f"No network was timed {_conditions(view)}."),)
+        return (Phrase(f"No network was timed {_conditions(view)}."),)
     figure = f"{view.field.name} under {view.field.protocol}"
-    return (Span(f"None of the {plural(len(found), 'network')} timed {_conditions(view)} has a published {figure}."),)
+    return (Phrase(f"None of the {plural(len(found), 'network')} timed {_conditions(view)} has a published {figure}."),)
 
 
 def _conditions(view: View) -> str:
@@ -105,32 +107,32 @@ def _within(pick: Candidate | None, best: Candidate, fastest: Candidate, view: V
     limit = f"{view.within_ms:g} ms"
     if pick is None:
         return (
-            Span(f"No network with a published {view.field.name} takes at most {limit}; the fastest is "),
+            Phrase(f"No network with a published {view.field.name} takes at most {limit}; the fastest is "),
             *_named(fastest, view),
-            Span("."),
+            Phrase("."),
         )
-    spans = [Span(f"Most accurate within {limit}: "), *_named(pick, view)]
+    spans = [Phrase(f"Most accurate within {limit}: "), *_named(pick, view)]
     if pick is best:
-        spans.append(Span("; no timed network is more accurate"))
+        spans.append(Phrase("; no timed network is more accurate"))
     else:
-        spans.append(Span(f", {_against(pick, best)}"))
+        spans.append(Phrase(f", {_against(pick, best)}"))
     high = pick.time.interval_ms
     over = high is not None and high[1] > view.within_ms
-    return (*spans, Span(f". Its 95 % CI reaches past {limit}." if over else "."))
+    return (*spans, Phrase(f". Its 95 % CI reaches past {limit}." if over else "."))
 
 
 def _best(best: Candidate, view: View) -> Sentence:
-    return (Span("Most accurate of all timed: "), *_named(best, view), Span("."))
+    return (Phrase("Most accurate of all timed: "), *_named(best, view), Phrase("."))
 
 
-def _named(c: Candidate, view: View) -> list[Span]:
+def _named(c: Candidate, view: View) -> list[Phrase]:
     """Name, figure and time with its interval, and the runtime where each network has its own."""
     told = f" {span(c.time.interval_ms)}".rstrip()
     if view.runtime == FASTEST:
         told += f" in {named(c.time.runtime)}"
-    figure = [] if c.value is None else [Span(f" with {c.printed} {view.field.name}, ")]
-    time = Span(f"{number(c.time.median_ms, 1)} ms", c.record)
-    return [Span(c.name, f"#{c.network.id}"), *(figure or [Span(", ")]), time, Span(told)]
+    figure = [] if c.value is None else [Phrase(f" with {c.printed} {view.field.name}, ")]
+    time = Phrase(f"{number(c.time.median_ms, 1)} ms", c.record)
+    return [Phrase(c.name, f"#{c.network.id}"), *(figure or [Phrase(", ")]), time, Phrase(told)]
 
 
 def _below(best: Candidate, c: Candidate) -> float:
@@ -148,9 +150,9 @@ def _against(c: Candidate, best: Candidate) -> str:
 
 
 def _unrated(found: Sequence[Candidate], than: Candidate, view: View) -> Sentence:
-    spans = [Span(f"Faster than {than.name}, but without a published {view.field.name} here: ")]
+    spans = [Phrase(f"Faster than {than.name}, but without a published {view.field.name} here: ")]
     for k, c in enumerate(sorted(found, key=lambda c: c.time.median_ms)[:MOST_NAMED]):
-        spans += [Span(", ")] if k else []
-        spans += [Span(c.name, f"#{c.network.id}"), Span(f" ({number(c.time.median_ms, 1)} ms)")]
+        spans += [Phrase(", ")] if k else []
+        spans += [Phrase(c.name, f"#{c.network.id}"), Phrase(f" ({number(c.time.median_ms, 1)} ms)")]
     rest = len(found) - MOST_NAMED
-    return (*spans, Span(f" and {rest} more." if rest > 0 else "."))
+    return (*spans, Phrase(f" and {rest} more." if rest > 0 else "."))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpe_bench.declare import Ablation, Arm, Paper
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.studies import same, styles
@@ -39,7 +39,7 @@ class _Found:
     curves: Mapping[str, Curve]
     key: str
     pools: SeedPools
-    where: Condition
+    where: ScoringCondition
 
     @property
     def control(self) -> Curve:
@@ -58,7 +58,7 @@ class _Found:
         return evidence.pooled(list(point.runs.values()), self.key, self.pools)
 
 
-def view(paper: Paper, study: Ablation, records: Records, place: Condition, name: str) -> BudgetView | None:
+def view(paper: Paper, study: Ablation, records: Records, place: ScoringCondition, name: str) -> BudgetView | None:
     """The study under a condition; None unless an arm was run at two budgets there."""
     curves = budgets.curves(study, records, place)
     if not any(len(curve) > 1 for curve in curves.values()):

@@ -35,7 +35,7 @@ Found = Mapping[str, RunRecord]  # by the contender's name
 
 
 @dataclass(frozen=True)
-class Section:
+class CeilingSection:
     """One data set. `losses` has a table per metric, the headline first; `boxes` one per heatmap size."""
 
     id: str
@@ -52,7 +52,7 @@ class CeilingsPage:
     """Everything the template needs."""
 
     summary: tuple[str, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[CeilingSection, ...]
     errors: tuple[Table, ...]
     codecs: Table
     environments: Table
@@ -88,10 +88,10 @@ def build(
 # ---------------------------------------------------------------------------------------------------- data sets
 
 
-def _section(protocol: DataProtocol, contenders: Sequence[Contender], found: Found) -> Section:
+def _section(protocol: DataProtocol, contenders: Sequence[Contender], found: Found) -> CeilingSection:
     shown = [c for c in contenders if c.name in found]
     keys = [m.key for m in protocol.metrics]
-    return Section(
+    return CeilingSection(
         id=protocol.name,
         title=protocol.title,
         summary=_summary(shown, found, keys),

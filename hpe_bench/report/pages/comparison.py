@@ -10,7 +10,7 @@ from types import MappingProxyType
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.declare import Arm, fingerprint
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import gallery, plots, svgdraw, tables
 from hpe_bench.report.kit.figures import Figure
@@ -43,7 +43,7 @@ from hpe_bench.verdicts.pools import SeedPools
 
 
 @dataclass(frozen=True)
-class Section:
+class ComparisonSection:
     """A table as plain text, for a terminal; a column that starts with a space is set right."""
 
     title: str
@@ -86,15 +86,15 @@ class ComparisonPage:
         return [*first, *studied, *self.recipes]
 
     @property
-    def sections(self) -> list[Section]:
+    def sections(self) -> list[ComparisonSection]:
         """The same tables as text."""
         return [_section(t) for t in self.tables]
 
 
-def _section(table: Table) -> Section:
+def _section(table: Table) -> ComparisonSection:
     columns = tuple(f" {c.name}" if c.numeric else c.name for c in table.columns)
     rows = tuple(tuple(" ".join(filter(None, (c.text, c.note))) for c in row) for row in table.rows)
-    return Section(table.caption, columns, rows)
+    return ComparisonSection(table.caption, columns, rows)
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def build(
 Runs = dict[str, dict[int, RunRecord]]
 
 
-def _flat_place(place: Condition) -> Flat:
+def _flat_place(place: ScoringCondition) -> Flat:
     return {"scale": place.scale, "protocol": place.protocol, "test_digest": place.test_digest}
 
 
 def _flat_accuracies(
-    place: Condition, there: Sequence[ComparedPaper], runs: Runs, records: query.Records, pools: SeedPools
+    place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, records: query.Records, pools: SeedPools
 ) -> Iterator[Flat]:
     """A row a paper at full precision, every value under a name that says its unit."""
     key, times = query.headline_key(next(iter(runs[there[0].slug].values()))), NetworkTimes(records)
@@ -215,7 +215,9 @@ def _flat_accuracies(
         }
 
 
-def _flat_differences(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> Iterator[Flat]:
+def _flat_differences(
+    place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools
+) -> Iterator[Flat]:
     """A row a pair: the first less the second; without a value where they cannot be compared, with the reason."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     for a, b in combinations(there, 2):
@@ -237,7 +239,7 @@ def _flat_differences(place: Condition, there: Sequence[ComparedPaper], runs: Ru
 
 
 def _accuracy(
-    place: Condition, there: Sequence[ComparedPaper], runs: Runs, records: Records, pools: SeedPools
+    place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, records: Records, pools: SeedPools
 ) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     estimates = {c.slug: evidence.pooled(list(runs[c.slug].values()), key, pools) for c in there}
@@ -284,7 +286,7 @@ def _accuracy(
     )
 
 
-def _differences(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> Table:
+def _differences(place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> Table:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     rows = []
     for a, b in combinations(there, 2):
@@ -337,7 +339,7 @@ def _untaught(contenders: Sequence[ComparedPaper], runs: Runs, pools: SeedPools)
 
 
 def _detail(
-    place: Condition, there: Sequence[ComparedPaper], runs: Runs, images: Images | None, pools: SeedPools
+    place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, images: Images | None, pools: SeedPools
 ) -> Detail:
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     models = [DiagnosedModel(c.slug, c.style, runs[c.slug], pools) for c in there]
@@ -380,7 +382,7 @@ def _group_keys(models: Sequence[DiagnosedModel], key: str) -> list[str]:
     return [g for g in groups if all(r.get(g) for r in runs)]
 
 
-def _by_joint(name: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
+def _by_joint(name: str, place: ScoringCondition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
     keys = _group_keys(models, key)
     if not keys:
         return None
@@ -394,7 +396,7 @@ def _by_joint(name: str, place: Condition, models: Sequence[DiagnosedModel], key
     return Figure(svg, caption, tuple((svgdraw.swatch(m.style), m.label) for m in models))
 
 
-def _joint_grid(name: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
+def _joint_grid(name: str, place: ScoringCondition, models: Sequence[DiagnosedModel], key: str) -> Figure | None:
     """Every joint by every model."""
     runs = [r for m in models for r in m.runs.values()]
     joints = [m.key for m in runs[0].measurements if m.key.startswith(f"{key}/joint/") and m.key.count("/") == 2]
@@ -409,7 +411,7 @@ def _joint_grid(name: str, place: Condition, models: Sequence[DiagnosedModel], k
     return Figure(svg, f"{where(place)}: {title}, mean over seeds; darker is more.", ())
 
 
-def _joint_table(id: str, place: Condition, models: Sequence[DiagnosedModel], key: str) -> Table | None:
+def _joint_table(id: str, place: ScoringCondition, models: Sequence[DiagnosedModel], key: str) -> Table | None:
     """Paired differences of every two models, joint group by joint group, in points."""
     keys, couples = _group_keys(models, key), list(combinations(models, 2))
     if not keys:
@@ -432,7 +434,7 @@ def _points(gain: Estimate | None) -> Cell:
     return Cell(signed(gain.value, 1), exact(gain.value, "points"), gain.value, note=span(gain.interval, 1, sign=True))
 
 
-def _accuracy_wins(place: Condition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> list[str]:
+def _accuracy_wins(place: ScoringCondition, there: Sequence[ComparedPaper], runs: Runs, pools: SeedPools) -> list[str]:
     """A sentence for each pair that can be told apart, with the joint groups that differ most either way."""
     key = query.headline_key(next(iter(runs[there[0].slug].values())))
     found = []

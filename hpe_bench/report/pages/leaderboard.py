@@ -12,7 +12,7 @@ from hpe_bench.declare import Claim, LatencyQuestion, Paper, SideBySide, fingerp
 from hpe_bench.metrics.multiplicity import rank_ranges
 from hpe_bench.plan import derived
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit import pareto, svgdraw, tables
 from hpe_bench.report.kit.latency_text import named
@@ -301,7 +301,7 @@ class BoardRow:
     untaught: str  # the figures that say so, if it has not learned
 
 
-def _measured(where: Condition, records: query.Records, links: Links) -> list[Group]:
+def _measured(where: ScoringCondition, records: query.Records, links: Links) -> list[Group]:
     """One group for each budget under a condition: rows of unequal budgets are not comparable (F5)."""
     groups: dict[tuple[int, str], dict[query.Training, list[RunRecord]]] = {}
     for r in records.of_models(where):
@@ -314,7 +314,7 @@ def _measured(where: Condition, records: query.Records, links: Links) -> list[Gr
 
 
 def _ranked(
-    where: Condition, budget: int, models: list[list[RunRecord]], records: query.Records, links: Links
+    where: ScoringCondition, budget: int, models: list[list[RunRecord]], records: query.Records, links: Links
 ) -> Group:
     key = query.headline_key(models[0][0])
     pools = SeedPools(records)

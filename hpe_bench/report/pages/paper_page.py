@@ -10,7 +10,7 @@ from hpe_bench.declare import Ablation, Arm, Claim, Paper, Variant, fingerprint
 from hpe_bench.plan import TrainingRun, arms_of, points, study_runs
 from hpe_bench.protocols import POCKET
 from hpe_bench.records import query
-from hpe_bench.records.query import Condition
+from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import Calibration, RunRecord
 from hpe_bench.records.throughput import Throughput
 from hpe_bench.report.kit import figures, gallery, tables
@@ -91,7 +91,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingRow:
     """One value of a tile: what it is, and its verdict where it has one."""
 
     value: str
@@ -105,7 +105,7 @@ class Tile:
     """One thing worth seeing first, in one value or, where counters disagree, in two."""
 
     what: str
-    readings: tuple[Reading, ...]
+    readings: tuple[ReadingRow, ...]
     detail: str
 
 
@@ -279,7 +279,7 @@ def _results(
     paper: Paper,
     study: Ablation,
     records: Records,
-    places: Sequence[Condition],
+    places: Sequence[ScoringCondition],
     times: NetworkTimes,
     pools: SeedPools,
 ) -> list[StudyResult]:
@@ -304,7 +304,7 @@ def _study(paper: Paper, study: Ablation, results: Sequence[StudyResult]) -> Stu
     return Study(study.name, study.question, tuple(blocks), missing, commands.study(paper, study.name))
 
 
-def _budget_study(paper: Paper, study: Ablation, places: Sequence[Condition], records: Records) -> Study:
+def _budget_study(paper: Paper, study: Ablation, places: Sequence[ScoringCondition], records: Records) -> Study:
     """A study at several budgets."""
     blocks: list[Block] = []
     there: set[str] = set()
@@ -343,7 +343,7 @@ def _trains(run: TrainingRun) -> query.Training:
     return evidence.trained_as(Arm("arm", run.paper, run.variant, run.recipe))
 
 
-def _place(place: Condition) -> str:
+def _place(place: ScoringCondition) -> str:
     """A condition as a part of ids."""
     return f"{place.scale}-{identifier(place.protocol)}-{identifier(place.test_digest[:6])}".replace(".", "-")
 
@@ -415,9 +415,9 @@ def _tiles(paper: Paper, claims: Sequence[Claim], verdicts: Sequence[Verdict], o
 
 def _cost_tile(claim: Claim, verdicts: Sequence[Verdict]) -> Tile:
     """A claimed change of FLOPs, with the count under each convention and its own verdict."""
-    readings = [Reading(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts]
+    readings = [ReadingRow(_value(v), v.convention.replace(*TRUE_COUNT), v.status, v.caveat) for v in verdicts]
     notes = [v.recount for v in verdicts if v.recount is not None]
-    readings += [Reading(_value(n), n.convention.replace(*TRUE_COUNT)) for n in notes]
+    readings += [ReadingRow(_value(n), n.convention.replace(*TRUE_COUNT)) for n in notes]
     printed = "the paper prints no figure"
     if claim.value is not None:
         sense = "fewer" if claim.value < 0 else "more"
@@ -447,7 +447,7 @@ def _latency_tile(paper: Paper, claim: Claim, claims: Sequence[Claim], own: Reco
         + ("" if printed else "; the paper prints none")
     )
     threads = plural(a.threads, "thread")
-    return Tile(f"Latency, full size, {threads}", (Reading(change(against.value, 1.0)),), detail)
+    return Tile(f"Latency, full size, {threads}", (ReadingRow(change(against.value, 1.0)),), detail)
 
 
 def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
@@ -459,7 +459,7 @@ def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
         f"n = {v.n:,} {v.over}" if v.n else "exact count",
     ]
     return Tile(
-        what, (Reading(_value(v), "", v.status, v.caveat),), claims_view.typeset(", ".join(filter(None, detail)))
+        what, (ReadingRow(_value(v), "", v.status, v.caveat),), claims_view.typeset(", ".join(filter(None, detail)))
     )
 
 

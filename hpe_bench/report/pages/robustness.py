@@ -43,7 +43,7 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Section:
+class RobustnessSection:
     """Models under one protocol and on one test set."""
 
     id: str
@@ -70,7 +70,7 @@ class Section:
 class RobustnessPage:
     """Everything the template needs."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[RobustnessSection, ...]
     glossary: Table
     environments: Table
     runs: Table
@@ -145,12 +145,12 @@ def _name(r: RunRecord) -> str:
     return f"{i.paper}/{i.variant}" + ("" if i.seed is None else f", seed {i.seed}")
 
 
-def _section(id: str, records: Sequence[RunRecord]) -> Section:
+def _section(id: str, records: Sequence[RunRecord]) -> RobustnessSection:
     found = [r.robustness for r in records if r.robustness is not None]
     names, draws = [_name(r) for r in records], draws_together(found)
     key, where = found[0].key, records[0].identity.protocol
     calibrated = [(n, r.calibration) for n, r in zip(names, records, strict=True) if r.calibration is not None]
-    return Section(
+    return RobustnessSection(
         id=id,
         title=where,
         lead=f"{metric(key)}, {plural(found[0].scores[0].n, 'joint' if found[0].counts else 'person')}, "
