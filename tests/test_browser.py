@@ -793,10 +793,28 @@ def test_marks_and_times_lead_to_records(front: Page) -> None:
     assert all("/index.html#record-" in href for href in hrefs)
 
 
-def test_the_front_page_is_light_and_short(visits: Visits, built_site: Path) -> None:
+def test_the_front_page_is_light(built_site: Path) -> None:
     assert (built_site / "index.html").stat().st_size < INDEX_BYTES
-    phone = visits((built_site / "index.html").as_uri(), PHONE_PX)
+
+
+@every_page
+def test_a_page_is_short_on_a_phone(visits: Visits, built_site: Path, name: str) -> None:
+    phone = visits((built_site / name).as_uri(), PHONE_PX)
     assert phone.evaluate("document.documentElement.scrollHeight") < SCREENS * SCREEN_PX
+
+
+def test_a_folded_section_opens_by_its_heading_and_by_a_link(visits: Visits, built_site: Path) -> None:
+    page = visits((built_site / "fasterpose" / "index.html").as_uri(), PHONE_PX)
+    claims = page.locator("#claims table").first
+    assert claims.is_hidden()
+    page.locator("#claims summary h2").click()
+    assert claims.is_visible()
+    page.locator(".toc a[href='#headline']").click()
+    page.wait_for_function("document.querySelector('#headline > details').open")
+    assert page.locator("#headline h2").evaluate("(h) => Math.abs(h.getBoundingClientRect().top) < 80")
+    wide = visits((built_site / "fasterpose" / "index.html").as_uri())
+    assert wide.locator("#claims table").first.is_visible()
+    assert wide.locator("details.section").count() == 0
 
 
 def test_the_front_page_without_scripts_shows_its_first_view(visits: Visits, built_site: Path) -> None:

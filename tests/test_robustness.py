@@ -191,7 +191,7 @@ def test_a_record_holds_all_scores_with_paired_changes_and_the_page_shows_them(
     for words in ("Box moved", "Camera rolled", "Low resolution", "light less other", "Mean corruption score"):
         assert words in text
     assert text.index("Box moved") < text.index("Low resolution")  # what a detector does stands first
-    built = page.build(store.load_all(tmp_path / "results"))
+    built = page.build(store.load_all(tmp_path / "results"), {})
     assert built is not None
     assert built.sections[0].between is not None
     assert built.sections[0].between.rows[0][2].sort == 0  # the same answers under two names do not differ

@@ -296,7 +296,7 @@ def write_robustness(results: Path, reports: Path) -> Path | None:
 
 def _robustness_pages_of(sources: Sources, reports: Path) -> list[Page]:
     """The page of robustness, if any model was measured under corruptions."""
-    page = robustness.build(sources.records)
+    page = robustness.build(sources.records, {p.paper.slug: p.paper for p in sources.papers})
     path = reports / robustness.ROBUSTNESS / "index.html"
     return [Page(path, None, partial(_write_robustness, page, sources, path.parent))] if page else []
 

@@ -27,8 +27,12 @@ def _between(text: str, begin: str, end: str, made: str, what: str, which: str) 
 
 def findings(board: Leaderboard) -> str:
     """What became of each paper's claims that were tested, as a Markdown list."""
-    told = [line for line in board.papers if line.findings]
-    return "".join(f"- *{_plain(line.loaded.paper.name)}*: {_plain(line.findings)}\n" for line in told)
+    return "".join(_findings_of(line) for line in board.papers if line.findings)
+
+
+def _findings_of(line: PaperLine) -> str:
+    groups = "".join(f"  - {_plain(group.text)}\n" for group in line.findings)
+    return f"- *{_plain(line.loaded.paper.name)}*\n{groups}"
 
 
 def _plain(text: str) -> str:

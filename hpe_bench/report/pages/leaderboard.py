@@ -55,7 +55,7 @@ from hpe_bench.report.pages.provenance_view import anchor
 from hpe_bench.timing.rows import EAGER, NetworkTime, NetworkTimes, TimedRow, time_of_row
 from hpe_bench.verdicts import Status, Verdict, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
-from hpe_bench.verdicts.findings import tested
+from hpe_bench.verdicts.findings import FindingGroup, tested
 from hpe_bench.verdicts.pools import SeedPools
 
 MOST_ROWS, FEWEST_ROWS = 600, 25  # of measured models on the page in all, and in one table: a page stays below 3 MB
@@ -72,7 +72,7 @@ class PaperLine:
     counts: dict[Status, int]
     has_records: bool
     beside: str  # address of its comparison with the yardstick; empty for the yardstick itself
-    findings: str  # what became of the claims that were tested; empty if none was
+    findings: tuple[FindingGroup, ...]  # what became of the claims that were tested
     yardstick: str = ""  # what readers call that one
 
 

@@ -53,7 +53,7 @@ from hpe_bench.report.pages.sweep_view import SweepView
 from hpe_bench.timing.rows import NetworkTimes
 from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
-from hpe_bench.verdicts.findings import paragraph
+from hpe_bench.verdicts.findings import FindingGroup, findings
 from hpe_bench.verdicts.pools import SeedPools
 
 TRUE_COUNT = ("true multiply-adds", "true count")
@@ -117,7 +117,7 @@ class PaperPage:
     counts: dict[Status, int]
     summary: str
     extent: str
-    findings: str  # what became of the claims, in a paragraph
+    findings: tuple[FindingGroup, ...]  # what became of the claims
     tiles: tuple[Tile, ...]
     tested: tuple[ClaimView, ...]
     waiting: tuple[Waiting, ...]
@@ -183,7 +183,10 @@ def build(
         counts=counts,
         summary=claims_view.summary({str(k): v for k, v in counts.items()}),
         extent=f"{sum(v.tested for v in views)} of {plural(len(views), 'claim')} tested. Verdicts:" if views else "",
-        findings=claims_view.typeset(paragraph(claims, verdicts, records)),
+        findings=tuple(
+            replace(group, items=tuple(map(claims_view.typeset, group.items)))
+            for group in findings(claims, verdicts, records)
+        ),
         tiles=_tiles(paper, claims, verdicts, own),
         tested=tuple(v for v in views if v.tested),
         waiting=tuple(claims_view.waiting(views)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from hpe_bench.data import corruptions
 from hpe_bench.data.corruptions import KINDS, Kind
+from hpe_bench.declare import Paper
 from hpe_bench.metrics.robustness import Draws
 from hpe_bench.records import query
 from hpe_bench.records.schema import CorruptedScore, Robustness, RunRecord
@@ -53,6 +54,7 @@ class RobustnessSection:
     between: Table | None
     kinds: tuple[Table, ...]
     figures: tuple[Figure, ...]
+    pixel_figures: tuple[Figure, ...]
     joints: Table
     calibration: Table | None
     calibration_parts: Table | None
@@ -90,8 +92,8 @@ def speaking(records: Sequence[RunRecord]) -> list[RunRecord]:
     return sorted(found.values(), key=lambda r: (r.identity.protocol, r.identity.paper, r.filename))
 
 
-def build(records: Sequence[RunRecord]) -> RobustnessPage | None:
-    """The page; None where no model was measured under corruptions."""
+def build(records: Sequence[RunRecord], papers: Mapping[str, Paper]) -> RobustnessPage | None:
+    """The page; None where no model was measured under corruptions. `papers` name their networks, by slug."""
     shown = speaking(records)
     if not shown:
         return None
@@ -100,7 +102,7 @@ def build(records: Sequence[RunRecord]) -> RobustnessPage | None:
         assert r.robustness is not None
         key = (r.identity.protocol, r.identity.protocol_hash, r.identity.test_digest, r.robustness.counts)
         groups.setdefault(key, []).append(r)
-    sections = [_section(f"robustness-{i}", rs) for i, rs in enumerate(groups.values(), start=1)]
+    sections = [_section(f"robustness-{i}", rs, papers) for i, rs in enumerate(groups.values(), start=1)]
     return RobustnessPage(
         tuple(sections), _glossary(), provenance_view.environments(shown), provenance_view.runs(shown)
     )
@@ -138,16 +140,18 @@ def _places(found: Robustness, subject: str) -> list[int]:
 # ---------------------------------------------------------------------------------------------------- a section
 
 
-def _name(r: RunRecord) -> str:
+def _name(r: RunRecord, papers: Mapping[str, Paper]) -> str:
+    """What readers call it; of a training its seed as well."""
     i = r.identity
     if not i.recipe:
         return i.variant
-    return f"{i.paper}/{i.variant}" + ("" if i.seed is None else f", seed {i.seed}")
+    name = papers[i.paper].name_of(i.variant) if i.paper in papers else f"{i.paper}/{i.variant}"
+    return name if i.seed is None else f"{name}, seed {i.seed}"
 
 
-def _section(id: str, records: Sequence[RunRecord]) -> RobustnessSection:
+def _section(id: str, records: Sequence[RunRecord], papers: Mapping[str, Paper]) -> RobustnessSection:
     found = [r.robustness for r in records if r.robustness is not None]
-    names, draws = [_name(r) for r in records], draws_together(found)
+    names, draws = [_name(r, papers) for r in records], draws_together(found)
     key, where = found[0].key, records[0].identity.protocol
     calibrated = [(n, r.calibration) for n, r in zip(names, records, strict=True) if r.calibration is not None]
     return RobustnessSection(
@@ -165,7 +169,8 @@ def _section(id: str, records: Sequence[RunRecord]) -> RobustnessSection:
             )
             if any(_places(f, subject) for f in found)
         ),
-        figures=_figures(id, names, found, key),
+        figures=_figures(id, names, found, key, "box"),
+        pixel_figures=_figures(id, names, found, key, "image"),
         joints=_joints(id, names, found),
         calibration=calibration_view.table(calibrated, f"{id}-calibration"),
         calibration_parts=calibration_view.parts_table(calibrated, f"{id}-calibration-parts"),
@@ -236,7 +241,7 @@ def _between(id: str, names: Sequence[str], found: Sequence[Robustness], draws: 
         Column("Models"),
         Column("Clean, points", True),
         Column("Corrupted, points", True),
-        Column("More robust"),
+        Column("Ahead when corrupted"),
     )
     note = "Over the corruptions that both were measured under. Not corrected for the number of rows."
     return Table(f"{id}-between", "Models against each other, image by image.", columns, tuple(rows), note)
@@ -256,10 +261,10 @@ def _kinds(
     return Table(id, f"{caption}: points lost.", columns, tuple(rows), note)
 
 
-def _figures(id: str, names: Sequence[str], found: Sequence[Robustness], key: str) -> tuple[Figure, ...]:
-    """A figure a kind, boxes first: the score by severity."""
+def _figures(id: str, names: Sequence[str], found: Sequence[Robustness], key: str, subject: str) -> tuple[Figure, ...]:
+    """A figure for each kind of one subject: the score by severity."""
     drawn = []
-    for kind in KINDS:
+    for kind in (k for k in KINDS if k.subject == subject):
         rows = []
         for i, (name, f) in enumerate(zip(names, found, strict=True)):
             by = {s.severity: s for s in f.scores if s.kind == kind.name}
