@@ -6,6 +6,7 @@ conversions than it saves.
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -52,12 +53,8 @@ class OpenVinoInt8(OpenVino):
 
 def quantiser_missing() -> str:
     """Why no file can be quantised here; empty if it can."""
-    for package in ("onnxruntime", "onnx"):
-        try:
-            __import__(package)
-        except ImportError:
-            return not_installed(package, "onnx")
-    return ""
+    absent = [package for package in ("onnxruntime", "onnx") if importlib.util.find_spec(package) is None]
+    return not_installed(absent[0], "onnx") if absent else ""
 
 
 def in_8_bits(workload: Workload) -> Path:
