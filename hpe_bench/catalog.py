@@ -31,7 +31,7 @@ _BUNDLED = tuple(Path(p) for p in hpe_bench.papers.__path__)
 # What the suite's own pages and records go by: a paper of such a name would overwrite them.
 RESERVED = frozenset((
     *("ceilings", "mean_pose", "own", "submitted"),  # folders of results
-    *("compare", "costs", "docs", "scores", "tables"),  # folders of pages
+    *("compare", "costs", "docs", "robustness", "scores", "tables"),  # folders of pages
 ))  # fmt: skip
 RECIPE_COLUMN = "recipe"
 CLAIM_COLUMNS = tuple(f.name for f in fields(Claim) if f.name not in (RECIPE_COLUMN, "checkpoint"))

@@ -321,7 +321,8 @@ def test_evaluate_predicts_and_scores(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny = Protocol("tiny", Mannequins(train_persons=4, test_persons=12), small.CODEC, (PCKh(0.5), OksAP()))
-    monkeypatch.setattr(submit, "find_protocol", {"tiny": tiny}.__getitem__)
+    for find in ("find_protocol", "find_predicted"):
+        monkeypatch.setattr(submit, find, {"tiny": tiny}.__getitem__)
     onnx_files.write(Path("light.onnx"), onnx_files.brightness(17))
     hpe_bench("evaluate", "--protocol", "tiny", "--onnx", "light.onnx", "--name", "light")
     hpe_bench("predict", "--protocol", "tiny", "--onnx", "light.onnx", "--to", "p.npz", "--draw", "drawn")
