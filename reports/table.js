@@ -95,6 +95,23 @@
 
   if (phone) document.querySelectorAll("details.fold").forEach(function (box) { box.open = false; });
 
+  // On a phone the sections of a long page are folded under their headings.
+  const LONGEST = 12;  // screens
+  function foldSection(section) {
+    const heading = section.querySelector(":scope > h2");
+    if (!heading) return;
+    const box = document.createElement("details"), summary = document.createElement("summary");
+    const rest = [];
+    for (let next = heading.nextSibling; next; next = next.nextSibling) rest.push(next);
+    box.className = "section";
+    heading.before(box);
+    summary.append(heading);
+    box.append(summary, ...rest);
+    section.classList.add("lined");
+  }
+  if (phone && document.documentElement.scrollHeight > LONGEST * innerHeight)
+    document.querySelectorAll("main > section:not(.hero)").forEach(foldSection);
+
   // A link to a row inside folded details or of a folded table unfolds them.
   function reveal() {
     const id = decodeURIComponent(location.hash.slice(1));
@@ -111,6 +128,8 @@
     }
     const table = target.closest(".folded");
     if (table) table.classList.remove("folded");
+    const own = target.querySelector(":scope > details.section");
+    if (own) own.open = true;
     for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
     target.scrollIntoView();
   }
