@@ -58,7 +58,9 @@ def test_every_claim_s_line_names_commands_that_parse(slug: str) -> None:
     assert found
     for command in sorted(found):
         verb, options = parsed(command)
-        assert verb in ("reproduce", "ablate", "score")
+        assert verb in ("reproduce", "ablate", "score", "predict")
+        if verb == "predict":
+            catalog.find_predicted(options["protocol"])
         assert options.get("paper") in (None, slug)
         paper = catalog.load(slug).paper
         assert options.get("study") in (None, *(s.name for s in (*paper.studies, *paper.sweeps)))
