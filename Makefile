@@ -52,8 +52,8 @@ lint: setup ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: setup ## every test but those of the next two, in three processes: some wait more than they work
-	$(BIN)/pytest -m "not torture and not browser" --numprocesses 3 --dist loadfile $(ARGS)
+test: setup ## every test but those of the next two, in two processes
+	$(BIN)/pytest -m "not torture and not browser" --numprocesses 2 --dist loadfile $(ARGS)
 
 browser: setup ## the committed pages in Chromium: tables, plots, keyboard, axe, phone, print
 	$(BIN)/pytest -m browser --numprocesses 2 $(ARGS)
