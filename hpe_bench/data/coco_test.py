@@ -5,7 +5,7 @@ What is predicted in them goes to the server as COCO results (`hpe-bench predict
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -58,18 +58,5 @@ class COCOTest(COCO):
         images, ids, sizes_hw = read_images(listed, path, image_folders(folder, FOLDER), remarks)
         if said := remarks.sentences():
             raise ValueError(said[0])
-        joints = len(self.skeleton.joints)
-        nobody = PersonSet(
-            skeleton=self.skeleton,
-            images=images,
-            image=np.zeros(0, np.int64),
-            box=np.zeros((0, 4)),
-            joints=np.zeros((0, joints, 2)),
-            labelled=np.zeros((0, joints), bool),
-            visible=np.zeros((0, joints), bool),
-            head_size=np.zeros(0),
-            area=np.zeros(0),
-            crowd=np.zeros(0, bool),
-            image_ids=ids,
-        )
+        nobody = replace(PersonSet.nobody(self.skeleton, images, ids), crowd=np.zeros(0, bool))
         return Annotations(nobody, images, sizes_hw)

@@ -37,19 +37,7 @@ def read_own_images(folder: Path, table: Path, skeleton: Skeleton) -> tuple[Pers
     require_files(images.paths)
     values_B5 = np.array([values for _, values in rows])
     boxes = Boxes(np.array([position[name] for name, _ in rows]), values_B5[:, :4], values_B5[:, 4])
-    j = len(skeleton.joints)
-    nobody = PersonSet(
-        skeleton=skeleton,
-        images=images,
-        image=np.zeros(0, np.int64),
-        box=np.zeros((0, 4)),
-        joints=np.zeros((0, j, 2)),
-        labelled=np.zeros((0, j), bool),
-        visible=np.zeros((0, j), bool),
-        head_size=np.zeros(0),
-        area=np.zeros(0),
-    )
-    return nobody, boxes
+    return PersonSet.nobody(skeleton, images), boxes
 
 
 def turned(images: FileImages) -> dict[str, int]:

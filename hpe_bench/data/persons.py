@@ -86,6 +86,23 @@ class PersonSet:
         if (self.visible & ~self.labelled).any():
             raise ValueError("persons: a joint is visible but not labelled")
 
+    @classmethod
+    def nobody(cls, skeleton: Skeleton, images: Images, image_ids: np.ndarray | None = None) -> PersonSet:
+        """Images in which nobody is annotated: predictions are made there, and scored nowhere."""
+        j = len(skeleton.joints)
+        return cls(
+            skeleton=skeleton,
+            images=images,
+            image=np.zeros(0, np.int64),
+            box=np.zeros((0, 4)),
+            joints=np.zeros((0, j, 2)),
+            labelled=np.zeros((0, j), bool),
+            visible=np.zeros((0, j), bool),
+            head_size=np.zeros(0),
+            area=np.zeros(0),
+            image_ids=image_ids,
+        )
+
     def __len__(self) -> int:
         return len(self.image)
 

@@ -18,37 +18,33 @@ from hpe_bench.errors import not_installed
 from hpe_bench.inference import quantising
 from hpe_bench.timing.runtimes.onnx_runtime import OnnxRuntime
 from hpe_bench.timing.runtimes.open_vino import OpenVino
-from hpe_bench.timing.runtimes.runtime import Call, Precision, Workload
+from hpe_bench.timing.runtimes.runtime import Call, Precision, Runtime, Workload
 
 
-class OnnxRuntimeInt8(OnnxRuntime):
-    """ONNX Runtime in int8, by static quantisation."""
+class InEightBits(Runtime):
+    """What an engine in int8 adds to its twin in float32, which stands behind it among the bases."""
 
-    name = "onnxruntime_int8"
     precision: ClassVar[Precision] = "int8"
     tolerance = quantising.LIMIT
     suffixes: ClassVar[tuple[str, ...]] = ()  # somebody's file is as they made it
 
     def missing(self) -> str:
-        return super().missing() or quantiser_missing()
+        return super().missing() or quantiser_missing()  # type: ignore[safe-super]
 
     def build(self, workload: Workload, threads: int) -> Call:
-        return super().build(replace(workload, onnx=in_8_bits(workload)), threads)
+        return super().build(replace(workload, onnx=in_8_bits(workload)), threads)  # type: ignore[safe-super]
 
 
-class OpenVinoInt8(OpenVino):
+class OnnxRuntimeInt8(InEightBits, OnnxRuntime):
+    """ONNX Runtime in int8, by static quantisation."""
+
+    name = "onnxruntime_int8"
+
+
+class OpenVinoInt8(InEightBits, OpenVino):
     """OpenVINO in int8: the same quantised file."""
 
     name = "openvino_int8"
-    precision: ClassVar[Precision] = "int8"
-    tolerance = quantising.LIMIT
-    suffixes: ClassVar[tuple[str, ...]] = ()
-
-    def missing(self) -> str:
-        return super().missing() or quantiser_missing()
-
-    def build(self, workload: Workload, threads: int) -> Call:
-        return super().build(replace(workload, onnx=in_8_bits(workload)), threads)
 
 
 def quantiser_missing() -> str:
