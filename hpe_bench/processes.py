@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -59,6 +60,36 @@ def terminated_by(error: BaseException | None) -> int | None:
             return error.number
         error = error.__cause__ or error.__context__
     return None
+
+
+_forked_from: tuple[str, ...] = ()  # the modules of the process that the next ones fork from, once there is one
+
+
+def forking(modules: tuple[str, ...]) -> Any:
+    """A `multiprocessing` context of processes that have these modules imported already.
+
+    They fork from one process that has done nothing but import them; where the system cannot fork, each imports them
+    for itself. One that has imported others is ended first: how much memory a process takes must not depend on what its
+    command did before. A new process finds the environment of that one: hand it the present one, for `adopt`.
+    """
+    global _forked_from
+    import multiprocessing
+    from multiprocessing import forkserver
+
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    if _forked_from not in ((), modules):
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way to end one
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(modules))
+    _forked_from = modules
+    return context
+
+
+def adopt(environment: Mapping[str, str]) -> None:
+    """Make this the environment of the process, for a process that was forked from one that has an older one."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def belong_to_parent() -> None:

@@ -14,10 +14,11 @@ from hpe_bench.run.pool import Outcome, Settings
 from hpe_bench.training import loop
 from tests import small
 
-loop.CHECKPOINT_SECONDS = 0.2  # here, so that it holds in the training's own process, too
+if __name__ in ("__main__", "__mp_main__"):  # the second is its name in the training's own process
+    loop.CHECKPOINT_SECONDS = 0.2
 
 
-def main(folder: Path, samples: int) -> Outcome:
+def trained(folder: Path, samples: int) -> Outcome:
     run = small.training()
     run = replace(run, recipe=replace(run.recipe, samples=samples))
     settings = Settings(results=folder / "results", runs=folder / "runs")
@@ -26,5 +27,5 @@ def main(folder: Path, samples: int) -> Outcome:
 
 if __name__ == "__main__":
     with unwinding_when_terminated():
-        outcome = main(Path(sys.argv[1]), int(sys.argv[2]))
+        outcome = trained(Path(sys.argv[1]), int(sys.argv[2]))
     print(f"made {len(outcome.made)} kept {outcome.kept} failed {len(outcome.failed)}")

@@ -176,9 +176,11 @@ def test_a_foreign_file_among_results_stops_no_command(enter: Enter) -> None:
     first = scored()["ap"]
     shutil.copy("._copy.json", "out/res/submitted/")
     Path("out/res/submitted/empty.json").touch()
+    Path("out/res/submitted/marked.json").write_bytes(b"\xef\xbb\xbf{}")
     assert scored("dt2.json")["ap"] > 0
     said = called("leaderboard", "--results", "out/res", "--reports", "out/rep")
-    assert "empty.json" in said
+    assert all(name in said for name in ("._copy.json", "empty.json", "marked.json"))
+    assert "move it away, or run the command again" in said
     board: list[RunRecord] = store.load_all(Path("out/res"))
     assert first in [m.value for r in query.of(board).finished("submission") for m in r.measurements if m.key == "ap"]
 

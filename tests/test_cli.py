@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -479,35 +480,6 @@ def test_a_file_in_the_place_of_a_folder_is_said(
         refused(call_here(*arguments, monkeypatch=monkeypatch, capfd=capfd), "file is a file; name a folder")
 
 
-@pytest.mark.slow
-def test_side_files_of_other_systems_among_results_stop_no_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """What macOS lays beside every file on a foreign disk, and what an interrupted copy leaves."""
-    monkeypatch.chdir(tmp_path)
-    truth = persons(8, 4)
-    write_json(tmp_path / "gt.json", coco_truth(truth))
-    found = results(truth, answers(truth))
-    write_json(tmp_path / "dt.json", found)
-    write_json(tmp_path / "dt2.json", found[1:])
-    places = ["--results", "out/res", "--reports", "out/rep"]
-    scoring = ["--protocol", "coco-val2017-gtbox", "--truth", "gt.json", *places, "--runs", "out/runs"]
-    assert call_here("score", "dt.json", *scoring, monkeypatch=monkeypatch, capfd=capfd).returncode == 0
-    folder = tmp_path / "out" / "res" / "submitted"
-    odd = {"._copy.json": b"\0\5\x16\7\0\2\0\0Mac OS X        ", "empty.json": b"", "marked.json": b"\xef\xbb\xbf{}"}
-    for name, data in odd.items():
-        (folder / name).write_bytes(data)
-    again = call_here("score", "dt2.json", *scoring, monkeypatch=monkeypatch, capfd=capfd)
-    assert again.returncode == 0, again.stderr
-    board = call_here("leaderboard", *places, monkeypatch=monkeypatch, capfd=capfd)
-    assert board.returncode == 0, board.stderr
-    for name in odd:
-        assert name in board.stderr
-    assert "move it away, or run the command again" in board.stderr
-    assert (tmp_path / "out" / "rep" / "index.html").exists()
-    assert len([path for path in folder.glob("*.json") if path.name not in odd]) == 2
-
-
 def test_a_narrow_terminal_gets_a_list_it_can_hold(tmp_path: Path) -> None:
     from rich.console import Console
 
@@ -533,29 +505,60 @@ def test_a_paper_never_takes_a_name_of_the_suite(
         catalog.load(slug)
 
 
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+def test_a_damaged_record_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "results" / "fasterpose").mkdir(parents=True)
     (tmp_path / "results" / "fasterpose" / "x.json").write_text('{"id": 3')
-    done = call("leaderboard", folder=tmp_path, papers=TINY)
+    done = call_here("leaderboard", monkeypatch=monkeypatch, capfd=capfd)
     assert done.returncode == 0, done.stderr
     assert "x.json" in done.stderr
     assert (tmp_path / "reports" / "index.html").exists()
 
 
+@dataclass(frozen=True)
+class Reproduction:
+    """What a command did that was stopped twice and went on, and where."""
+
+    folder: Path
+    stopped: list[tuple[int, str]]  # exit code, what was said on stderr
+    done: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
-    """A folder in which the tiny paper was reproduced on photographs by the command line."""
-    folder = tmp_path_factory.mktemp("reproduced")
-    done = call("reproduce", "tiny", "--data", "lsp", "--root", str(shared_data), folder=folder, papers=TINY)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "report: reports/tiny/index.html" in done.stdout
-    return folder
+def reproduced(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Reproduction:
+    """The tiny paper on photographs, by the command line: interrupted, terminated, and gone on to its end."""
+    folder, stopped = tmp_path_factory.mktemp("reproduced"), []
+    arguments = ("reproduce", "tiny", "--data", "lsp", "--root", str(shared_data))
+    records = folder / "runs" / "records"  # first of two mean poses, then of two trainings under both protocols
+    for there, number in ((2, signal.SIGINT), (4, signal.SIGTERM)):
+        program = start(*arguments, "--scale", "pocket", "--workers", "1", folder=folder, papers=TINY)
+        while len(list(records.glob("*.json"))) < there:
+            assert program.poll() is None, program.communicate()
+            time.sleep(0.02)
+        program.send_signal(number)
+        _, errors = program.communicate(timeout=60)
+        stopped.append((program.returncode, errors))
+    return Reproduction(folder, stopped, call(*arguments, folder=folder, papers=TINY))
 
 
-def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
+def test_ctrl_c_and_being_terminated_end_in_a_sentence_and_the_same_command_goes_on(reproduced: Reproduction) -> None:
+    going_on = "the same command goes on from what is finished\n"
+    assert reproduced.stopped == [
+        (130, f"hpe-bench: interrupted; {going_on}"),
+        (143, f"hpe-bench: terminated; {going_on}"),
+    ]
+    assert reproduced.done.returncode == 0, reproduced.done.stderr
+    kept = re.search(r"(\d+) runs were finished already, 0 failed", reproduced.done.stdout)
+    assert kept
+    assert int(kept[1]) == 3  # the two mean poses and the first training
+
+
+def test_a_reproduction_leaves_records_and_a_page(reproduced: Reproduction) -> None:
     from hpe_bench.records import store
 
-    found = store.load_all(reproduced / "results")
+    found = store.load_all(reproduced.folder / "results")
     kinds = [(r.identity.paper, r.identity.kind, r.identity.seed) for r in found]
     assert kinds.count(("tiny", "cost", None)) == kinds.count(("tiny", "latency", None)) == 1
     assert kinds.count(("mean_pose", "accuracy", None)) == 2  # one a protocol
@@ -563,50 +566,23 @@ def test_a_reproduction_leaves_records_and_a_page(reproduced: Path) -> None:
     scored = [r for r in found if r.identity.kind == "accuracy"]
     assert all(r.measurements[0].key == "pck@0.2" and r.measurements[0].interval for r in scored)
     assert all(sum(r.tallies[0].counts) == r.measurements[0].n == 14_000 for r in scored)
-    page = (reproduced / "reports" / "tiny" / "index.html").read_text()
+    assert "report: reports/tiny/index.html" in reproduced.done.stdout
+    page = (reproduced.folder / "reports" / "tiny" / "index.html").read_text()
     assert "A Tiny Paper" in page
     assert "Mean training pose" in page
 
 
-def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(reproduced: Path, shared_data: Path) -> None:
-    page = reproduced / "reports" / "tiny" / "index.html"
+def test_it_is_not_run_again_and_the_pages_are_the_same_bytes(
+    reproduced: Reproduction, shared_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(reproduced.folder)
+    monkeypatch.setenv("HPE_BENCH_PAPERS", str(TINY))
+    page = reproduced.folder / "reports" / "tiny" / "index.html"
     before = page.read_bytes()
     arguments = ["reproduce", "tiny", "--data", "lsp", "--root", str(shared_data)]
-    done = call(*arguments, folder=reproduced, papers=TINY)
+    done = call_here(*arguments, monkeypatch=monkeypatch, capfd=capfd)
     assert "0 records made, 6 runs were finished already, 0 failed" in done.stdout
     assert page.read_bytes() == before
-
-
-def test_ctrl_c_and_being_terminated_end_in_a_sentence_and_the_same_command_goes_on(
-    tmp_path: Path, shared_data: Path
-) -> None:
-    arguments = [
-        "reproduce",
-        "tiny",
-        "--data",
-        "lsp",
-        "--root",
-        str(shared_data),
-        "--scale",
-        "pocket",
-        "--workers",
-        "1",
-    ]
-    records = tmp_path / "runs" / "records"  # first of two mean poses, then of two trainings under both protocols
-    for there, number, word, code in ((2, signal.SIGINT, "interrupted", 130), (4, signal.SIGTERM, "terminated", 143)):
-        program = start(*arguments, folder=tmp_path, papers=TINY)
-        while len(list(records.glob("*.json"))) < there:
-            assert program.poll() is None, program.communicate()
-            time.sleep(0.02)
-        program.send_signal(number)
-        _, errors = program.communicate(timeout=60)
-        assert program.returncode == code, errors
-        assert errors.splitlines() == [f"hpe-bench: {word}; the same command goes on from what is finished"]
-    done = call(*arguments, folder=tmp_path, papers=TINY)
-    assert done.returncode == 0, done.stderr
-    kept = re.search(r"(\d+) runs were finished already, 0 failed", done.stdout)
-    assert kept
-    assert int(kept[1]) == 3  # the two mean poses and the first training
 
 
 def test_a_truncated_photograph_stops_before_anything_is_written(tmp_path: Path, shared_data: Path) -> None:

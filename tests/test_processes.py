@@ -1,19 +1,22 @@
-"""Processes end with whoever started them, and a command that is asked to end unwinds."""
+"""Processes end with whoever started them, begin with what they need, and a command that is asked to end unwinds."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from hpe_bench.processes import Terminated, terminated_by, unwinding_when_terminated
+from hpe_bench.processes import Terminated, adopt, forking, terminated_by, unwinding_when_terminated
 
 ROOT = Path(__file__).resolve().parents[1]
+FIRST, SECOND = ("colorsys",), ("mailbox",)  # modules that nothing here imports
 
 # Starts a child in one of the ways we do and says its process id; the child never ends by itself.
 PARENT = """
@@ -97,3 +100,34 @@ def test_signals_that_were_ignored_stay_ignored() -> None:
             time.sleep(0.01)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def tell(environment: dict[str, str], wire: Connection) -> None:
+    adopt(environment)
+    wire.send(({name for name in (*FIRST, *SECOND) if name in sys.modules}, os.environ.get("SAID"), os.getppid()))
+
+
+def asked(modules: tuple[str, ...]) -> tuple[set[str], str | None, int]:
+    context = forking(modules)
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=tell, args=(dict(os.environ), theirs))
+    process.start()
+    theirs.close()
+    found: tuple[set[str], str | None, int] = ours.recv()
+    process.join()
+    assert process.exitcode == 0
+    return found
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_they_have_these_modules_and_no_others_and_the_present_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAID", "first")
+    loaded, said, parent = asked(FIRST)
+    assert (loaded, said) == (set(FIRST), "first")
+    monkeypatch.setenv("SAID", "second")
+    assert asked(FIRST) == (set(FIRST), "second", parent)  # from the same process
+    loaded, said, other = asked(SECOND)
+    assert (loaded, said) == (set(SECOND), "second")
+    assert other != parent
+    monkeypatch.delenv("SAID")
+    assert asked(FIRST)[:2] == (set(FIRST), None)

@@ -107,7 +107,7 @@ def learned_by_heart(root: Path, subset_sha256: str, folder: Path) -> dict[str, 
         train_split="val2017",
     )
     still = Augmentation(flip_p=0.0, scale=0.0, rotation_deg=0.0, rotation_p=0.0)
-    recipe = replace(small.RECIPE, samples=4800, augmentation=still)
+    recipe = replace(small.RECIPE, samples=2400, augmentation=still)
     run = replace(small.training(), recipe=recipe, protocols=(rule,))
     training.run_training(run, str(root), folder, 1, "cpu", lambda *_: None)
     return safetensors.torch.load_file(folder / run.folder / training.WEIGHTS)

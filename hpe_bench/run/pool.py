@@ -27,13 +27,14 @@ from hpe_bench import files
 from hpe_bench.declare import Protocol, fingerprint
 from hpe_bench.errors import notices_to, sentence
 from hpe_bench.plan import CostRun, MeanPoseRun, TrainingRun
-from hpe_bench.processes import belong_to_parent
+from hpe_bench.processes import adopt, belong_to_parent, forking
 from hpe_bench.records import store
 from hpe_bench.records.schema import Identity, RunRecord
 from hpe_bench.terminal import Board
 
 HOST_THREADS = 2  # of a training on a GPU
 GOODBYE_SECONDS = 5.0  # for a process to end when it is asked to
+PRELOADED = ("hpe_bench.run.training", "torch._inductor")  # the second is what PyTorch's switches and optimisers import
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,6 @@ class _Pool:
     ) -> None:
         self.waiting = list(todo)
         self.settings, self.board, self.outcome, self.weights = settings, board, outcome, weights
-        self.context = multiprocessing.get_context("spawn")
         self.running: dict[str, _Job] = {}
         self.failed: set[str] = set()
 
@@ -252,9 +252,10 @@ class _Pool:
         return None
 
     def _start(self, run: TrainingRun) -> None:
-        ours, theirs = self.context.Pipe(duplex=False)
+        context = _context(self.settings.device)
+        ours, theirs = context.Pipe(duplex=False)
         work = pickle.dumps((run, self.settings, threads_of(run, self.settings.device)))
-        process = self.context.Process(target=_child, args=(work, theirs), daemon=True)
+        process = context.Process(target=_child, args=(work, dict(os.environ), theirs), daemon=True)
         process.start()
         theirs.close()
         self.running[run.id] = _Job(run, process, ours)
@@ -311,8 +312,14 @@ class _Pool:
         self.board.job_done(run_id, text)
 
 
-def _child(work: bytes, wire: Connection) -> None:
+def _context(device: str) -> Any:
+    """How to start trainings: from what they import anyway, but for those on a GPU, whose driver survives no fork."""
+    return forking(PRELOADED) if device == "cpu" else multiprocessing.get_context("spawn")
+
+
+def _child(work: bytes, environment: dict[str, str], wire: Connection) -> None:
     """Entry of a training process: never prints, never outlives the runner."""
+    adopt(environment)
     belong_to_parent()
     from hpe_bench import catalog
     from hpe_bench.run import training  # the catalog makes user folders importable before the job is unpickled

@@ -15,7 +15,6 @@ that has not settled by then says so. A busy machine makes worse times, and no l
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -33,7 +32,7 @@ import torch
 
 from hpe_bench.cost.energy import RAPL, Meter, RaplMeter
 from hpe_bench.errors import sentence
-from hpe_bench.processes import belong_to_parent
+from hpe_bench.processes import adopt, belong_to_parent, forking
 from hpe_bench.timing.statistics import spread
 
 ROUNDS = 10  # turns that each part gets
@@ -48,6 +47,7 @@ PREPARE_SHARE = 0.3  # of the expected time, at a guess, goes into preparing
 PREPARE_SECONDS = 1.5  # that a subject is expected to take before it is ready, for the estimate of the time left
 STEADY_SECONDS = 10.0  # of work for a reading of the energy, whose counters advance slowly (M9)
 GOODBYE_SECONDS = 1.0  # for processes to end by themselves
+PRELOADED = ("hpe_bench.timing.subjects",)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -293,7 +293,7 @@ class _Worker:
 
     def start(self) -> None:
         """Start the process, which begins to prepare."""
-        context = _context()
+        context = forking(PRELOADED)
         self.wire, theirs = context.Pipe()
         job = pickle.dumps(self.subject)
         arguments = (job, self.subject.threads, dict(os.environ), theirs)
@@ -470,23 +470,13 @@ def _ended(code: int | None) -> str:
     return f"its process ended with code {code}"
 
 
-def _context() -> Any:
-    """Processes that begin with PyTorch imported already: they fork from one that has done nothing but import it."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpe_bench.timing.subjects"])
-    return context
-
-
 # ---------------------------------------------------------------------------------------------------- the worker's side
 
 
 def _work(job: bytes, threads: int, environment: dict[str, str], wire: Connection) -> None:
     """Entry of a worker: prepare, then do as told until the other side hangs up. Never prints."""
     belong_to_parent()
-    os.environ.clear()  # it is that of the process we forked from
-    os.environ.update(environment | dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for libraries loaded from now on
+    adopt(environment | dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for libraries loaded from now on
     torch.set_num_threads(threads)
     _silence()
     from hpe_bench import catalog  # which makes the user's folders importable before the job is unpickled

@@ -41,6 +41,8 @@ SelectTypeParameters=CR_Core
 SwitchType=switch/none
 MpiDefault=none
 JobRequeue=1
+KillWait=2
+SchedulerParameters=sched_interval=1,bf_interval=1,default_queue_depth=10
 ReturnToService=2
 SlurmdTimeout=60
 MaxArraySize=100
