@@ -35,8 +35,9 @@ profile: setup ## cost of a paper's models: make profile PAPER=fasterpose
 gpu: ## all that a machine with one CUDA GPU can tell, without installation: make gpu DATA=folder OUT=folder [LIMIT=540] [POCKET="headline:fasterpose:lsp:0-2"]
 	PYTHONPATH=. $(PYTHON) -m benchmarks.gpu --data "$(DATA)" --out "$(OUT)" --limit $(LIMIT) --pocket "$(POCKET)" $(ARGS)
 
-leaderboard: setup ## reports/index.html, every page and the README's verdicts, from results/
+leaderboard: setup ## reports/index.html, every page, the README's verdicts and the tables in docs/, from results/
 	$(BIN)/hpe-bench leaderboard --readme README.md $(ARGS)
+	$(BIN)/python -m docs.tables
 
 notebook: setup ## examples/results.ipynb with fresh output, from results/
 	$(BIN)/python -m examples.execute

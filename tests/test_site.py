@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from docs import tables
 from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import COCO_17
@@ -16,6 +17,7 @@ from hpe_bench.declare import JointGroups, Paper
 from hpe_bench.records import store
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
+from hpe_bench.report.marked import filled, marks
 from hpe_bench.report.pages import comparison, front_page, leaderboard, paper_page
 from hpe_bench.report.shown import RecordFiles
 from tests import synthetic_records as records
@@ -23,6 +25,8 @@ from tests.conftest import build_site
 from tests.synthetic_latency import latency
 from tests.synthetic_paper import CONTROL, FULL, OLD_LOSS, PAPER, POCKET, PROPOSAL, claim, macs, relation
 from tests.test_report import ALL, INJECTION, LSP, Page, runs
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # ---------------------------------------------------------------------------------------------------- bytes
 
@@ -120,15 +124,20 @@ def test_the_readme_says_what_the_records_say(committed: Path, monkeypatch: pyte
     assert front_page.refreshed(readme, site.board(committed / "results")) == readme, "run `make leaderboard`"
 
 
+def test_the_docs_tables_say_what_the_records_say(committed: Path) -> None:
+    for name, part, made in tables.made_of(store.load_all(committed / "results")):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert filled(text, part, tables.BY, made) == text, f"docs/{name}: run `make leaderboard`"
+
+
 def test_a_text_without_the_markers_is_refused() -> None:
     board = leaderboard.build([LoadedPaper(PAPER, (), Path("tiny"))], ALL, site.suite())
     with pytest.raises(ValueError, match="verdicts"):
         front_page.refreshed("no markers here", board)
-    table = f"before\n{front_page.BEGIN}\nold\n{front_page.END}\n"
+    table, findings = ("\nold\n".join(marks(name, front_page.BY)) for name in ("verdicts", "findings"))
     with pytest.raises(ValueError, match="findings"):
         front_page.refreshed(table, board)
-    text = f"{table}{front_page.BEGIN_FINDINGS}\nold\n{front_page.END_FINDINGS}\nafter\n"
-    fresh = front_page.refreshed(text, board)
+    fresh = front_page.refreshed(f"before\n{table}\n{findings}\nafter\n", board)
     assert fresh.startswith("before\n")
     assert fresh.endswith("\nafter\n")
     assert "old" not in fresh

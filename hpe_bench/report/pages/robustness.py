@@ -140,7 +140,7 @@ def _places(found: Robustness, subject: str) -> list[int]:
 # ---------------------------------------------------------------------------------------------------- a section
 
 
-def _name(r: RunRecord, papers: Mapping[str, Paper]) -> str:
+def model_name(r: RunRecord, papers: Mapping[str, Paper]) -> str:
     """What readers call it; of a training its seed as well."""
     i = r.identity
     if not i.recipe:
@@ -151,7 +151,7 @@ def _name(r: RunRecord, papers: Mapping[str, Paper]) -> str:
 
 def _section(id: str, records: Sequence[RunRecord], papers: Mapping[str, Paper]) -> RobustnessSection:
     found = [r.robustness for r in records if r.robustness is not None]
-    names, draws = [_name(r, papers) for r in records], draws_together(found)
+    names, draws = [model_name(r, papers) for r in records], draws_together(found)
     key, where = found[0].key, records[0].identity.protocol
     calibrated = [(n, r.calibration) for n, r in zip(names, records, strict=True) if r.calibration is not None]
     return RobustnessSection(
