@@ -57,7 +57,7 @@ test: setup ## every test but those of the next two, in two processes
 	$(BIN)/pytest -m "not torture and not browser" --numprocesses 2 --dist loadfile $(ARGS)
 
 browser: setup ## the committed pages in Chromium: tables, plots, keyboard, axe, phone, print
-	$(BIN)/pytest -m browser --numprocesses 2 $(ARGS)
+	$(BIN)/pytest -m "browser and not torture" --numprocesses 2 $(ARGS)
 
 torture: setup ## long fault-injection runs: kills, mutated files (docs/reliability.md)
 	$(BIN)/pytest -m torture -s $(ARGS)
