@@ -70,7 +70,8 @@ def measure(
             lambda _: board.set_done(next(done), len(wanted) + 1),
         )
         board.set_done(len(wanted) + 1, len(wanted) + 1)
-    made = robustness.record(named, task, network.weights_sha256, training, found, clean, started, settings.device)
+    with Board(console, f"intervals of {len(found)} scores over test images", 1):  # of AP it takes minutes
+        made = robustness.record(named, task, network.weights_sha256, training, found, clean, started, settings.device)
     path = store.save(made, settings.results)
     print_scores(made, console)
     page = site.write_robustness(settings.results, reports)

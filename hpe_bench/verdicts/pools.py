@@ -23,6 +23,7 @@ class SeedPools:
         self._records = query.of(records)
         self._runs = self._records.pools(kind)
         self._known: dict[tuple[Budget, str], SeedVariance | None] = {}
+        self._arms: dict[Budget, list[list[RunRecord]]] = {}  # those that have learned
 
     def spread(self, runs: Sequence[RunRecord], key: str) -> Spread | None:
         """The spread of seeds of one arm; None where its pool is too small, or its runs have no common budget."""
@@ -36,10 +37,15 @@ class SeedPools:
         """What the pool of a run says; settings that have not learned are no part of it."""
         place = budget(run)
         if (place, key) not in self._known:
-            arms = [list(query.by_seed(runs).values()) for _, runs in sorted(self._runs.get(place, {}).items())]
-            values = [[m.value for r in arm if (m := r.get(key)) is not None] for arm in arms if self.learned(arm)]
+            values = [[m.value for r in arm if (m := r.get(key)) is not None] for arm in self._taught(place)]
             self._known[place, key] = fit([v for v in values if v])
         return self._known[place, key]
+
+    def _taught(self, place: Budget) -> list[list[RunRecord]]:
+        if place not in self._arms:
+            arms = [list(query.by_seed(runs).values()) for _, runs in sorted(self._runs.get(place, {}).items())]
+            self._arms[place] = [arm for arm in arms if self.learned(arm)]
+        return self._arms[place]
 
     def learned(self, runs: Sequence[RunRecord]) -> bool:
         """Whether the mean headline accuracy is above the mean training pose's; True where that was not measured."""
