@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+LONGEST_SOCKET = 103  # bytes of its path: macOS allows 103, Linux 107
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -68,15 +69,17 @@ _forked_from: tuple[str, ...] = ()  # the modules of the process that the next o
 def forking(modules: tuple[str, ...]) -> Any:
     """A `multiprocessing` context of processes that have these modules imported already.
 
-    They fork from one process that has done nothing but import them; where the system cannot fork, each imports them
-    for itself. One that has imported others is ended first: how much memory a process takes must not depend on what its
-    command did before. A new process finds the environment of that one: hand it the present one, for `adopt`.
+    They fork from one process that has done nothing but import them; where the system cannot fork, or the name of the
+    folder for temporary files leaves no room for that of a socket, each imports them for itself. One that has imported
+    others is ended first: how much memory a process takes must not depend on what its command did before. A new process
+    finds the environment of that one: hand it the present one, for `adopt`.
     """
     global _forked_from
     import multiprocessing
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, util
 
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    socket = f"{util.get_temp_dir()}/listener-12345678"
+    if "forkserver" not in multiprocessing.get_all_start_methods() or len(os.fsencode(socket)) > LONGEST_SOCKET:
         return multiprocessing.get_context("spawn")
     if _forked_from not in ((), modules):
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way to end one

@@ -131,3 +131,17 @@ def test_they_have_these_modules_and_no_others_and_the_present_environment(monke
     assert other != parent
     monkeypatch.delenv("SAID")
     assert asked(FIRST)[:2] == (set(FIRST), None)
+
+
+def test_where_no_socket_can_have_a_name_they_start_all_the_same(tmp_path: Path) -> None:
+    script, deep = tmp_path / "parent.py", tmp_path / ("x" * 100)
+    deep.mkdir()
+    script.write_text(
+        "from hpe_bench.processes import forking\n"
+        "def say():\n    print('started')\n"
+        "if __name__ == '__main__':\n"
+        "    process = forking(('colorsys',)).Process(target=say)\n    process.start()\n    process.join()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(deep)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("started\n", 0), done.stderr
