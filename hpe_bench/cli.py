@@ -555,7 +555,12 @@ AgainstOpt = Annotated[Path | None, typer.Option("--against", help="Predictions 
 @app.command(epilog="Example: hpe-bench predict --protocol mannequins-v1-dark --model pose.onnx --to pose.npz")
 def predict(
     protocol: ProtocolOpt,
-    to: Annotated[Path, typer.Option("--to", help="File to write: .npz of ours, or COCO results in .json.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", help="File to write: .npz of ours, COCO results in .json, or what MPII's server takes in .mat."
+        ),
+    ],
     root: RootOpt = None,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of your own images, with --boxes.")] = None,
     boxes: Annotated[

@@ -22,6 +22,7 @@ from hpe_bench.data.joint_subsets import Mapped, Mapping
 from hpe_bench.data.lsp import LSP, ObserverLSP, ObserverLSPBySide
 from hpe_bench.data.mannequins import Dials, Mannequins
 from hpe_bench.data.mpii import MPII
+from hpe_bench.data.mpii_test import MPIITest
 from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import STRICT, Codec, Dial, Metric, Protocol, Unreachable, replace
@@ -358,13 +359,22 @@ COCO_TEST_DEV = replace(
     test_split="test-dev2017",
 )
 
+MPII_TEST = replace(
+    MPII_VAL,
+    name="mpii-test",
+    data=MPIITest(),
+    test_split="test",
+    note="The sufficiently separated people of the test images, whose joints the server of MPII alone knows.",
+)
+
 SERVER = "Its annotations are not public: only the benchmark's server scores it."
 PUBLIC = "coco-val2017-det56 is the public split."
 FILE = "`hpe-bench predict --protocol coco-test-dev2017-det61 --to results.json` writes the file that it takes."
+MPII_FILE = "`hpe-bench predict --protocol mpii-test --to pred_keypoints_mpii.mat` writes the file that it takes."
 UNREACHABLE = (
     Unreachable(COCO_TEST_DEV.name, SERVER, FILE, predicts=COCO_TEST_DEV),
     Unreachable("coco-test-dev2017-det65", f"{SERVER} Its detections are not given out.", PUBLIC),
-    Unreachable("mpii-test", SERVER, "mpii-val is the public split."),
+    Unreachable(MPII_TEST.name, SERVER, MPII_FILE, predicts=MPII_TEST),
     Unreachable(
         "crowdpose-test-det",
         "The detections that mmpose's CrowdPose scores rest on are not read by this version.",

@@ -73,11 +73,11 @@ def predict(
 ) -> None:
     """Boxes of a protocol's data, or of one's own images (folder, CSV of boxes), through a network into a file.
 
-    The file is COCO results where it ends in .json, else our .npz. Whatever would be overwritten is refused at once.
+    The file is COCO results where it ends in .json, what MPII's server takes in .mat, else our .npz. Whatever would be
+    overwritten is refused at once.
     """
     protocol = find_predicted(protocol_name)
-    if to.suffix not in predicting.WRITERS:
-        raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
+    write = predicting.writer(to, protocol.data if own is None else None)
     inputs = [path for path in (*model.files, *(own or ())) if path is not None and path.is_file()]
     require_free([to], inputs, force)
     network = load(model, protocol.data.skeleton, settings)
@@ -93,7 +93,7 @@ def predict(
         raise ValueError(f"{to} would be a drawing, too; name another target")
     require_free([to, *drawings], inputs, force)
     found = answered(task, network, settings, console)
-    write_atomically(to, predicting.WRITERS[to.suffix](task, found, network))
+    write_atomically(to, write(task, found, network))
     count = 0 if draw is None else overlays.draw_all(task.truth.images, found, task.truth.skeleton, draw)
     console.print(f"wrote {to}: {len(found):,} predictions", highlight=False, markup=False)
     if draw is not None:

@@ -1,4 +1,4 @@
-"""Arrays of numbers from MATLAB files, checked against what was expected of them.
+"""Arrays of numbers from MATLAB files, checked against what was expected of them; structs and cells where asked for.
 
 A reader of our own because scipy's (1.17) trusts every length and type code: a single damaged byte can end the program
 or keep it busy for ever. Format: MathWorks, "MAT-File Format", level 5 (what MATLAB saves with -v6 and -v7): elements
@@ -13,6 +13,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ OTHERS = {
     17: "an object (such as a table or a string)",
 }
 CLASS, COMPLEX = 0xFF, 0x800  # in a matrix's flags
+CELLS, STRUCT, TEXT = 1, 2, 4  # classes
+ENCODED = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}  # text, by element type
 MOST_BYTES = 1 << 29  # of one variable: MPII's and LSP's are below 1 MB, predictions for all of COCO below 200 MB
 SAVE = "save plain arrays of numbers with -v7"
 
@@ -62,6 +65,52 @@ def read_every(path: Path) -> dict[str, np.ndarray]:
         name, kind = next(iter(others.items()))
         raise ValueError(f"{path}: {name} is {kind}, no array of numbers; {SAVE}")
     return arrays
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A struct or cell array, in MATLAB's order (column by column); a part is read when it is asked for.
+
+    A struct has `names`, its fields; a cell array has none.
+    """
+
+    names: tuple[str, ...]
+    matrices: tuple[bytes, ...]
+    order: str
+
+    def __len__(self) -> int:
+        return len(self.matrices) // max(1, len(self.names))
+
+    def get(self, index: int, name: str = "") -> Value:
+        """What a field of a struct, or a cell, holds; None where there is no such field, ValueError if damaged."""
+        if name not in (self.names or ("",)):
+            return None
+        place = index * len(self.names) + self.names.index(name) if self.names else index
+        try:
+            return _value(self.matrices[place], self.order)
+        except (IndexError, struct.error, UnicodeDecodeError) as error:
+            raise ValueError(f"a damaged value ({error or type(error).__name__})") from None
+
+
+Value = np.ndarray | str | Parts | None
+"""Numbers, text, or parts; None for what is of another kind."""
+
+
+def read_struct(path: Path, name: str) -> Parts:
+    """A struct of this name; ValueError if the file has none or is unreadable. Its values may be damaged still."""
+    data = content_of(path, "a MATLAB file")
+    if fault := _of_another_version(data):
+        raise ValueError(f"{path}: {fault}")
+    try:
+        for matrix, order in _matrices(data):
+            if _head(matrix, order).name == name:
+                found = _value(matrix, order)
+                if isinstance(found, Parts) and found.names:
+                    return found
+                raise ValueError(f"{name} is no struct")
+    except (ValueError, IndexError, struct.error, zlib.error, MemoryError) as error:
+        raise ValueError(f"{path}: damaged MATLAB file ({error or type(error).__name__}); fetch it again") from None
+    raise ValueError(f"{path}: no variable {name!r}; this is another file than was expected")
 
 
 def _variables(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -113,13 +162,19 @@ def _is_version_4(head: bytes) -> bool:
 
 def _arrays(data: bytes) -> Iterator[tuple[str, np.ndarray | str]]:
     """Name and content of a file's variables; of those that are no arrays of numbers, what they are."""
+    for matrix, order in _matrices(data):
+        yield from _array(matrix, order)
+
+
+def _matrices(data: bytes) -> Iterator[tuple[bytes, str]]:
+    """A file's variables as matrix elements, with their byte order."""
     order = "<" if data[HEADER_BYTES - 2 : HEADER_BYTES] == b"IM" else ">"
     for kind, content in _elements(data[HEADER_BYTES:], order):
         inside = _elements(_unpacked(content, order), order) if kind == COMPRESSED else [(kind, content)]
         for inner, matrix in inside:
             if inner != MATRIX:
                 raise ValueError(f"a variable of data type {inner}")
-            yield from _array(matrix, order)
+            yield matrix, order
 
 
 def _unpacked(content: bytes, order: str) -> bytes:
@@ -131,26 +186,85 @@ def _unpacked(content: bytes, order: str) -> bytes:
     return zlib.decompressobj().decompress(content, size)
 
 
-def _array(matrix: bytes, order: str) -> Iterator[tuple[str, np.ndarray | str]]:
-    """A matrix element's name and array, or what it is if it is no real, full array."""
+@dataclass(frozen=True)
+class _Head:
+    """What a matrix element begins with, and the elements that follow."""
+
+    flags: int
+    shape: tuple[int, ...]
+    name: str
+    rest: Iterator[tuple[int, bytes]]
+
+    @property
+    def kind(self) -> int:
+        return self.flags & CLASS
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a real, full array of numbers."""
+        return self.kind in MEANT and not self.flags & COMPLEX
+
+
+def _head(matrix: bytes, order: str) -> _Head:
     parts = _elements(matrix, order)
     flags = struct.unpack_from(f"{order}I", next(parts, (0, b""))[1])[0]
-    dimensions, name, numbers = (next(parts, (0, b"")) for _ in range(3))
-    named = name[1].decode("latin-1")
-    if flags & CLASS not in MEANT or flags & COMPLEX:
-        what = "an array of complex numbers" if flags & CLASS in MEANT else OTHERS.get(flags & CLASS, "")
-        if named.isprintable() and named and what:
-            yield named, what
-        return
+    dimensions, name = next(parts, (0, b"")), next(parts, (0, b""))
     shape = tuple(np.frombuffer(dimensions[1], f"{order}i4").tolist())
-    if numbers[0] not in STORED:
-        raise ValueError(f"numbers of data type {numbers[0]}")
-    values, meant = np.frombuffer(numbers[1], order + STORED[numbers[0]]), np.dtype(MEANT[flags & CLASS])
-    if min(shape, default=0) < 0 or math.prod(shape) != len(values):
-        raise ValueError(f"{len(values)} numbers for an array of {shape}")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an array of {shape}")
+    return _Head(flags, shape, name[1].decode("latin-1"), parts)
+
+
+def _array(matrix: bytes, order: str) -> Iterator[tuple[str, np.ndarray | str]]:
+    """A matrix element's name and array, or what it is if it is no real, full array."""
+    head = _head(matrix, order)
+    if head.is_plain:
+        yield head.name, _numbers(head, order)
+        return
+    what = "an array of complex numbers" if head.kind in MEANT else OTHERS.get(head.kind, "")
+    if head.name.isprintable() and head.name and what:
+        yield head.name, what
+
+
+def _numbers(head: _Head, order: str) -> np.ndarray:
+    kind, content = next(head.rest, (0, b""))
+    if kind not in STORED:
+        raise ValueError(f"numbers of data type {kind}")
+    values, meant = np.frombuffer(content, order + STORED[kind]), np.dtype(MEANT[head.kind])
+    if math.prod(head.shape) != len(values):
+        raise ValueError(f"{len(values)} numbers for an array of {head.shape}")
     if len(values) * meant.itemsize > MOST_BYTES:
-        raise ValueError(f"an array of {shape}, more than {MOST_BYTES >> 20} MiB")
-    yield named, values.astype(meant).reshape(shape, order="F")
+        raise ValueError(f"an array of {head.shape}, more than {MOST_BYTES >> 20} MiB")
+    return values.astype(meant).reshape(head.shape, order="F")
+
+
+def _value(matrix: bytes, order: str) -> Value:
+    """A matrix element's content; one without any is an empty array of numbers, as MATLAB's [] in structs."""
+    if not matrix:
+        return np.empty((0, 0))
+    head = _head(matrix, order)
+    if head.is_plain:
+        return _numbers(head, order)
+    if head.kind == TEXT:
+        kind, content = next(head.rest, (0, b""))
+        encoding = ENCODED.get(kind, "latin-1")
+        return content.decode({"utf-16": {"<": "utf-16-le", ">": "utf-16-be"}[order]}.get(encoding, encoding))
+    if head.kind not in (CELLS, STRUCT):
+        return None
+    names = _field_names(head, order) if head.kind == STRUCT else ()
+    matrices = tuple(content for kind, content in head.rest if kind == MATRIX)
+    expected = math.prod(head.shape) * (len(names) if head.kind == STRUCT else 1)
+    if len(matrices) != expected:
+        raise ValueError(f"{len(matrices)} parts, expected {expected}")
+    return Parts(names, matrices, order)
+
+
+def _field_names(head: _Head, order: str) -> tuple[str, ...]:
+    length = struct.unpack_from(f"{order}i", next(head.rest, (0, b""))[1])[0]
+    text = next(head.rest, (0, b""))[1]
+    if length < 1 or len(text) % length:
+        raise ValueError(f"field names of {length} characters each in {len(text)}")
+    return tuple(text[i : i + length].split(b"\0")[0].decode("latin-1") for i in range(0, len(text), length))
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:

@@ -117,9 +117,9 @@ class PersonSet:
 
     def _per_person(self) -> dict[str, np.ndarray]:
         """The arrays that have one row per person, in the order of the fields."""
-        others = ("skeleton", "images", "image_ids", "crowding", "category_id")
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
-        return {name: values for name, values in arrays.items() if values is not None}
+        of_images = ("image_ids", "crowding")
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in of_images}
+        return {name: values for name, values in found.items() if isinstance(values, np.ndarray)}
 
     def digest(self) -> str:
         """SHA-256 over skeleton and annotations (not pixels), first 16 hex digits."""

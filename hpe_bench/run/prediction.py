@@ -15,12 +15,13 @@ from hpe_bench.data import own_images
 from hpe_bench.data.boxes import Boxes, boxes_of
 from hpe_bench.data.corruptions import Seen, corrupted
 from hpe_bench.data.crops import CropSet, apply_affine, build_crops
+from hpe_bench.data.mpii_test import MPIITest, ReleasePersons, server_file
 from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.prediction_files import Header, coco_results, to_bytes
 from hpe_bench.data.predictions import Predictions
 from hpe_bench.data.progress import Progress
 from hpe_bench.data.skeletons import Skeleton
-from hpe_bench.declare import Protocol
+from hpe_bench.declare import DataSource, Protocol
 from hpe_bench.inference.networks import Network
 from hpe_bench.inference.oks_nms import oks_nms
 from hpe_bench.inference.predictor import predict
@@ -243,5 +244,21 @@ def as_file(task: Task, predictions: Predictions, model: Model) -> bytes:
     return to_bytes(predictions, truth.ids[predictions.image], header)
 
 
-WRITERS = {".npz": as_file, ".json": as_coco_results}
+def as_mpii_server_file(task: Task, predictions: Predictions, model: Model) -> bytes:
+    """Predictions in MPII's test persons as its server takes them."""
+    assert isinstance(task.truth, ReleasePersons)
+    assert predictions.person is not None
+    return server_file(task.truth, predictions.joints[np.argsort(predictions.person)])
+
+
+WRITERS = {".npz": as_file, ".json": as_coco_results, ".mat": as_mpii_server_file}
 """What writes a file of predictions, by the end of its name."""
+
+
+def writer(to: Path, data: DataSource | None) -> Callable[[Task, Predictions, Model], bytes]:
+    """What writes this file of predictions in a data set (None: one's own images); ValueError where nothing does."""
+    if to.suffix not in WRITERS:
+        raise ValueError(f"{to}: predictions are written as .npz, or as COCO results in .json; name it so")
+    if to.suffix == ".mat" and not isinstance(data, MPIITest):
+        raise ValueError(f"{to}: a .mat is what MPII's server takes (--protocol mpii-test); others are .npz or .json")
+    return WRITERS[to.suffix]
