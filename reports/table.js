@@ -109,7 +109,15 @@
     box.append(summary, ...rest);
     section.classList.add("lined");
   }
-  if (phone && document.documentElement.scrollHeight > LONGEST * innerHeight)
+  // The height once all of it is laid out: what is out of sight has only a guess until then.
+  function height() {
+    const page = document.documentElement;
+    page.classList.add("laid-out");
+    const px = page.scrollHeight;
+    page.classList.remove("laid-out");
+    return px;
+  }
+  if (phone && height() > LONGEST * innerHeight)
     document.querySelectorAll("main > section:not(.hero)").forEach(foldSection);
 
   // A link to a row inside folded details or of a folded table unfolds them.
