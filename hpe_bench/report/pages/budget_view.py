@@ -85,7 +85,8 @@ def _figure(found: _Found, axis: str, name: str) -> Figure | None:
     seeds = sorted({len(p.runs) for curve in found.curves.values() for p in curve})
     note = {
         MACS: " Three forward passes a sample, as a backward pass takes about two; of a teacher one more of its own.",
-        TIME: " Mean over seeds of the wall time of one core, which other work may have slowed.",
+        TIME: " Samples times the seconds of one core that the arm's quickest training took for each, all arms on one "
+        "kind of processor: other work on a machine stretches wall time.",
     }.get(axis, "")
     caption = (
         f"{where(found.where)}. Every mark is a whole training with its own schedule; bars: 95 % intervals over images "
