@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hpe_bench import catalog
 from hpe_bench.declare import Paper
-from hpe_bench.marked import filled
 from hpe_bench.records import store
+from hpe_bench.records.marked import filled
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report.kit.text import number, span
 from hpe_bench.report.pages import robustness

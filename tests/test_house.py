@@ -15,7 +15,7 @@ PAPERS = ROOT.parent / "papers"
 
 # Left to right, as data flow: a room imports itself and rooms to its left. What stands in one line may see each other.
 FLOW = (
-    ("declare", "errors", "files", "marked", "processes"),
+    ("declare", "errors", "files", "processes"),
     ("terminal", "data", "codecs", "nn", "metrics", "papers"),
     ("protocols", "catalog", "codehash"),
     ("plan",),

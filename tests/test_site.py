@@ -14,8 +14,8 @@ from hpe_bench import catalog
 from hpe_bench.catalog import LoadedPaper
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import JointGroups, Paper
-from hpe_bench.marked import filled, marks
 from hpe_bench.records import store
+from hpe_bench.records.marked import filled, marks
 from hpe_bench.records.schema import RunRecord
 from hpe_bench.report import site
 from hpe_bench.report.pages import comparison, front_page, leaderboard, paper_page

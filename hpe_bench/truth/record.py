@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from hpe_bench.files import write_atomically
-from hpe_bench.marked import filled
+from hpe_bench.records.marked import filled
 
 Key = TypeVar("Key")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpe_bench.marked import filled
+from hpe_bench.records.marked import filled
 from hpe_bench.report.pages.leaderboard import Leaderboard, PaperLine
 from hpe_bench.verdicts import STATUSES
 
