@@ -179,8 +179,11 @@ def test_a_foreign_file_among_results_stops_no_command(enter: Enter) -> None:
     Path("out/res/submitted/marked.json").write_bytes(b"\xef\xbb\xbf{}")
     assert scored("dt2.json")["ap"] > 0
     said = called("leaderboard", "--results", "out/res", "--reports", "out/rep")
-    assert all(name in said for name in ("._copy.json", "empty.json", "marked.json"))
+    odd = ("._copy.json", "empty.json", "marked.json")
+    assert all(name in said for name in odd)
     assert "move it away, or run the command again" in said
+    assert Path("out/rep/index.html").exists()
+    assert len([p for p in Path("out/res/submitted").glob("*.json") if p.name not in odd]) == 2
     board: list[RunRecord] = store.load_all(Path("out/res"))
     assert first in [m.value for r in query.of(board).finished("submission") for m in r.measurements if m.key == "ap"]
 

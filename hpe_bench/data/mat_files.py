@@ -98,9 +98,7 @@ Value = np.ndarray | str | Parts | None
 
 def read_struct(path: Path, name: str) -> Parts:
     """A struct of this name; ValueError if the file has none or is unreadable. Its values may be damaged still."""
-    data = content_of(path, "a MATLAB file")
-    if fault := _of_another_version(data):
-        raise ValueError(f"{path}: {fault}")
+    data = _of_level_5(path)
     try:
         for matrix, order in _matrices(data):
             if _head(matrix, order).name == name:
@@ -115,9 +113,7 @@ def read_struct(path: Path, name: str) -> Parts:
 
 def _variables(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of numbers by name, and what the other variables are."""
-    data = content_of(path, "a MATLAB file")
-    if fault := _of_another_version(data):
-        raise ValueError(f"{path}: {fault}")
+    data = _of_level_5(path)
     arrays: dict[str, np.ndarray] = {}
     others: dict[str, str] = {}
     try:
@@ -129,6 +125,14 @@ def _variables(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (ValueError, IndexError, struct.error, zlib.error, MemoryError) as error:
         raise ValueError(f"{path}: damaged MATLAB file ({error or type(error).__name__}); fetch it again") from None
     return arrays, others
+
+
+def _of_level_5(path: Path) -> bytes:
+    """A file's content; ValueError saying what it is if it is none of level 5."""
+    data = content_of(path, "a MATLAB file")
+    if fault := _of_another_version(data):
+        raise ValueError(f"{path}: {fault}")
+    return data
 
 
 def _of_another_version(data: bytes) -> str:

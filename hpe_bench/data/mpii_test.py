@@ -25,7 +25,7 @@ from hpe_bench.data.persons import PersonSet
 from hpe_bench.data.skeletons import MPII_16
 
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
-FOLDERS = ("mpii_human_pose_v1_u12_2", "annot", ".")  # where it may lie: as unpacked, or beside the json lists
+FOLDERS = ("mpii_human_pose_v1_u12_2", "annot")  # where it may lie in mpii/: as unpacked, or beside the json lists
 TEST_IMAGES = 6_908
 NOTHING = np.empty((0, 0))  # MATLAB's []
 LAYOUT = f"{FOLDERS[0]}/{RELEASE} and images/"
@@ -77,7 +77,7 @@ class MPIITest(MPII):
 
 def _release(root: str | None) -> tuple[Path, Path]:
     """MPII's folder and the release in it."""
-    for place in FOLDERS[:-1]:
+    for place in FOLDERS:
         try:
             folder = find_folder(root, "mpii", f"{place}/{RELEASE}", LAYOUT)
         except ValueError:
