@@ -79,10 +79,11 @@ def unfold(page: Page) -> None:
     page.add_style_tag(content=".group { content-visibility: visible !important; }")
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core objects to, one line an element; all of its rules, best practices too."""
+def violations(page: Page, **options: Any) -> list[str]:
+    """What axe-core objects to, one line an element; all of its rules, best practices too, but for its own options."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
     return page.evaluate(
-        """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations.flatMap(
-            (rule) => rule.nodes.map((node) => `${rule.id}: ${rule.help}: ${node.html.slice(0, 160)}`))"""
+        """async (options) => (await axe.run(document, options)).violations.flatMap(
+            (rule) => rule.nodes.map((node) => `${rule.id}: ${rule.help}: ${node.html.slice(0, 160)}`))""",
+        {"resultTypes": ["violations"], **options},
     )

@@ -204,12 +204,23 @@ class PulledPlugError(Exception):
     pass
 
 
+@pytest.fixture(scope="module")
+def whole_digest(data: Data, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of the weights of the training that nothing stops."""
+    return weights_digest(trained(data, tmp_path_factory.mktemp("whole"))[0].state_dict())
+
+
 @pytest.mark.parametrize(("damaged", "words"), [(1, "the one before it"), (2, "the start")])
 @pytest.mark.parametrize("fault", ["cut", "flipped", "empty"])
 def test_damaged_checkpoints_are_said_set_aside_and_change_nothing(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: int, words: str, fault: str
+    data: Data,
+    whole_digest: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damaged: int,
+    words: str,
+    fault: str,
 ) -> None:
-    whole, _ = trained(data, tmp_path / "whole")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
     monkeypatch.setattr(loop.Keeper, "keep", pull_after(12, loop.Keeper.keep))
@@ -225,7 +236,7 @@ def test_damaged_checkpoints_are_said_set_aside_and_change_nothing(
     assert len(said) == damaged
     assert words in said[-1]
     assert (folder / checkpoints.DAMAGED).exists()
-    assert weights_digest(model.state_dict()) == weights_digest(whole.state_dict())
+    assert weights_digest(model.state_dict()) == whole_digest
 
 
 def pull_after(step: int, keep: object) -> object:

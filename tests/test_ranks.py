@@ -75,6 +75,12 @@ def train(
     return model, state
 
 
+@pytest.fixture(scope="module")
+def alone(data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, loop.TrainState]:
+    """What one process makes of the exact training, undisturbed."""
+    return train(data, tmp_path_factory.mktemp("alone"), EXACT)
+
+
 def begin(number: int, size: int, port: int) -> None:
     """Make this process one of several."""
     os.environ |= {"RANK": str(number), "WORLD_SIZE": str(size), "LOCAL_RANK": str(number)}
@@ -144,9 +150,10 @@ def in_processes(
 # ---------------------------------------------------------------------------------------------------- the same bits
 
 
-def test_one_two_and_four_processes_end_with_the_same_bits(data: Data, tmp_path: Path) -> None:
-    alone, state = train(data, tmp_path / "1", EXACT)
-    digest, losses = weights_digest(alone.state_dict()), [p.train_loss for p in state.curve]
+def test_one_two_and_four_processes_end_with_the_same_bits(
+    data: Data, alone: tuple[nn.Module, loop.TrainState], tmp_path: Path
+) -> None:
+    digest, losses = weights_digest(alone[0].state_dict()), [p.train_loss for p in alone[1].curve]
     accumulated, _ = train(data, tmp_path / "sum", PLAIN)  # one process adds up in the same order by itself
     assert weights_digest(accumulated.state_dict()) == digest
     for size in (2, 4):
@@ -154,24 +161,26 @@ def test_one_two_and_four_processes_end_with_the_same_bits(data: Data, tmp_path:
         assert found[:2] == (digest, losses)
 
 
-def test_resumed_on_another_number_of_processes_it_ends_with_the_same_bits(data: Data, tmp_path: Path) -> None:
-    alone, state = train(data, tmp_path / "whole", EXACT)
+def test_resumed_on_another_number_of_processes_it_ends_with_the_same_bits(
+    data: Data, alone: tuple[nn.Module, loop.TrainState], tmp_path: Path
+) -> None:
     folder = tmp_path / "parts"
     assert in_processes(2, data, folder, EXACT, stop=7)[0] == "stopped"
     assert (folder / checkpoints.CHECKPOINT).exists()
     assert in_processes(4, data, folder, EXACT, stop=13)[0] == "stopped"
     model, resumed = train(data, folder, EXACT)
-    assert weights_digest(model.state_dict()) == weights_digest(alone.state_dict())
-    assert [p.train_loss for p in resumed.curve] == [p.train_loss for p in state.curve]
+    assert weights_digest(model.state_dict()) == weights_digest(alone[0].state_dict())
+    assert [p.train_loss for p in resumed.curve] == [p.train_loss for p in alone[1].curve]
 
 
-def test_when_one_process_dies_the_next_start_goes_on(data: Data, tmp_path: Path) -> None:
-    alone, _ = train(data, tmp_path / "whole", EXACT)
+def test_when_one_process_dies_the_next_start_goes_on(
+    data: Data, alone: tuple[nn.Module, loop.TrainState], tmp_path: Path
+) -> None:
     found, _, _ = in_processes(2, data, tmp_path / "parts", EXACT, stop=-11)
     assert "Error" in found  # rank 0 hears of it and does not wait for ever
     assert (tmp_path / "parts" / checkpoints.CHECKPOINT).exists()
     model, _ = train(data, tmp_path / "parts", EXACT)
-    assert weights_digest(model.state_dict()) == weights_digest(alone.state_dict())
+    assert weights_digest(model.state_dict()) == weights_digest(alone[0].state_dict())
 
 
 def share(number: int, size: int, port: int, run: TrainingRun, settings: Settings) -> None:
@@ -214,11 +223,12 @@ def test_more_gpus_than_there_are_is_refused() -> None:
         together.launch(64, "cuda", [])
 
 
-def test_averaging_by_all_reduce_gives_the_same_up_to_rounding(data: Data, tmp_path: Path) -> None:
-    alone, _ = train(data, tmp_path / "1", PLAIN)
+def test_averaging_by_all_reduce_gives_the_same_up_to_rounding(
+    data: Data, alone: tuple[nn.Module, loop.TrainState], tmp_path: Path
+) -> None:
     _, _, found = in_processes(2, data, tmp_path / "2", PLAIN)
-    np.testing.assert_allclose(found, flat(alone), rtol=5e-2, atol=5e-3)
-    assert np.abs(found - flat(alone)).mean() < 1e-4
+    np.testing.assert_allclose(found, flat(alone[0]), rtol=5e-2, atol=5e-3)
+    assert np.abs(found - flat(alone[0])).mean() < 1e-4
 
 
 # ---------------------------------------------------------------------------------------------------- micro-batches

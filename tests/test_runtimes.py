@@ -712,7 +712,8 @@ def test_a_quick_look_takes_one_runtime_and_keeps_no_record(tmp_path: Path) -> N
     assert not (tmp_path / "results").exists()
 
 
-def test_several_timing_runs_are_told_as_one_row(tmp_path: Path) -> None:
+def test_several_timing_runs_are_told_as_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "SECONDS", 0.02)
     asked = own_asked(write_code(tmp_path, "def build(): return nn.Conv2d(3, 17, 3)\n"), timing_runs=2)
     console = Console(record=True, width=200, file=io.StringIO())
     assert profile.profile(asked, Settings(tmp_path / "results", tmp_path / "runs"), console)

@@ -15,11 +15,13 @@ import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from hpe_bench.report.kit.theme import CSS, INK, LINE, MUTED, SERIES, SURFACE, Style
 
-PX = 1 / 72  # figure sizes are given in CSS pixels; matplotlib's SVG writes one unit per 1/72 inch
+PER_INCH = 72  # units of matplotlib's SVG
+PX = 1 / PER_INCH  # figure sizes are given in CSS pixels
 WIDTH_PX = 400  # fits a phone, where 13 px text stays above 11 px
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -80,7 +82,8 @@ class Dots:
 @contextmanager
 def _axes(width_px: int, height_px: int) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(width_px * PX, height_px * PX), layout="constrained")
+        figure = Figure(figsize=(width_px * PX, height_px * PX), dpi=PER_INCH, layout="constrained")
+        FigureCanvasSVG(figure)
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)
@@ -390,6 +393,10 @@ def _listed(categories: Sequence[str], values: Sequence[float | None]) -> str:
 
 def _svg(figure: Figure, name: str, title: str, description: str) -> Markup:
     """The figure as an SVG element: themed, its ids made unique by `name`, its text in the page's font."""
+    layout = figure.get_layout_engine()
+    assert layout is not None
+    layout.execute(figure)
+    figure.set_layout_engine(None)  # else it is drawn twice, the first time for the layout
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
