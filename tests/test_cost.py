@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -269,16 +270,25 @@ def test_conventions_as_printed() -> None:
     }
 
 
-def test_shapes_on_meta_are_torch_s() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_shapes_on_meta_are_torch_s(layout: torch.memory_format) -> None:
     """The shortcuts give what torch derives: sizes, layout and type, and networks' values are nowhere needed."""
     with torch.device("meta"):
         norm = nn.BatchNorm2d(4).eval()
-        image = torch.empty(2, 4, 5, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
-    arguments = (image, norm.weight, norm.bias, norm.running_mean, norm.running_var, False, 0.1, 1e-5)
-    slow = torch.ops.aten.native_batch_norm.default(*arguments)
-    with on_meta():
-        quick = torch.ops.aten.native_batch_norm.default(*arguments)
-        drawn = torch.empty(3).normal_()
-    assert drawn.is_meta
-    assert [(t.shape, t.stride(), t.device) for t in quick] == [(t.shape, t.stride(), t.device) for t in slow]
-    assert quick[0].dtype == slow[0].dtype == torch.float64
+        image = torch.empty(2, 4, 5, 6, dtype=torch.float64).to(memory_format=layout)
+        other = torch.empty(2, 4, 5, 6, dtype=torch.float64)
+    aten = torch.ops.aten
+    statistics = norm.weight, norm.bias, norm.running_mean, norm.running_var
+    calls: list[Callable[[], Any]] = [
+        lambda: aten.native_batch_norm.default(image, *statistics, False, 0.1, 1e-5),
+        lambda: (image + other, image + image, image + other.float(), image + other[:1], image + 1),
+        lambda: (nn.functional.interpolate(image, scale_factor=2), nn.functional.interpolate(image, (7, 3))),
+        lambda: (nn.functional.interpolate(image, (9, 9), mode="bilinear"),),
+        lambda: (nn.functional.relu_(image), image.normal_(), image.uniform_(), image.fill_(2), image.zero_()),
+    ]
+    for call in calls:
+        slow = call()
+        with on_meta():
+            quick = call()
+        looks = [[(t.shape, t.stride(), t.dtype, t.device.type) for t in found] for found in (quick, slow)]
+        assert looks[0] == looks[1]

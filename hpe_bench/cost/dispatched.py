@@ -72,16 +72,32 @@ class Watching(TorchDispatchMode):
         return False
 
 
+aten = torch.ops.aten
+IN_PLACE = {aten.normal_.default, aten.uniform_.default, aten.fill_.Scalar, aten.zero_.default, aten.relu_.default}
+RESIZED = {aten.upsample_nearest2d.default, aten.upsample_bilinear2d.default}  # (image, size, ...)
+
+
 class _Shapes(Watching):
-    """Shortcuts on the meta device for the two operators whose shapes torch derives in Python, ms a call."""
+    """Shortcuts on the meta device for frequent operators whose shapes torch derives in Python, up to 10 ms a call."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.normal_.default and args[0].is_meta:
-            return args[0]
-        if func is torch.ops.aten.native_batch_norm.default and args[0].is_meta and not args[5]:
-            image = args[0]
-            return torch.empty_like(image), *(image.new_empty(image.shape[1]) for _ in ("mean", "deviation"))
+        first = args[0] if args else None
+        if not isinstance(first, Tensor) or not first.is_meta:
+            return func(*args, **(kwargs or {}))
+        if func in IN_PLACE:
+            return first
+        if func is aten.native_batch_norm.default and not args[5]:
+            return torch.empty_like(first), *(first.new_empty(first.shape[1]) for _ in ("mean", "deviation"))
+        if func is aten.add.Tensor and isinstance(args[1], Tensor) and _alike(first, args[1]):
+            return torch.empty_like(first)
+        if func in RESIZED and first.is_contiguous():
+            return first.new_empty((*first.shape[:2], *args[1]))
         return func(*args, **(kwargs or {}))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """In size, layout, type and place."""
+    return (one.shape, one.stride(), one.dtype, one.device) == (other.shape, other.stride(), other.dtype, other.device)
 
 
 def image_for(model: nn.Module, input_hw: tuple[int, int]) -> Tensor:

@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from hpe_bench.data.crops import CropSet, apply_affine
 from hpe_bench.data.known_skeletons import named_joints, order_of
 from hpe_bench.data.skeletons import Skeleton
 from hpe_bench.declare import Codec
 from hpe_bench.errors import sentence
+
+if TYPE_CHECKING:
+    import torch
 
 Takes = Literal["crops", "images"]
 Gives = Literal["joints", "heatmaps", "simcc"]
@@ -206,6 +208,8 @@ class Estimator:
     def _maps(self, answer: Any, count: int, what: str) -> torch.Tensor:
         maps = self._array(answer, "heatmaps", what)
         self._require(maps, (count, len(self.predictor.names), *maps.shape[2:4]), "heatmaps", what, ndim=4)
+        import torch  # here, for maps alone: the process of a predictor that has none starts without it
+
         return torch.from_numpy(maps.astype(np.float32))
 
     def _vectors(
@@ -231,7 +235,7 @@ class Estimator:
         return self._array(answer[0], first, what), self._array(answer[1], second, what)
 
     def _array(self, value: Any, name: str, what: str) -> np.ndarray:
-        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         if array.dtype.kind not in "iuf":
             raise ValueError(f"{self.name}: {what}: {name} are a {type(value).__name__} that holds no numbers")
         return array.astype(np.float64)
