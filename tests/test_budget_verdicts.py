@@ -12,7 +12,7 @@ from hpe_bench.plan import points
 from hpe_bench.protocols import POCKET
 from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import ImageCounts, Measurement, RunRecord
-from hpe_bench.records.throughput import SECONDS
+from hpe_bench.records.throughput import SECONDS, quickest
 from hpe_bench.report.pages import budget_view, paper_page
 from hpe_bench.verdicts import budgets, judge_all
 from hpe_bench.verdicts.budgets import MACS, SAMPLES, BudgetPoint, Curve
@@ -87,8 +87,8 @@ def test_what_else_a_machine_does_makes_no_network_dearer() -> None:
         "theirs": [took(CONTROL, 10_000, 15.0), took(CONTROL, 20_000, 90.0)],
         "never": [],
     }
-    assert budgets.paces(trainings) == pytest.approx({"ours": 0.002, "theirs": 0.0015})
-    assert budgets.paces({"never": []}) == {}
+    assert quickest(trainings) == pytest.approx({"ours": 0.002, "theirs": 0.0015})
+    assert quickest({"never": []}) == {}
 
 
 def test_a_cascades_detector_sees_part_of_the_samples() -> None:

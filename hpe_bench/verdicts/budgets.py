@@ -6,7 +6,7 @@ the cost, training by training and image by image; beyond the first and last poi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log
@@ -21,7 +21,7 @@ from hpe_bench.plan import points
 from hpe_bench.records import query
 from hpe_bench.records.query import ScoringCondition
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.records.throughput import seconds_a_sample
+from hpe_bench.records.throughput import quickest
 from hpe_bench.verdicts import evidence
 from hpe_bench.verdicts.evidence import Estimate, Records
 from hpe_bench.verdicts.pools import SeedPools
@@ -73,31 +73,13 @@ def curves(study: Ablation, records: Records, where: ScoringCondition) -> dict[s
         for arm in point.arms:
             if runs := evidence.arm_runs(records, arm, where):
                 found[arm.name].append((samples, arm, runs))
-    quickest = paces({name: [r for *_, runs in own for r in runs.values()] for name, own in found.items()})
+    paces = quickest({name: [r for *_, runs in own for r in runs.values()] for name, own in found.items()})
     return {
         name: tuple(
-            BudgetPoint(samples, arm, runs, _costs(study, arm, quickest.get(name), records))
-            for samples, arm, runs in own
+            BudgetPoint(samples, arm, runs, _costs(study, arm, paces.get(name), records)) for samples, arm, runs in own
         )
         for name, own in found.items()
     }
-
-
-def paces(trainings: Mapping[str, Iterable[RunRecord]]) -> dict[str, float]:
-    """Seconds of one core a sample, by arm: of its quickest training on the processor that most arms were trained on.
-
-    What is recorded is wall time, which other work on a machine stretches and nothing shortens: so the quickest of an
-    arm's trainings, at whatever budget, says most about its network.
-    """
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, own in trainings.items():
-        for r in own:
-            if (pace := seconds_a_sample(r)) is not None:
-                found.setdefault(r.provenance.device, {}).setdefault(name, []).append(pace)
-    if not found:
-        return {}
-    _, _, there = max((len(by_arm), sum(map(len, by_arm.values())), device) for device, by_arm in found.items())
-    return {name: min(own) for name, own in found[there].items()}
 
 
 def _costs(study: Ablation, arm: Arm, pace: float | None, records: Records) -> dict[str, float]:

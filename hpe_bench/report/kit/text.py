@@ -10,6 +10,8 @@ from hpe_bench.records.query import ScoringCondition
 
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
+HYPHEN_MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
+PERCENT = re.compile(r"(?<=\d) ?%")
 
 
 def identifier(name: str) -> str:
@@ -64,6 +66,12 @@ def size(hw: tuple[int, int] | None) -> str:
 def plural(count: int, noun: str) -> str:
     """`3 seeds`, `1 seed`; kept on one line."""
     return f"{count:,}{NO_BREAK}{noun}{'' if count == 1 else 's'}"
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of a verdict with true minus signs, units and metrics as readers write them."""
+    sentence = PERCENT.sub(f"{NO_BREAK}%", HYPHEN_MINUS.sub(MINUS, sentence))
+    return unit_text(sentence).replace("pckh@", "PCKh@").replace("pck@", "PCK@")
 
 
 def change(value: float, base: float) -> str:

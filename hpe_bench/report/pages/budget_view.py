@@ -12,7 +12,7 @@ from hpe_bench.report.kit import plots, svgdraw
 from hpe_bench.report.kit.figures import Figure
 from hpe_bench.report.kit.studies import same, styles
 from hpe_bench.report.kit.tables import EMPTY, Cell, Column, Table, exact_span
-from hpe_bench.report.kit.text import NO_BREAK, arm_label, exact, metric, number, plural, signed, span, where
+from hpe_bench.report.kit.text import NO_BREAK, arm_label, exact, metric, number, plural, signed, span, typeset, where
 from hpe_bench.report.kit.theme import Style
 from hpe_bench.verdicts import budgets, evidence
 from hpe_bench.verdicts.budgets import MACS, SAMPLES, TIME, Curve
@@ -161,7 +161,7 @@ def _told(found: _Found, arm: Arm) -> str:
     """At which budgets an arm is ahead, and how many times the control's samples it needs."""
     ours = found.curves[arm.name]
     words = budgets.in_words(budgets.gains(ours, found.control, found.key, found.pools))
-    told = [f"{arm_label(arm)} ahead of the control: {words[0].lower()}{words[1:]}"] if words else []
+    told = [typeset(f"{arm_label(arm)} ahead of the control: {words[0].lower()}{words[1:]}")] if words else []
     factor = budgets.samples_for_equal_accuracy(ours, found.control, found.key)
     if factor is not None:
         around = span(factor.interval, 2) if factor.interval else "one seed, no interval"

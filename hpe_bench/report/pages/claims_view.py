@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from hpe_bench.declare import Claim
-from hpe_bench.report.kit.text import MINUS, NO_BREAK, exact, metric, signed, significant, unit_text
+from hpe_bench.report.kit.text import NO_BREAK, exact, metric, signed, significant, typeset, unit_text
 from hpe_bench.verdicts import STATUSES, Verdict
 from hpe_bench.verdicts.printed import decimals
 
@@ -19,8 +18,6 @@ ORIGIN = {
     "inferred": "our arithmetic, not the paper's",
     "unknown": "not available",
 }
-HYPHEN_MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
-PERCENT = re.compile(r"(?<=\d) ?%")
 
 
 @dataclass(frozen=True)
@@ -110,12 +107,6 @@ def verdict_view(v: Verdict) -> VerdictView:
     over = f"n = {v.n:,} {v.over}" if v.n else ""
     note = "" if v.recount is None else f" Counted as {v.recount.convention}: {v.recount.reason}"
     return VerdictView(v, " · ".join(held), value, exact(v.value, v.unit), interval, over, typeset(v.reason + note))
-
-
-def typeset(sentence: str) -> str:
-    """A sentence of a verdict with true minus signs, units and metrics as readers write them."""
-    sentence = PERCENT.sub(f"{NO_BREAK}%", HYPHEN_MINUS.sub(MINUS, sentence))
-    return unit_text(sentence).replace("pckh@", "PCKh@").replace("pck@", "PCK@")
 
 
 def _digits(value: float, v: Verdict) -> str:

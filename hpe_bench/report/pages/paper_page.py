@@ -31,6 +31,7 @@ from hpe_bench.report.kit.text import (
     signed,
     size,
     span,
+    typeset,
     unit_text,
     where,
 )
@@ -184,8 +185,7 @@ def build(
         summary=claims_view.summary({str(k): v for k, v in counts.items()}),
         extent=f"{sum(v.tested for v in views)} of {plural(len(views), 'claim')} tested. Verdicts:" if views else "",
         findings=tuple(
-            replace(group, items=tuple(map(claims_view.typeset, group.items)))
-            for group in findings(claims, verdicts, records)
+            replace(group, items=tuple(map(typeset, group.items))) for group in findings(claims, verdicts, records)
         ),
         tiles=_tiles(paper, claims, verdicts, own),
         tested=tuple(v for v in views if v.tested),
@@ -336,7 +336,11 @@ def _left(study: Ablation, records: query.Records, pace: Throughput) -> str:
     if not todo:
         return ""
     hours = pace.hours(todo)
-    told = "how long they take is not known" if hours is None else f"about {number(hours, 1)} core-hours"
+    told = (
+        "how long they take is not known"
+        if hours is None
+        else f"about {number(hours, 1)} core-hours on an idle machine"
+    )
     if hours is not None and not pace.is_measured(todo):
         told += ", by the MACs of networks that were never trained here; light ones take longer"
     return f"{len(todo)} of {plural(len(runs), 'training')} on mannequins are left to run: {told}."
@@ -461,9 +465,7 @@ def _tile(what: str, v: Verdict, claim: Claim) -> Tile:
         f"95 % CI {span(v.interval, 1, sign=True)}" if v.interval else "",
         f"n = {v.n:,} {v.over}" if v.n else "exact count",
     ]
-    return Tile(
-        what, (ReadingRow(_value(v), "", v.status, v.caveat),), claims_view.typeset(", ".join(filter(None, detail)))
-    )
+    return Tile(what, (ReadingRow(_value(v), "", v.status, v.caveat),), typeset(", ".join(filter(None, detail))))
 
 
 def _value(v: Verdict | Recount) -> str:
