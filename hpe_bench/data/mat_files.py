@@ -68,7 +68,7 @@ def read_every(path: Path) -> dict[str, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Compound:
     """A struct or cell array, in MATLAB's order (column by column); a part is read when it is asked for.
 
     A struct has `names`, its fields; a cell array has none.
@@ -92,18 +92,18 @@ class Parts:
             raise ValueError(f"a damaged value ({error or type(error).__name__})") from None
 
 
-Value = np.ndarray | str | Parts | None
-"""Numbers, text, or parts; None for what is of another kind."""
+Value = np.ndarray | str | Compound | None
+"""Numbers, text, or a compound of such; None for what is of another kind."""
 
 
-def read_struct(path: Path, name: str) -> Parts:
+def read_struct(path: Path, name: str) -> Compound:
     """A struct of this name; ValueError if the file has none or is unreadable. Its values may be damaged still."""
     data = _of_level_5(path)
     try:
         for matrix, order in _matrices(data):
             if _head(matrix, order).name == name:
                 found = _value(matrix, order)
-                if isinstance(found, Parts) and found.names:
+                if isinstance(found, Compound) and found.names:
                     return found
                 raise ValueError(f"{name} is no struct")
     except (ValueError, IndexError, struct.error, zlib.error, MemoryError) as error:
@@ -260,7 +260,7 @@ def _value(matrix: bytes, order: str) -> Value:
     expected = math.prod(head.shape) * (len(names) if head.kind == STRUCT else 1)
     if len(matrices) != expected:
         raise ValueError(f"{len(matrices)} parts, expected {expected}")
-    return Parts(names, matrices, order)
+    return Compound(names, matrices, order)
 
 
 def _field_names(head: _Head, order: str) -> tuple[str, ...]:

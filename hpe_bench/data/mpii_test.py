@@ -18,7 +18,7 @@ import scipy.io
 
 from hpe_bench.data.folders import find_folder, locate
 from hpe_bench.data.images import FileImages
-from hpe_bench.data.mat_files import Parts, Value, read_struct
+from hpe_bench.data.mat_files import Compound, Value, read_struct
 from hpe_bench.data.mpii import MPII, square
 from hpe_bench.data.names import leads_out
 from hpe_bench.data.persons import PersonSet
@@ -96,15 +96,15 @@ def read_release(path: Path) -> tuple[ReleaseImage, ...]:
         raise ValueError(f"{path}: {error}; fetch MPII's annotations again") from None
 
 
-def _test_images(release: Parts) -> Iterator[ReleaseImage]:
+def _test_images(release: Compound) -> Iterator[ReleaseImage]:
     images, training, single = (release.get(0, name) for name in ("annolist", "img_train", "single_person"))
-    if not isinstance(images, Parts) or not isinstance(single, Parts) or not isinstance(training, np.ndarray):
+    if not isinstance(images, Compound) or not isinstance(single, Compound) or not isinstance(training, np.ndarray):
         raise ValueError("RELEASE has no lists of images and persons")
     if not len(images) == len(single) == training.size:
         raise ValueError(f"{len(images)} images, but {training.size} flags and {len(single)} lists of single persons")
     for i in np.flatnonzero(training.ravel() == 0).tolist():
         named = images.get(i, "image")
-        name = named.get(0, "name") if isinstance(named, Parts) and len(named) else None
+        name = named.get(0, "name") if isinstance(named, Compound) and len(named) else None
         if not isinstance(name, str) or not name.isprintable() or not name or leads_out(name):
             raise ValueError(f"image {i + 1} has no name of a file in the folder of images")
         people = tuple(_people(images.get(i, "annorect")))
@@ -113,11 +113,11 @@ def _test_images(release: Parts) -> Iterator[ReleaseImage]:
 
 def _people(rectangles: Value) -> Iterator[ReleasePerson]:
     """Everybody in an image; [] where there is nobody."""
-    if not isinstance(rectangles, Parts):
+    if not isinstance(rectangles, Compound):
         return
     for k in range(len(rectangles)):
         place = rectangles.get(k, "objpos")
-        x, y = (_number(place.get(0, axis) if isinstance(place, Parts) and len(place) else None) for axis in "xy")
+        x, y = (_number(place.get(0, axis) if isinstance(place, Compound) and len(place) else None) for axis in "xy")
         yield ReleasePerson(None if x is None or y is None else (x, y), _number(rectangles.get(k, "scale")))
 
 
