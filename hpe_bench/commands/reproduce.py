@@ -257,7 +257,9 @@ def announce(loaded: LoadedPaper, studies: list[Ablation], data: str, scales: li
 def print_hours(runs: Sequence[TrainingRun], todo: Sequence[TrainingRun], settings: Settings, console: Console) -> None:
     """How many trainings are to be run and what they are expected to take."""
     hours = Throughput(store.load_all(settings.results)).hours(todo)
-    told = "" if hours is None else f", about {hours:.1f} core-hours on an idle machine, by the pace of recorded ones"
+    told = ""
+    if hours is not None:
+        told = f", about {hours:.1f} hours on one core of an idle machine, by the pace of recorded ones"
     console.print(f"{len(todo)} of {len(runs)} trainings are to be run{told}", highlight=False)
 
 

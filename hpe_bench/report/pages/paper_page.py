@@ -336,13 +336,11 @@ def _left(study: Ablation, records: query.Records, pace: Throughput) -> str:
     if not todo:
         return ""
     hours = pace.hours(todo)
-    told = (
-        "how long they take is not known"
-        if hours is None
-        else f"about {number(hours, 1)} core-hours on an idle machine"
-    )
-    if hours is not None and not pace.is_measured(todo):
-        told += ", by the MACs of networks that were never trained here; light ones take longer"
+    told = "how long they take is not known"
+    if hours is not None:
+        told = f"about {number(hours, 1)} hours on one core of an idle machine"
+        if not pace.is_measured(todo):
+            told += ", by the MACs of networks that were never trained here; light ones take longer"
     return f"{len(todo)} of {plural(len(runs), 'training')} on mannequins are left to run: {told}."
 
 
