@@ -171,6 +171,20 @@ def test_equal_predictions_under_two_names_are_refused() -> None:
     assert set(store.shared_predictions(both)) == {"abc", "def"}
 
 
+def test_a_sweep_at_the_value_of_a_protocol_has_the_predictions_of_that_protocol() -> None:
+    """Its record does not say which data the network was trained on; another network's predictions it may not have."""
+    one = make(predictions_sha256="a" * 64)
+    one = one.model_copy(update={"identity": one.identity.model_copy(update={"train_digest": "1" * 16})})
+    swept = one.identity.model_copy(update={"kind": "sweep", "train_digest": "", "protocol": "p-v1-occlusion-0.1"})
+    sweep = make(id="def", identity=swept, predictions_sha256="a" * 64)
+    assert store.shared_predictions([one, sweep]) == {}
+    assert store.shared_predictions([sweep, one]) == {}
+    of_another = make(id="ghi", identity=swept.model_copy(update={"seed": 8}), predictions_sha256="a" * 64)
+    assert set(store.shared_predictions([one, of_another])) == {"abc", "ghi"}
+    elsewhere = one.identity.model_copy(update={"train_digest": "2" * 16})
+    assert len(store.shared_predictions([one, make(id="jkl", identity=elsewhere, predictions_sha256="a" * 64)])) == 2
+
+
 # ---------------------------------------------------------------------------------------------------- version 1
 
 

@@ -365,7 +365,7 @@ def _without_collection() -> Iterator[None]:
 def shared_predictions(records: Iterable[RunRecord]) -> dict[str, str]:
     """Why records cannot both be right, by id: two trainings with the same predictions (F26).
 
-    Two protocols may lead one training to the same predictions.
+    Two protocols may lead one training to the same predictions, and so may a sweep at the value that a protocol has.
     """
     owner: dict[str, RunRecord] = {}
     found: dict[str, str] = {}
@@ -373,10 +373,16 @@ def shared_predictions(records: Iterable[RunRecord]) -> dict[str, str]:
         if not record.predictions_sha256:
             continue
         other = owner.setdefault(record.predictions_sha256, record)
-        if other.identity.training != record.identity.training:
+        if not _of_one_training(other, record):
             text = f"{_named(other)} and {_named(record)} hold the same predictions (F26)"
             found |= {other.id: text, record.id: text}
     return found
+
+
+def _of_one_training(one: RunRecord, other: RunRecord) -> bool:
+    """Records of sweeps do not say which data their network was trained on."""
+    (*network, data), (*others, others_data) = one.identity.training, other.identity.training
+    return network == others and (data == others_data or "sweep" in (one.identity.kind, other.identity.kind))
 
 
 def _named(record: RunRecord) -> str:
