@@ -149,8 +149,8 @@ def test_faster_convergence_is_judged_on_whole_trainings_as_well() -> None:
 
 def test_the_page_shows_curves_answers_and_what_is_left() -> None:
     found = records()
-    view = budget_view.view(WITH_BUDGETS, STUDY, found, WHERE, "b")
-    again = budget_view.view(WITH_BUDGETS, STUDY, found, WHERE, "b")
+    curves = budgets.curves(STUDY, found, WHERE)
+    view, again = (budget_view.view(WITH_BUDGETS, STUDY, curves, found, WHERE, "b") for _ in range(2))
     assert view is not None
     assert [str(f.svg) for f in view.figures] == [str(f.svg) for f in again.figures]  # type: ignore[union-attr]
     assert len(view.figures) == 2  # no record says how long its training took
@@ -166,6 +166,10 @@ def test_the_page_shows_curves_answers_and_what_is_left() -> None:
     fewer = [r for r in found if r.identity.samples_seen != 80_000]
     page = paper_page.build(WITH_BUDGETS, [], fewer, {p.name: p for p in POCKET["mannequins"]}, {})
     assert page.ablations[-1].missing == "80,000 samples"
+    alone = [r for r in found if r.identity.samples_seen == 40_000]  # nothing to draw, and yet it was run
+    page = paper_page.build(WITH_BUDGETS, [], alone, {p.name: p for p in POCKET["mannequins"]}, {})
+    assert page.ablations[-1].blocks == ()
+    assert page.ablations[-1].missing == "; ".join(f"{n:,} samples" for n in AT if n != 40_000)
 
 
 def test_an_arm_looks_the_same_at_every_budget() -> None:

@@ -29,7 +29,6 @@ class BudgetView:
     table: Table
     equal: Table | None
     figures: tuple[Figure, ...]
-    seen: frozenset[str]  # arms at budgets that were run, as `studies.same` knows them
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,17 @@ class _Found:
         return evidence.pooled(list(point.runs.values()), self.key, self.pools)
 
 
-def view(paper: Paper, study: Ablation, records: Records, place: ScoringCondition, name: str) -> BudgetView | None:
-    """The study under a condition; None unless an arm was run at two budgets there."""
-    curves = budgets.curves(study, records, place)
+def view(
+    paper: Paper, study: Ablation, curves: Mapping[str, Curve], records: Records, place: ScoringCondition, name: str
+) -> BudgetView | None:
+    """The study under a condition, from its arms' curves there; None unless an arm was run at two budgets."""
     if not any(len(curve) > 1 for curve in curves.values()):
         return None
     first = next(r for curve in curves.values() for p in curve for r in p.runs.values())
     found = _Found(paper, study, curves, query.headline_key(first), SeedPools(records), place)
     axes = list(dict.fromkeys(axis for curve in curves.values() for p in curve for axis in p.costs))
     drawn = [_figure(found, axis, f"{name}-{i}") for i, axis in enumerate(axes)]
-    seen = frozenset(same(p.arm) for curve in curves.values() for p in curve)
-    return BudgetView(_table(found, name), _equal(found, axes, name), tuple(f for f in drawn if f), seen)
+    return BudgetView(_table(found, name), _equal(found, axes, name), tuple(f for f in drawn if f))
 
 
 def _figure(found: _Found, axis: str, name: str) -> Figure | None:

@@ -52,7 +52,7 @@ from hpe_bench.report.pages.joint_groups import Drawing
 from hpe_bench.report.pages.latency_view import LatencyView
 from hpe_bench.report.pages.sweep_view import SweepView
 from hpe_bench.timing.rows import NetworkTimes
-from hpe_bench.verdicts import Recount, Status, Verdict, commands, count, evidence, judge_all
+from hpe_bench.verdicts import Recount, Status, Verdict, budgets, commands, count, evidence, judge_all
 from hpe_bench.verdicts.evidence import Records
 from hpe_bench.verdicts.findings import FindingGroup, findings
 from hpe_bench.verdicts.pools import SeedPools
@@ -313,12 +313,12 @@ def _budget_study(paper: Paper, study: Ablation, places: Sequence[ScoringConditi
     there: set[str] = set()
     open_: set[str] = set()
     for place in places:
-        name = f"{study.name}-{_place(place)}"
-        if (view := budget_view.view(paper, study, records, place, name)) is not None:
+        name, curves = f"{study.name}-{_place(place)}", budgets.curves(study, records, place)
+        there |= {same(p.arm) for curve in curves.values() for p in curve}
+        if (view := budget_view.view(paper, study, curves, records, place, name)) is not None:
             data = place.protocol.partition("-")[0]
             folded = () if view.equal is None else (("At equal cost", view.equal),)
             blocks.append(Block(where(place), view.table, folded, view.figures, data not in open_))
-            there |= view.seen
             open_.add(data)
     missing = "; ".join(
         f"{samples:,} samples"
