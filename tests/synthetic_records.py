@@ -11,6 +11,7 @@ from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Arm, Variant, fingerprint
 from hpe_bench.metrics import bootstrap
 from hpe_bench.records.schema import CurvePoint, Identity, ImageCounts, Measurement, Provenance, RunRecord, Sample
+from hpe_bench.records.throughput import SECONDS
 
 IMAGES = 150
 JOINTS = len(COCO_17.joints)
@@ -157,6 +158,15 @@ def accuracy(
         predictions_sha256=digest("predictions", arm.name, seed, protocol, started),
         weights_sha256=digest("weights", arm.name, seed),
     )
+
+
+def took(arm: Arm, samples: int, seconds: float, seed: int = 0, device: str = "Example CPU") -> RunRecord:
+    """A training, and what it took on a device."""
+    record = accuracy(arm, seed, Level(50.0), samples_seen=samples)
+    kept = tuple(m for m in record.measurements if m.key != SECONDS)
+    there = record.provenance.model_copy(update={"device": device})
+    time = Measurement(key=SECONDS, value=seconds, unit="s", scope="training", n=1)
+    return record.model_copy(update={"measurements": (*kept, time), "provenance": there})
 
 
 def mean_pose(protocol: str = "mannequins-v1-dark", protocol_hash: str = "p0") -> RunRecord:

@@ -495,13 +495,9 @@ SOME_ROWS = """document.querySelectorAll("tbody").forEach(({ rows }) => {
 })"""
 
 
-# All rules hold in light colours. Dark ones change what the rules of colour see alone, and a phone all but that.
-OF_COLOUR = ("color-contrast", "link-in-text-block")  # half of axe's time
-RULES: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"runOnly": OF_COLOUR},
-    "phone": {"rules": {rule: {"enabled": False} for rule in OF_COLOUR}},
-}
+# Dark colours change what the rules of colour see alone; a phone has another layout and colours of its own.
+OF_COLOUR = ("color-contrast", "link-in-text-block")
+RULES: dict[str, dict[str, Any]] = {"light": {}, "dark": {"runOnly": OF_COLOUR}, "phone": {}}
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -11,8 +11,8 @@ from hpe_bench.declare import Ablation, Arm, Budgets, replace
 from hpe_bench.plan import points
 from hpe_bench.protocols import POCKET
 from hpe_bench.records.query import ScoringCondition
-from hpe_bench.records.schema import ImageCounts, Measurement, RunRecord
-from hpe_bench.records.throughput import SECONDS, quickest
+from hpe_bench.records.schema import ImageCounts, RunRecord
+from hpe_bench.records.throughput import quickest
 from hpe_bench.report.pages import budget_view, paper_page
 from hpe_bench.verdicts import budgets, judge_all
 from hpe_bench.verdicts.budgets import MACS, SAMPLES, BudgetPoint, Curve
@@ -68,23 +68,15 @@ def test_at_equal_cost_a_dearer_network_is_read_between_its_points() -> None:
     assert [a.gain.value for a in level] == pytest.approx([0.0] * 4, abs=1e-3)
 
 
-def took(arm: Arm, samples: int, seconds: float, device: str = "Example CPU") -> RunRecord:
-    record = make.accuracy(arm, 0, make.Level(50.0), samples_seen=samples)
-    kept = tuple(m for m in record.measurements if m.key != SECONDS)
-    there = record.provenance.model_copy(update={"device": device})
-    time = Measurement(key=SECONDS, value=seconds, unit="s", scope="training", n=1)
-    return record.model_copy(update={"measurements": (*kept, time), "provenance": there})
-
-
 def test_what_else_a_machine_does_makes_no_network_dearer() -> None:
     """A training beside others took as long as one of twice the samples; another processor is twice as quick."""
     trainings = {
         "ours": [
-            took(PROPOSAL, 10_000, 40.0),
-            took(PROPOSAL, 20_000, 40.0),
-            took(PROPOSAL, 20_000, 20.0, "Another CPU"),
+            make.took(PROPOSAL, 10_000, 40.0),
+            make.took(PROPOSAL, 20_000, 40.0),
+            make.took(PROPOSAL, 20_000, 20.0, device="Another CPU"),
         ],
-        "theirs": [took(CONTROL, 10_000, 15.0), took(CONTROL, 20_000, 90.0)],
+        "theirs": [make.took(CONTROL, 10_000, 15.0), make.took(CONTROL, 20_000, 90.0)],
         "never": [],
     }
     assert quickest(trainings) == pytest.approx({"ours": 0.002, "theirs": 0.0015})

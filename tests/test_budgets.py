@@ -12,8 +12,7 @@ from hpe_bench.commands import full, reproduce
 from hpe_bench.commands.reproduce import find_study, with_budget
 from hpe_bench.declare import Ablation, Arm, Budgets, Curriculum, fingerprint, replace
 from hpe_bench.records import store
-from hpe_bench.records.schema import Measurement, RunRecord
-from hpe_bench.records.throughput import SECONDS, Throughput
+from hpe_bench.records.throughput import Throughput
 from hpe_bench.run import pool
 from hpe_bench.run.pool import Outcome, Settings
 from tests import small
@@ -119,26 +118,17 @@ def test_every_paper_shares_its_own_budgets_trainings() -> None:
 # ---------------------------------------------------------------------------------------------------- hours
 
 
-def trained(seconds: float, seed: int = 0, device: str = "A CPU") -> RunRecord:
-    """A training of the control with 1,000 samples, and what it took."""
-    record = make.accuracy(CONTROL, seed, make.Level(60.0))
-    kept = tuple(m for m in record.measurements if m.key != SECONDS)
-    took = Measurement(key=SECONDS, value=seconds, unit="s", scope="training", n=1)
-    return record.model_copy(
-        update={
-            "identity": record.identity.model_copy(update={"samples_seen": 1000}),
-            "measurements": (*kept, took),
-            "provenance": record.provenance.model_copy(update={"device": device}),
-        }
-    )
-
-
 def test_hours_follow_from_what_such_trainings_took() -> None:
     """100 s for 1,000 samples of a network: 400 s for 4,000, by whichever recipe; nothing is known of others.
 
     One beside other work took longer, and one on another processor tells nothing of this one.
     """
-    pace = Throughput([trained(100.0), trained(170.0, 1), trained(180.0, 2), trained(5.0, 3, "A GPU")])
+    pace = Throughput(
+        [
+            *(make.took(CONTROL, 1000, seconds, seed) for seed, seconds in enumerate((100.0, 170.0, 180.0))),
+            make.took(CONTROL, 1000, 5.0, 3, "A GPU"),
+        ]
+    )
     recipe = replace(CONTROL.recipe, samples=4000)
     run = plan.TrainingRun(CONTROL.paper, CONTROL.variant, recipe, MANNEQUINS, 0)
     assert pace.hours([run, run]) == pytest.approx(2 * 400 / 3600)
@@ -152,7 +142,7 @@ def test_networks_that_were_never_trained_take_as_long_as_their_macs_say() -> No
         make.cost(CONTROL.paper, CONTROL.variant, 1, 1000, 1),
         make.cost("simple_baseline", small.VARIANT, 1, 500, 1),
     ]
-    pace = Throughput([trained(100.0), *costs])
+    pace = Throughput([make.took(CONTROL, 1000, 100.0), *costs])
     assert pace.seconds_a_sample("simple_baseline", small.VARIANT, "small") == pytest.approx(0.05)
 
 
