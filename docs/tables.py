@@ -10,13 +10,14 @@ from hpe_bench.declare import Paper
 from hpe_bench.records import store
 from hpe_bench.records.marked import filled
 from hpe_bench.records.schema import RunRecord
-from hpe_bench.report.kit.text import number, span
+from hpe_bench.report.kit.text import number, signed, span
 from hpe_bench.report.pages import robustness
 from hpe_bench.timing.rows import ALONE, EAGER, TimedRow, rows
 
 ROOT = Path(__file__).parents[1]
 BY = "make leaderboard"
 RUNTIMES = ("eager", "onnxruntime", "onnxruntime_int8", "openvino", "openvino_int8")
+EIGHT_BITS = RUNTIMES[2::2]
 INPUT_HW = (256, 192)
 MOVED = "Box moved"
 
@@ -31,7 +32,12 @@ def main() -> None:
 def made_of(records: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
     """Every generated part of these pages: the file, the part's name, its text."""
     papers = {p.paper.slug: p.paper for p in catalog.load_all()[0]}
-    return [("onnx.md", "times", times(rows(records), papers)), ("robustness.md", "scores", scores(records, papers))]
+    return [
+        ("onnx.md", "times", times(rows(records), papers)),
+        ("onnx.md", "losses", losses(records, papers)),
+        ("onnx.md", "refusals", refusals(rows(records), papers)),
+        ("robustness.md", "scores", scores(records, papers)),
+    ]
 
 
 def times(found: Sequence[TimedRow], papers: dict[str, Paper]) -> str:
@@ -54,6 +60,28 @@ def times(found: Sequence[TimedRow], papers: dict[str, Paper]) -> str:
 
 def _ms(row: TimedRow) -> str:
     return f"{number(row.median_ms, 0)} {span(row.latency.interval_ms, 0)}"
+
+
+def losses(records: Sequence[RunRecord], papers: dict[str, Paper]) -> str:
+    """What 8 bits cost trained networks: points of the same weights, less those in eager float32."""
+    found: dict[str, dict[str, str]] = {}
+    for r in sorted(records, key=lambda r: r.identity.paper):
+        for m in (m for m in r.measurements if m.name.against == EAGER and m.conditions.runtime in EIGHT_BITS):
+            model = f"{papers[r.identity.paper].name_of(r.identity.variant)}, {m.conditions.protocol}, {m.name.metric}"
+            text = f"{signed(m.value, 2)} {span(m.interval, 2, sign=True)}"
+            found.setdefault(model, {})[m.conditions.runtime] = text
+    lines = [[model, *(by.get(runtime, "") for runtime in EIGHT_BITS)] for model, by in found.items()]
+    return f"\n{_table(['network, protocol, metric', 'ONNX Runtime, int8', 'OpenVINO, int8'], lines)}\n"
+
+
+def refusals(found: Sequence[TimedRow], papers: dict[str, Paper]) -> str:
+    """Networks whose maps in 8 bits are farther from eager's than a row that counts may be."""
+    far: dict[str, list[float]] = {}
+    for row in (r for r in found if r.timing.runtime in EIGHT_BITS and r.timed and not r.counts):
+        i = row.record.identity
+        far.setdefault(papers[i.paper].name_of(i.variant), []).append(row.timing.deviation or 0.0)
+    lines = [[model, number(max(apart), 2)] for model, apart in sorted(far.items())]
+    return f"\n{_table(['refused in 8 bits', 'maps apart by, of their spread'], lines)}\n"
 
 
 def scores(records: Sequence[RunRecord], papers: dict[str, Paper]) -> str:

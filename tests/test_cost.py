@@ -22,8 +22,7 @@ from hpe_bench.papers.fasterpose import model as fasterpose  # noqa: E402
 
 def built(build: Callable[[], nn.Module], input_hw: tuple[int, int]) -> Cost:
     with on_meta():
-        model = build()
-    return count_dispatched(model, input_hw)
+        return count_dispatched(build(), input_hw)
 
 
 def cost_of(slug: str, name: str) -> Cost:
@@ -148,9 +147,10 @@ def test_torchs_own_counter_agrees(slug: str, name: str) -> None:
     variant = catalog.find_variant(catalog.load(slug), name)
     with on_meta():
         model = variant.builder(variant.joints).eval()
+        ours = count_dispatched(model, variant.input_hw)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, 3, *variant.input_hw, device="meta"))
-    assert counter.get_total_flops() == 2 * count_dispatched(model, variant.input_hw).macs
+    assert counter.get_total_flops() == 2 * ours.macs
 
 
 # ---------------------------------------------------------------------------------------- rules

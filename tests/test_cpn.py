@@ -13,8 +13,7 @@ from torch import Tensor
 
 from hpe_bench.catalog import build_model, load
 from hpe_bench.codecs.gaussian import Gaussian
-from hpe_bench.cost.dispatched import count_dispatched as count
-from hpe_bench.cost.dispatched import on_meta
+from hpe_bench.cost.dispatched import count_on_meta
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.data.skeletons import COCO_17
 from hpe_bench.declare import Batch
@@ -26,9 +25,8 @@ INPUT_HW, HEATMAP_HW = (256, 192), (64, 48)
 
 
 def cost(name: str) -> Cost:
-    with on_meta():
-        model = build_model("cpn", name)
-    return count(model, VARIANTS[name].input_hw)
+    variant = VARIANTS[name]
+    return count_on_meta(variant.builder, variant.joints, variant.input_hw)
 
 
 # ------------------------------------------------------------------------------------------------ model

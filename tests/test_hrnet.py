@@ -7,8 +7,7 @@ import torch
 from hpe_bench.papers.hrnet.model import Exchange
 
 from hpe_bench.catalog import build_model, load
-from hpe_bench.cost.dispatched import count_dispatched as count
-from hpe_bench.cost.dispatched import on_meta
+from hpe_bench.cost.dispatched import count_on_meta, on_meta
 from hpe_bench.cost.model_cost import Cost
 from hpe_bench.inference.weights import load_weights
 from tests import parity
@@ -18,9 +17,8 @@ VARIANTS = {variant.name: variant for variant in PAPER.variants}
 
 
 def cost(name: str) -> Cost:
-    with on_meta():
-        model = build_model("hrnet", name)
-    return count(model, VARIANTS[name].input_hw)
+    variant = VARIANTS[name]
+    return count_on_meta(variant.builder, variant.joints, variant.input_hw)
 
 
 def fusions(name: str) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -31,6 +32,17 @@ def loaded(request: pytest.FixtureRequest) -> LoadedPaper:
 def arms(loaded: LoadedPaper) -> Iterator[Arm]:
     for study in loaded.paper.studies:
         yield from study.arms
+
+
+def miniatures(loaded: LoadedPaper, what: Callable[[Arm], object]) -> Iterator[Arm]:
+    """The paper's own arms that train a miniature, once for each of what a test looks at."""
+    seen: set[str] = set()
+    for arm in arms(loaded):
+        if arm.variant.scale == "pocket" and arm.paper == loaded.paper.slug:
+            mark = fingerprint(what(arm))
+            if mark not in seen:
+                seen.add(mark)
+                yield arm
 
 
 def pocket_variants(loaded: LoadedPaper) -> list[Variant]:
@@ -118,55 +130,35 @@ def test_weights_depend_on_the_seed_and_survive_a_round_trip(loaded: LoadedPaper
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), variant.name
 
 
-def test_pocket_arms_learn_from_a_batch(loaded: LoadedPaper) -> None:
-    """Forward, loss, backward of every stage of the arm's recipe: finite, and all that the stage trains has a say."""
-    for arm in arms(loaded):
-        if arm.variant.scale != "pocket" or arm.paper != loaded.paper.slug:
-            continue
-        model, batch = build(arm.variant).train(), batch_for(arm.variant)
-        truth_BJHW, _ = arm.recipe.codec.encode(
-            batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, arm.variant.heatmap_hw
-        )
-        for span in spans(arm.recipe, 100):
-            where = f"{arm.name}, {span.stage.name}"
-            trained = {id(p) for p in trained_parameters(model, span.stage)}
-            model.zero_grad()
-            loss = span.stage.loss(
-                model(batch.images_B3HW),
-                replace(batch, teacher_BJHW=truth_BJHW if span.stage.loss.needs_teacher else None),
-                arm.recipe.codec,
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
-            assert loss.shape == (), where
-            assert torch.isfinite(loss), where
-            has_a_say = {n for n, p in model.named_parameters() if p.grad is not None and torch.isfinite(p.grad).all()}
-            expected = {n for n, p in model.named_parameters() if id(p) in trained}
-            assert has_a_say == expected, f"{where}: {sorted(has_a_say ^ expected)[:3]}"
+def test_miniatures_learn_from_a_batch(loaded: LoadedPaper) -> None:
+    """A few steps of every stage of an arm's recipe, by its own loss, at the learning rate of a warm-up's middle.
 
-
-def test_pocket_training_lowers_the_loss(loaded: LoadedPaper) -> None:
-    """A few steps of every stage on one batch, with the arm's own loss and the learning rate of a warm-up's middle."""
-    seen: set[str] = set()
-    for arm in arms(loaded):
-        what = fingerprint((arm.variant.builder, arm.recipe))
-        if arm.variant.scale != "pocket" or arm.paper != loaded.paper.slug or what in seen:
-            continue
-        seen.add(what)
+    The loss is one finite number and falls, and all that the stage trains has a say.
+    """
+    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe)):
         model, batch = build(arm.variant).train(), batch_for(arm.variant)
         teacher_BJHW, _ = arm.recipe.codec.encode(
             batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, arm.variant.heatmap_hw
         )
-        batch = replace(batch, teacher_BJHW=teacher_BJHW)
         for span in spans(arm.recipe, 100):
-            optimiser = torch.optim.Adam(trained_parameters(model, span.stage), lr=arm.recipe.optimiser.lr / 4)
+            where = f"{arm.name}, {span.stage.name}"
+            shown = replace(batch, teacher_BJHW=teacher_BJHW if span.stage.loss.needs_teacher else None)
+            trained = trained_parameters(model, span.stage)
+            optimiser = torch.optim.Adam(trained, lr=arm.recipe.optimiser.lr / 4)
+            model.zero_grad()
             losses = []
-            for _ in range(8):
-                loss = span.stage.loss(model(batch.images_B3HW), batch, arm.recipe.codec)
-                optimiser.zero_grad()
+            for step in range(8):
+                loss = span.stage.loss(model(shown.images_B3HW), shown, arm.recipe.codec)
+                assert loss.shape == (), where
                 loss.backward()  # type: ignore[no-untyped-call]
+                if step == 0:
+                    finite = {id(p) for p in model.parameters() if p.grad is not None and torch.isfinite(p.grad).all()}
+                    wrong = [n for n, p in model.named_parameters() if id(p) in finite ^ {id(p) for p in trained}]
+                    assert not wrong, f"{where}: {wrong[:3]}"
                 optimiser.step()
+                optimiser.zero_grad()
                 losses.append(loss.item())
-            assert losses[-1] < losses[0], f"{arm.name}, {span.stage.name}: {losses[0]:.4f} -> {losses[-1]:.4f}"
+            assert losses[-1] < losses[0] < math.inf, f"{where}: {losses[0]:.4f} -> {losses[-1]:.4f}"
 
 
 def test_a_mirrored_image_gives_mirrored_maps(loaded: LoadedPaper) -> None:
@@ -175,9 +167,7 @@ def test_a_mirrored_image_gives_mirrored_maps(loaded: LoadedPaper) -> None:
     A codec's shift loses a column at the border; all others must agree.
     """
     pairs = COCO_17.flip_pairs
-    for arm in arms(loaded):
-        if arm.variant.scale != "pocket" or arm.paper != loaded.paper.slug:
-            continue
+    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe.codec, arm.recipe.loss)):
         model, codec, activate = build(arm.variant).eval(), arm.recipe.codec, arm.recipe.loss.activate
         x = images(arm.variant)
         with torch.inference_mode():
@@ -188,9 +178,7 @@ def test_a_mirrored_image_gives_mirrored_maps(loaded: LoadedPaper) -> None:
 
 def test_activated_maps_decode_to_one_point_and_score_a_joint(loaded: LoadedPaper) -> None:
     """Even of a network that knows nothing. Where the points lie does not matter: DARK's step is large on flat maps."""
-    for arm in arms(loaded):
-        if arm.variant.scale != "pocket" or arm.paper != loaded.paper.slug:
-            continue
+    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe.codec, arm.recipe.loss)):
         with torch.inference_mode():
             raw = build(arm.variant).eval()(images(arm.variant))[-1]
         joints, scores = arm.recipe.codec.decode(arm.recipe.loss.activate(raw), arm.variant.input_hw)

@@ -13,8 +13,7 @@ from hpe_bench.papers.part_branching import grouping, groups, model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpe_bench.cost.dispatched import count_dispatched as count
-from hpe_bench.cost.dispatched import on_meta
+from hpe_bench.cost.dispatched import count_on_meta, on_meta
 from hpe_bench.data.skeletons import COCO_17, LSP_14, MPII_16
 
 SKELETONS = {s.name: s for s in (COCO_17, MPII_16, LSP_14)}
@@ -141,8 +140,9 @@ def check_record(source: str, root: Path) -> None:
     assert json.loads(json.dumps(without)) == {k: kept[k] for k in without}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("source", ["coco", "mpii", "lsp"])
+@pytest.mark.parametrize(
+    "source", ["lsp", pytest.param("coco", marks=pytest.mark.torture), pytest.param("mpii", marks=pytest.mark.torture)]
+)
 def test_record_is_what_the_data_give(source: str, shared_data: Path) -> None:
     check_record(source, shared_data)
 
@@ -226,25 +226,24 @@ def test_one_group_is_the_stacked_hourglass() -> None:
 
 def test_full_sizes() -> None:
     """One shared branch counts as the hourglass; five add 0.376 million parameters and 1.52 GMAC an inner stage."""
-    plain, single = (
-        count(built(b, 16), (256, 256)) for b in (lambda j: StackedHourglass(NEWELL_STEM, 3, j), model.s3_single)
-    )
+    plain = count_on_meta(lambda joints: StackedHourglass(NEWELL_STEM, 3, joints), 16, (256, 256))
+    single = count_on_meta(model.s3_single, 16, (256, 256))
     assert (single.params, single.macs) == (plain.params, plain.macs)
-    s8, s3 = (count(built(b, 16), (256, 256)) for b in (model.s8, model.s3))
+    s8, s3 = (count_on_meta(b, 16, (256, 256)) for b in (model.s8, model.s3))
     assert f"{s8.params / 1e6:.1f} {s8.macs / 1e9:.1f}" == "28.3 39.2"
-    plain8 = count(built(lambda j: StackedHourglass(NEWELL_STEM, 8, j), 16), (256, 256))
+    plain8 = count_on_meta(lambda joints: StackedHourglass(NEWELL_STEM, 8, joints), 16, (256, 256))
     inner = ((s8.params - s3.params) - (plain8.params - plain.params)) / 5
     assert f"{inner / 1e6:.3f}" == "0.376"
     assert f"{((s8.macs - s3.macs) - (plain8.macs - plain.macs)) / 5e9:.2f}" == "1.52"
 
 
 def test_pocket_studies_compare_at_equal_cost() -> None:
-    cost = {b.__name__: count(built(b, 17), (128, 96)) for b in (model.pocket, model.pocket_single)}
+    cost = {b.__name__: count_on_meta(b, 17, (128, 96)) for b in (model.pocket, model.pocket_single)}
     assert cost["pocket_single"].params == pytest.approx(cost["pocket"].params, rel=0.01)
     for builder in (model.pocket_single, model.pocket_k2, model.pocket_k3, model.pocket_k6):
-        assert count(built(builder, 17), (128, 96)).macs == pytest.approx(cost["pocket"].macs, rel=0.02)
+        assert count_on_meta(builder, 17, (128, 96)).macs == pytest.approx(cost["pocket"].macs, rel=0.02)
     for builder in (model.pocket_body, model.pocket_random):
-        assert count(built(builder, 17), (128, 96)).macs == cost["pocket"].macs
+        assert count_on_meta(builder, 17, (128, 96)).macs == cost["pocket"].macs
 
 
 def test_each_joint_comes_from_its_own_group() -> None:

@@ -310,7 +310,7 @@ def test_weights_of_another_variant_or_number_of_joints_name_what_they_fit(tmp_p
     loaded = catalog.load("simple_baseline")
     file, skeleton = tmp_path / "unknown.pth", protocols.COCO_GTBOX.data.skeleton
     for name, joints, message in (
-        ("r101_256x192", 17, r"it fits r101_256x192.*: write --weights r101_256x192="),
+        ("r18_256x192", 17, r"it fits r18_256x192.*: write --weights r18_256x192="),
         ("r50_256x192", 16, r"it fits r50_256x192.* with 16 joints, but .* has 17"),
     ):
         torch.save(catalog.find_variant(loaded, name).builder(joints=joints).state_dict(), file)

@@ -14,5 +14,5 @@ def filled(text: str, name: str, by: str, made: str) -> str:
     before, found_begin, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not (found_begin and found_end):
-        raise ValueError(f"no place for the {name}: put the lines `{begin}` and `{end}` where they shall stand")
+        raise ValueError(f"no place for the part {name!r}: put the lines `{begin}` and `{end}` where they shall stand")
     return f"{before}{begin}\n{made}{end}{after}"

@@ -119,9 +119,12 @@ def spectral_groups(affinity_JJ: np.ndarray, count: int) -> Groups:
 def _k_means(points_JD: np.ndarray, count: int, rounds: int = 30) -> np.ndarray:
     """Labels [J] of the least within-group scatter that Lloyd's iteration reaches from any `count` points."""
     seeds_SK = np.array(list(itertools.combinations(range(len(points_JD)), count)))
-    centres_SKD = points_JD[seeds_SK]
+    centres_SKD, nearest_SJ = points_JD[seeds_SK], np.empty(0)
     for _ in range(rounds):
-        member_SJK = np.eye(count)[_square_distances(points_JD, centres_SKD).argmin(axis=2)]
+        before_SJ, nearest_SJ = nearest_SJ, _square_distances(points_JD, centres_SKD).argmin(axis=2)
+        if np.array_equal(before_SJ, nearest_SJ):  # another round would change nothing
+            break
+        member_SJK = np.eye(count)[nearest_SJ]
         sizes_SK1 = np.maximum(member_SJK.sum(axis=1), 1)[..., None]
         centres_SKD = np.einsum("sjk,jd->skd", member_SJK, points_JD) / sizes_SK1
     distances_SJK = _square_distances(points_JD, centres_SKD)
