@@ -12,7 +12,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import scipy.io
 
 from hpe_bench.data.mannequins import Mannequins, contact_sheet
 from hpe_bench.data.persons import PersonSet
@@ -133,6 +132,8 @@ def export_mpii(persons: PersonSet, folder: Path, progress: Progress | None = No
     times the diagonal, equal to `head_size`. ValueError for another skeleton, persons without head size, or a folder
     that exists and is not empty.
     """
+    from scipy.io import savemat  # slow to import
+
     if persons.skeleton != MPII_16:
         raise ValueError(f"the MPII layout needs the skeleton mpii-16, not {persons.skeleton.name}; load it as mpii-16")
     if not np.isfinite(persons.head_size).all():
@@ -141,7 +142,7 @@ def export_mpii(persons: PersonSet, folder: Path, progress: Progress | None = No
         images = write_images(persons, partial / "images", progress)
         (partial / MPII_JSON).parent.mkdir()
         (partial / MPII_JSON).write_text(json.dumps([_mpii_row(persons, row, images) for row in range(len(persons))]))
-        scipy.io.savemat(partial / MPII_MAT, mpii_arrays(persons), do_compression=True)
+        savemat(partial / MPII_MAT, mpii_arrays(persons), do_compression=True)
 
 
 def _mpii_row(persons: PersonSet, row: int, images: list[tuple[str, int, int]]) -> dict[str, object]:

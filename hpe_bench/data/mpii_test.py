@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from hpe_bench.data.folders import find_folder, locate
 from hpe_bench.data.images import FileImages
@@ -164,6 +163,8 @@ def server_file(persons: ReleasePersons, joints_NJ2: np.ndarray) -> bytes:
 
     Positions count from 1 there, as the release's do.
     """
+    from scipy.io import savemat  # slow to import
+
     rows = iter(joints_NJ2 + 1.0)
     pred = _structs(len(persons.listed), "image", "annorect")
     for i, image in enumerate(persons.listed):
@@ -178,7 +179,7 @@ def server_file(persons: ReleasePersons, joints_NJ2: np.ndarray) -> bytes:
             people["annopoints"][0, k] = _struct(point=_points(next(rows)))
         pred["image"][0, i], pred["annorect"][0, i] = _struct(name=image.name), people
     buffer = io.BytesIO()
-    scipy.io.savemat(buffer, {"pred": pred}, do_compression=True)
+    savemat(buffer, {"pred": pred}, do_compression=True)
     return HEADER + buffer.getvalue()[len(HEADER) :]
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from hpe_bench.data.own_skeleton import OwnData
 from hpe_bench.data.persons import PersonSet
@@ -85,6 +84,8 @@ def to_persons(truth: PersonSet, predictions: Predictions) -> Predictions | None
     None unless every image has as many as persons with a labelled joint. The sum of the OKS in an image is the greatest
     possible.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     wanted = truth.labelled.any(axis=1) & ~crowds(truth)
     if not truth.skeleton.sigmas or not np.isfinite(truth.area[wanted]).all():
         return None
