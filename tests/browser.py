@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 VARIABLE = "HPE_BENCH_CHROMIUM"
@@ -47,24 +47,30 @@ class Visits:
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
         self.problems: list[str] = []
+        self.contexts: list[BrowserContext] = []
 
     def __call__(self, address: str, width_px: int = DESK_PX, **emulated: Any) -> Page:
         """The page in a window of its own; `emulated` as in Playwright's `new_context`, such as color_scheme."""
         context = self.browser.new_context(viewport={"width": width_px, "height": 900}, **emulated)
         context.set_default_timeout(20_000)
-        context.route("**/*", self._watch)
+        context.set_offline(True)  # files are there all the same; asking Python for each takes as long as reading them
+        context.on("request", self._watch)
+        self.contexts.append(context)
         page = context.new_page()
         page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(address)
         return page
 
-    def _watch(self, route: Route) -> None:
-        if route.request.url.startswith(LOCAL):
-            route.continue_()
-        else:
-            self.problems.append(f"a request leaves the page: {route.request.url}")
-            route.abort()
+    def _watch(self, request: Request) -> None:
+        if not request.url.startswith(LOCAL):
+            self.problems.append(f"a request leaves the page: {request.url}")
+
+    def close(self) -> None:
+        """Close the pages, of which none may have had a problem."""
+        for context in self.contexts:
+            context.close()
+        assert self.problems == []
 
 
 FILLED = """async () => {
@@ -72,11 +78,46 @@ FILLED = """async () => {
 }"""
 
 
+def fill(page: Page) -> None:
+    """Bring everything that is folded onto the page, and leave it folded."""
+    page.evaluate(FILLED)
+
+
 def unfold(page: Page) -> None:
     """Fill and open everything that is folded and lay out what is out of sight, so that all of a page is looked at."""
-    page.evaluate(FILLED)
+    fill(page)
     page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
     page.add_style_tag(content=".group { content-visibility: visible !important; }")
+
+
+# Two of every kind of thing: kinds differ in where they are, tag, classes, attributes, colours, or in being blank, so
+# that what is not like the rest stays. The first of its neighbours stays too: a table has rows, a list has items.
+SOME_OF_EACH = """() => {
+    const kinds = new Map(), numbers = new Map(), kept = new Map();
+    document.body.querySelectorAll("*").forEach((e) => {
+        const { color, backgroundColor, fill } = getComputedStyle(e);
+        const named = Array.from(e.attributes, (a) => a.name + !a.value.trim()).filter((n) => !n.startsWith("data-"));
+        const blank = !e.childElementCount && !e.textContent.trim();
+        const own = [e.localName, e.getAttribute("class"), e.getAttribute("role"), ...named, blank];
+        const kind = [kinds.get(e.parentElement), ...own, color, backgroundColor, fill].join();
+        if (!numbers.has(kind)) numbers.set(kind, numbers.size);
+        kinds.set(e, numbers.get(kind));
+    });
+    const mark = "svg :not(defs, defs *, symbol, symbol *)";
+    const repeated = `:is(tbody, tr, li, figure, details, ${mark}):not(:first-of-type)`;
+    document.querySelectorAll(repeated).forEach((e) => {
+        if (!e.isConnected) return;
+        const within = [e, ...e.querySelectorAll("*")];
+        if (within.every((o) => kept.get(kinds.get(o)) >= 2)) return e.remove();
+        const own = within.filter((o) => o.closest(repeated) === e); // the others have their turn
+        own.forEach((o) => kept.set(kinds.get(o), (kept.get(kinds.get(o)) ?? 0) + 1));
+    });
+}"""
+
+
+def thin(page: Page) -> None:
+    """Take away most of what a page repeats: axe takes a minute over thousands of rows and marks, seconds over some."""
+    page.evaluate(SOME_OF_EACH)
 
 
 def violations(page: Page, **options: Any) -> list[str]:
