@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before NumPy and torch are there: small products of matrices on several threads keep all cores busy for nothing.
@@ -46,9 +46,12 @@ def data_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(autouse=True)
-def private_cache(data_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HPE_BENCH_CACHE", str(data_cache))
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(data_cache: Path) -> Iterator[None]:
+    """Of the session, so that what a module's fixtures make is not put into the user's own either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPE_BENCH_CACHE", str(data_cache))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from hpe_bench.papers.simple_baseline.model import pocket_two_deconvs
 
 from hpe_bench.codecs.gaussian import Gaussian
 from hpe_bench.data.mannequins import Mannequins
-from hpe_bench.declare import Optimiser, Protocol, Recipe, Schedule, Variant
+from hpe_bench.declare import Optimiser, Protocol, Recipe, Schedule, Variant, replace
 from hpe_bench.metrics.pckh import PCKh
 from hpe_bench.plan import TrainingRun
 from hpe_bench.training.losses import HeatmapMSE
@@ -23,6 +23,7 @@ RECIPE = Recipe(
     schedule=Schedule("cosine", warmup=0.1),
     reading="ours",
 )
+BRIEF = replace(RECIPE, samples=64)  # 8 steps, where it does not matter what is learnt
 DATA = Mannequins(train_persons=60, test_persons=20)
 PROTOCOLS = tuple(
     Protocol(
@@ -35,6 +36,6 @@ PROTOCOLS = tuple(
 )
 
 
-def training(seed: int = 0) -> TrainingRun:
+def training(seed: int = 0, recipe: Recipe = RECIPE) -> TrainingRun:
     """A training that takes about two seconds."""
-    return TrainingRun("simple_baseline", VARIANT, RECIPE, PROTOCOLS, seed)
+    return TrainingRun("simple_baseline", VARIANT, recipe, PROTOCOLS, seed)

@@ -91,7 +91,7 @@ def test_committed_trainings_are_points_of_the_studies_of_budgets() -> None:
 
 def test_published_records_of_the_present_code_stand_for_their_runs(tmp_path: Path) -> None:
     """A study goes on from what came with the checkout, if told so; of other code, or unfinished, it trains again."""
-    run = small.training()
+    run = small.training(recipe=small.BRIEF)
     elsewhere = pool.Settings(tmp_path / "results", tmp_path / "theirs")
     made = pool.run_trainings([run], elsewhere, Console(quiet=True), lambda _: 1.0).made
     here = pool.Settings(tmp_path / "results", tmp_path / "ours")

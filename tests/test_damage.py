@@ -25,6 +25,8 @@ from hpe_bench.run.pool import Settings
 from hpe_bench.training import checkpoints
 from tests import small
 
+RUN = small.training(recipe=small.BRIEF)
+
 
 def flip_a_bit(path: Path, seed: int = 0) -> None:
     """One bit, anywhere; the size and the names stay."""
@@ -163,7 +165,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[st
     """A folder in which the small training has run, and the hashes of its records."""
     folder = tmp_path_factory.mktemp("trained")
     settings = Settings(results=folder / "results", runs=folder / "runs")
-    made = pool.run_trainings([small.training()], settings, Console(quiet=True), lambda _: 1.0).made
+    made = pool.run_trainings([RUN], settings, Console(quiet=True), lambda _: 1.0).made
     assert {files.state(p) for p in folder.glob("runs/*/*.*") if p.suffix in (".json", ".safetensors")} == {"sound"}
     return settings, hashes(made)
 
@@ -177,7 +179,7 @@ def test_damaged_weights_and_history_are_trained_again(
     trained: tuple[Settings, list[str]], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, wanted = trained
-    folder = settings.runs / small.training().folder
+    folder = settings.runs / RUN.folder
     flip_a_bit(folder / name)
     if name == training.WEIGHTS:  # nothing loads them, however they are asked for
         with pytest.raises(ValueError, match="is damaged"):
@@ -186,7 +188,7 @@ def test_damaged_weights_and_history_are_trained_again(
             checkpoints.load_trained_weights(folder / name, torch.nn.Linear(1, 1))
     for path in settings.runs.glob("records/*"):
         path.unlink()
-    outcome = pool.run_trainings([small.training()], settings, Console(width=400), lambda _: 1.0)
+    outcome = pool.run_trainings([RUN], settings, Console(width=400), lambda _: 1.0)
     assert hashes(outcome.made) == wanted
     assert f"{name} is damaged" in capsys.readouterr().out
     assert (folder / f"{name}.damaged").exists()
@@ -199,5 +201,5 @@ def test_a_damaged_copy_of_a_record_does_not_mark_a_run_as_finished(trained: tup
     value = json.loads(text)["measurements"][0]["value"]
     path.write_text(text.replace(str(value), "99.0", 1))  # valid, and untrue
     with pytest.warns(Notice, match="counts as not finished"):
-        outcome = pool.run_trainings([small.training()], settings, Console(quiet=True), lambda _: 1.0)
+        outcome = pool.run_trainings([RUN], settings, Console(quiet=True), lambda _: 1.0)
     assert hashes(outcome.made) == wanted

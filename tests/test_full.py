@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -30,10 +31,8 @@ BF16 = Execution("bf16")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HPE_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return training.load_data(small.PROTOCOLS[0], None, small.VARIANT.input_hw)
+def data() -> Data:
+    return training.load_data(small.PROTOCOLS[0], None, small.VARIANT.input_hw)
 
 
 # ---------------------------------------------------------------------------------------------------- what is asked
@@ -151,8 +150,8 @@ def trained(
 
 
 def test_bf16_is_autocast_weights_stay_float32(data: Data, tmp_path: Path) -> None:
-    plain, (state, _) = trained(data, tmp_path / "fp32")
-    half, (other, _) = trained(data, tmp_path / "bf16", BF16)
+    plain, (state, _) = trained(data, tmp_path / "fp32", samples=80)
+    half, (other, _) = trained(data, tmp_path / "bf16", BF16, samples=80)
     assert {p.dtype for p in half.parameters()} == {torch.float32}
     assert weights_digest(half.state_dict()) != weights_digest(plain.state_dict())
     losses = [[p.train_loss for p in s.curve] for s in (state, other)]
@@ -205,38 +204,35 @@ class PulledPlugError(Exception):
 
 
 @pytest.fixture(scope="module")
-def whole_digest(data: Data, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of the weights of the training that nothing stops."""
-    return weights_digest(trained(data, tmp_path_factory.mktemp("whole"))[0].state_dict())
+def stopped(data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a training that was stopped after 6 of 10 steps, and the weights of one that nothing stops."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+        patch.setattr(loop.Keeper, "keep", pull_after(6, loop.Keeper.keep))
+        with pytest.raises(PulledPlugError):
+            trained(data, folder, samples=80)
+    assert all((folder / name).exists() for name in (checkpoints.CHECKPOINT, checkpoints.BEFORE))
+    whole, _ = trained(data, tmp_path_factory.mktemp("whole"), samples=80)
+    return folder, weights_digest(whole.state_dict())
 
 
-@pytest.mark.parametrize(("damaged", "words"), [(1, "the one before it"), (2, "the start")])
-@pytest.mark.parametrize("fault", ["cut", "flipped", "empty"])
+@pytest.mark.parametrize(
+    ("fault", "damaged", "words"),
+    [("cut", 1, "the one before it"), ("flipped", 1, "the one before it"), ("empty", 2, "the start")],
+)
 def test_damaged_checkpoints_are_said_set_aside_and_change_nothing(
-    data: Data,
-    whole_digest: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    damaged: int,
-    words: str,
-    fault: str,
+    data: Data, stopped: tuple[Path, str], tmp_path: Path, fault: str, damaged: int, words: str
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
-    monkeypatch.setattr(loop.Keeper, "keep", pull_after(12, loop.Keeper.keep))
-    folder = tmp_path / "parts"
-    with pytest.raises(PulledPlugError):
-        trained(data, folder)
-    monkeypatch.undo()
-    names = (checkpoints.CHECKPOINT, checkpoints.BEFORE)
-    assert all((folder / name).exists() for name in names)
-    for name in names[:damaged]:
+    folder = shutil.copytree(stopped[0], tmp_path / "parts")
+    for name in (checkpoints.CHECKPOINT, checkpoints.BEFORE)[:damaged]:
         spoil(folder / name, fault)
-    model, (_, said) = trained(data, folder)
+    model, (_, said) = trained(data, folder, samples=80)
     assert len(said) == damaged
     assert words in said[-1]
     assert (folder / checkpoints.DAMAGED).exists()
-    assert weights_digest(model.state_dict()) == whole_digest
+    assert weights_digest(model.state_dict()) == stopped[1]
 
 
 def pull_after(step: int, keep: object) -> object:

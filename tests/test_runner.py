@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +16,18 @@ from pydantic.dataclasses import dataclass as checked
 from rich.console import Console
 from torch import Tensor
 
-from hpe_bench.declare import STRICT, Batch, Codec, Loss, replace
+from hpe_bench.declare import STRICT, Batch, Codec, replace
 from hpe_bench.plan import TrainingRun
 from hpe_bench.records import store
 from hpe_bench.run import pool
-from hpe_bench.run.pool import Settings
+from hpe_bench.run.pool import Outcome, Settings
+from hpe_bench.training.journal import JOURNAL
 from hpe_bench.training.losses import HeatmapMSE
 from tests import run_small, small
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = 1000
+SAMPLES = small.BRIEF.samples
+BRIEF = small.training(recipe=small.BRIEF)
 
 
 @checked(frozen=True, config=STRICT)
@@ -49,15 +53,21 @@ def settings(folder: Path) -> Settings:
     return Settings(results=folder / "results", runs=folder / "runs")
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A folder in which the brief training has run, and what came of it; tests that write take a copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run_small.trained(folder, SAMPLES)
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return shutil.copytree(folder, to, dirs_exist_ok=True)
+
+
 def start(folder: Path) -> subprocess.Popen[str]:
-    """The small training as a program of its own."""
-    command = [sys.executable, "-m", "tests.run_small", str(folder), str(SAMPLES)]
+    """The small training as a program of its own, which stands still after 4 of its 8 steps."""
+    command = [sys.executable, "-m", "tests.run_small", str(folder), str(SAMPLES), "4"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def finish(program: subprocess.Popen[str]) -> str:
-    output, _ = program.communicate(timeout=120)
-    return output
 
 
 def weights_of(folder: Path) -> set[tuple[str, str]]:
@@ -65,27 +75,34 @@ def weights_of(folder: Path) -> set[tuple[str, str]]:
     return {(r.weights_sha256, r.predictions_sha256) for r in found}
 
 
-def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert len(run_small.trained(whole, SAMPLES).made) == 2
+def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(
+    trained: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    """At any moment, and with a program that is started again: stage `training` of `make torture`."""
+    whole, made = trained
+    assert len(made.made) == 2
 
-    program = start(killed)
-    while not list(killed.glob("runs/*/checkpoint.pt")):
-        assert program.poll() is None, finish(program)
+    program = start(tmp_path)
+    while not list(tmp_path.glob("runs/*/checkpoint.pt")):
+        assert program.poll() is None, program.communicate()
         time.sleep(0.05)
     program.kill()
     program.wait()
-    assert not list(killed.glob("results/*/*.json"))
-    assert "made 2 kept 0 failed 0" in finish(start(killed))
-    assert weights_of(killed) == weights_of(whole)
+    assert not list(tmp_path.glob("results/*/*.json"))
+    after = run_small.trained(tmp_path, SAMPLES)
+    assert (len(after.made), after.kept, len(after.failed)) == (2, 0, 0)
+    assert weights_of(tmp_path) == weights_of(whole)
+    (journal,) = tmp_path.glob(f"runs/*/{JOURNAL}")
+    told = [json.loads(line)["samples"] for line in journal.read_text().splitlines()]
+    assert (told.count(small.BRIEF.batch), told[-1]) == (1, SAMPLES)  # the first step has a checkpoint: not made again
 
-    again = run_small.trained(killed, SAMPLES)
+    again = run_small.trained(tmp_path, SAMPLES)
     assert (len(again.made), again.kept, len(again.failed)) == (0, 1, 0)
 
 
-def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
-    run = small.training()
-    first = pool.run_trainings([run], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+def test_what_is_finished_is_kept_and_restored(trained: tuple[Path, Outcome], tmp_path: Path) -> None:
+    run, (folder, first) = BRIEF, trained
+    copied(folder, tmp_path)
     assert [r.identity.protocol for r in first.made] == ["small-dark", "small-quarter"]
     for path in tmp_path.glob("results/*/*.json"):
         path.unlink()
@@ -105,32 +122,31 @@ def test_what_is_finished_is_kept_and_restored(tmp_path: Path) -> None:
     assert len(third.compared) == 2
 
 
-@pytest.mark.parametrize(
-    ("loss", "reason"), [(BrokenLoss(), "the loss of this paper is broken"), (KilledLoss(), "ended with code -9")]
-)
-def test_a_failed_run_is_a_record_with_its_reason_and_the_others_go_on(tmp_path: Path, loss: Loss, reason: str) -> None:
-    good = small.training()
-    bad = replace(good, recipe=replace(good.recipe, name="bad", loss=loss))
-    outcome = pool.run_trainings([bad, good], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+def test_a_failed_run_is_a_record_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    reasons = {"broken": "the loss of this paper is broken", "killed": "ended with code -9"}
+    bad = [
+        replace(BRIEF, recipe=replace(BRIEF.recipe, name=name, loss=loss))
+        for name, loss in zip(reasons, (BrokenLoss(), KilledLoss()), strict=True)
+    ]
+    outcome = pool.run_trainings([*bad, BRIEF], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    assert [r.identity.recipe for r in outcome.failed] == ["broken", "broken", "killed", "killed"]
     assert {r.status for r in outcome.failed} == {"failed"}
-    assert all(reason in r.reason for r in outcome.failed)
+    assert all(reasons[r.identity.recipe] in r.reason for r in outcome.failed)
     assert [r.identity.recipe for r in outcome.made] == ["small", "small"]
-    again = pool.run_trainings([bad], settings(tmp_path), Console(quiet=True), lambda _: 1.0)
+    again = pool.run_trainings(bad, settings(tmp_path), Console(quiet=True), lambda _: 1.0)
     assert again.kept == 0
-    assert again.failed
+    assert len(again.failed) == 4
 
 
-def test_a_failure_never_overwrites_a_result(tmp_path: Path) -> None:
-    run, here = small.training(), settings(tmp_path)
-    made = pool.run_trainings([run], here, Console(quiet=True), lambda _: 1.0).made[0]
+def test_a_failure_never_overwrites_a_result(trained: tuple[Path, Outcome], tmp_path: Path) -> None:
+    here, made = settings(copied(trained[0], tmp_path)), trained[1].made[0]
     outcome = pool.Outcome()
-    pool.keep(pool.failed_record(run, run.protocols[0], "later it failed", "cpu"), here, outcome)
+    pool.keep(pool.failed_record(BRIEF, BRIEF.protocols[0], "later it failed", "cpu"), here, outcome)
     assert store.load(here.results / made.identity.paper / made.filename).status == "done"
 
 
-def test_changed_code_is_run_again(tmp_path: Path) -> None:
-    run, here = small.training(), settings(tmp_path)
-    pool.run_trainings([run], here, Console(quiet=True), lambda _: 1.0)
+def test_changed_code_is_run_again(trained: tuple[Path, Outcome]) -> None:
+    run, here = BRIEF, settings(trained[0])
     record_id = run.record_id(run.protocols[0])
     assert pool.finished(record_id, run.code, here)
     assert pool.finished(record_id, "0123456789abcdef", here) is None

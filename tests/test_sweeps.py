@@ -22,7 +22,7 @@ from tests import small
 from tests import synthetic_records as make
 from tests.synthetic_paper import CONTROL, PAPER, PROPOSAL, claim
 
-ARM = Arm("small", "simple_baseline", small.VARIANT, small.RECIPE)
+ARM = Arm("small", "simple_baseline", small.VARIANT, small.BRIEF)
 SWEEP = Sweep("occlusion", "Are hidden joints found?", "occlusion", (0.0, 0.5), (ARM,), "small", seeds=1)
 SWEPT = Sweep("occlusion", "Are hidden joints found?", "occlusion", (0.0, 0.5), (CONTROL, PROPOSAL), "base_mse")
 WITH_SWEEP = replace(PAPER, sweeps=(SWEPT,))
