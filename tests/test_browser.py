@@ -305,7 +305,7 @@ def test_a_link_opens_the_same_view_and_back_undoes_it(board: Page, visits: Visi
     board.go_back()
     assert board.locator("#filters [data-axis=macs]").get_attribute("aria-pressed") == "true"
     assert rows(board) == two
-    board.go_back()  # the board word at once
+    board.go_back()  # the whole word at once
     assert rows(board) == one
     board.go_back()
     assert rows(board) == before
