@@ -90,10 +90,10 @@ def unfold(page: Page) -> None:
     page.add_style_tag(content=".group { content-visibility: visible !important; }")
 
 
-# Two of every kind of thing: kinds differ in where they are, tag, classes, attributes, colours, or in being blank, so
-# that what is not like the rest stays. The first of its neighbours stays too: a table has rows, a list has items.
-SOME_OF_EACH = """() => {
-    const kinds = new Map(), numbers = new Map(), kept = new Map();
+# Kinds differ in where they are, tag, classes, attributes, colours, or in being blank: what is not like the rest stays.
+# The first of its neighbours stays too: a table has rows, a list has items.
+ONE_OF_EACH = """() => {
+    const kinds = new Map(), numbers = new Map(), kept = new Set();
     document.body.querySelectorAll("*").forEach((e) => {
         const { color, backgroundColor, fill } = getComputedStyle(e);
         const named = Array.from(e.attributes, (a) => a.name + !a.value.trim()).filter((n) => !n.startsWith("data-"));
@@ -108,16 +108,16 @@ SOME_OF_EACH = """() => {
     document.querySelectorAll(repeated).forEach((e) => {
         if (!e.isConnected) return;
         const within = [e, ...e.querySelectorAll("*")];
-        if (within.every((o) => kept.get(kinds.get(o)) >= 2)) return e.remove();
+        if (within.every((o) => kept.has(kinds.get(o)))) return e.remove();
         const own = within.filter((o) => o.closest(repeated) === e); // the others have their turn
-        own.forEach((o) => kept.set(kinds.get(o), (kept.get(kinds.get(o)) ?? 0) + 1));
+        own.forEach((o) => kept.add(kinds.get(o)));
     });
 }"""
 
 
 def thin(page: Page) -> None:
-    """Take away most of what a page repeats: axe takes a minute over thousands of rows and marks, seconds over some."""
-    page.evaluate(SOME_OF_EACH)
+    """Leave one of every kind of row, mark and fold: axe takes a minute over thousands, seconds over some."""
+    page.evaluate(ONE_OF_EACH)
 
 
 def violations(page: Page, **options: Any) -> list[str]:
