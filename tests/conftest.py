@@ -54,6 +54,13 @@ def private_cache(data_cache: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_switches() -> Iterator[None]:
+    """A training makes its process strict: that ends with the test, or the order of tests decides what may run."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.fixture(scope="session")
 def exported_pocket(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """ONNX files of the papers' miniatures (the variant `pocket`, seed 0), each exported once for all workers."""

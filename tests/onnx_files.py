@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hpe_bench import catalog
 
-LONG = ("bulat_cascade", "hourglass", "lite_hrnet", "lpn", "part_branching")  # exports of 10 seconds to a minute each
+LONG = ("bulat_cascade", "fpd", "hourglass", "hrnet", "lite_hrnet", "lpn", "part_branching")  # 10 s to a minute each
 EXPORTED_PAPERS = [
     pytest.param(p.paper.slug, marks=pytest.mark.torture) if p.paper.slug in LONG else p.paper.slug
     for p in catalog.load_all()[0]

@@ -239,7 +239,7 @@ def start(*arguments: str, folder: Path, papers: Path | None = None) -> subproce
     """`hpe-bench ...` in a folder, as a process of its own."""
     environment = {**os.environ, "HPE_BENCH_PAPERS": "" if papers is None else str(papers)}
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-u", "-c", PROGRAM, *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -531,14 +531,21 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> R
     folder, stopped = tmp_path_factory.mktemp("reproduced"), []
     arguments = ("reproduce", "tiny", "--data", "lsp", "--root", str(shared_data))
     records = folder / "runs" / "records"  # first of two mean poses, then of two trainings under both protocols
-    for there, number in ((2, signal.SIGINT), (4, signal.SIGTERM)):
-        program = start(*arguments, "--scale", "pocket", "--workers", "1", folder=folder, papers=TINY)
-        while len(list(records.glob("*.json"))) < there:
-            assert program.poll() is None, program.communicate()
-            time.sleep(0.02)
+
+    def stop(program: subprocess.Popen[str], number: int) -> None:
         program.send_signal(number)
         _, errors = program.communicate(timeout=60)
         stopped.append((program.returncode, errors))
+
+    program = start(*arguments, folder=folder, papers=TINY)
+    assert program.stdout is not None
+    assert "Tiny" in program.stdout.readline()  # it is at work
+    stop(program, signal.SIGINT)
+    program = start(*arguments, "--scale", "pocket", "--workers", "1", folder=folder, papers=TINY)
+    while len(list(records.glob("*.json"))) < 4:
+        assert program.poll() is None, program.communicate()
+        time.sleep(0.02)
+    stop(program, signal.SIGTERM)
     return Reproduction(folder, stopped, call(*arguments, folder=folder, papers=TINY))
 
 
