@@ -59,7 +59,7 @@ test: setup ## every test but those of the next two, in two processes
 browser: setup ## the committed pages in Chromium: tables, plots, keyboard, axe, phone, print
 	$(BIN)/pytest -m "browser and not torture" --numprocesses 2 $(ARGS)
 
-torture: setup ## long runs: kills, mutated files (docs/reliability.md), exports of large networks
+torture: setup ## long runs: kills, mutated files (docs/reliability.md), slow exports
 	$(BIN)/pytest -m torture -s $(ARGS)
 
 truth: setup ## what the statistical rules cover and miss, on worlds whose truth is known: docs/statistics.md

@@ -16,8 +16,14 @@ from hpe_bench.timing.rows import ALONE, EAGER, TimedRow, rows
 
 ROOT = Path(__file__).parents[1]
 BY = "make leaderboard"
-RUNTIMES = ("eager", "onnxruntime", "onnxruntime_int8", "openvino", "openvino_int8")
-EIGHT_BITS = RUNTIMES[2::2]
+RUNTIMES = {
+    "eager": "eager, ms",
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime_int8": "ONNX Runtime, int8",
+    "openvino": "OpenVINO",
+    "openvino_int8": "OpenVINO, int8",
+}
+EIGHT_BITS = {name: title for name, title in RUNTIMES.items() if name.endswith("_int8")}
 INPUT_HW = (256, 192)
 MOVED = "Box moved"
 
@@ -31,11 +37,11 @@ def main() -> None:
 
 def made_of(records: Sequence[RunRecord]) -> list[tuple[str, str, str]]:
     """Every generated part of these pages: the file, the part's name, its text."""
-    papers = {p.paper.slug: p.paper for p in catalog.load_all()[0]}
+    papers, timed = {p.paper.slug: p.paper for p in catalog.load_all()[0]}, rows(records)
     return [
-        ("onnx.md", "times", times(rows(records), papers)),
+        ("onnx.md", "times", times(timed, papers)),
         ("onnx.md", "losses", losses(records, papers)),
-        ("onnx.md", "refusals", refusals(rows(records), papers)),
+        ("onnx.md", "refusals", refusals(timed, papers)),
         ("robustness.md", "scores", scores(records, papers)),
     ]
 
@@ -54,8 +60,7 @@ def times(found: Sequence[TimedRow], papers: dict[str, Paper]) -> str:
         for (where, slug, variant), by in sorted(whole.items())
         if where == machine
     ]
-    head = ["network, 256x192", "eager, ms", "ONNX Runtime", "ONNX Runtime, int8", "OpenVINO", "OpenVINO, int8"]
-    return f"\n{machine}:\n\n{_table(head, lines)}\n"
+    return f"\n{machine}:\n\n{_table(['network, 256x192', *RUNTIMES.values()], lines)}\n"
 
 
 def _ms(row: TimedRow) -> str:
@@ -71,16 +76,17 @@ def losses(records: Sequence[RunRecord], papers: dict[str, Paper]) -> str:
             text = f"{signed(m.value, 2)} {span(m.interval, 2, sign=True)}"
             found.setdefault(model, {})[m.conditions.runtime] = text
     lines = [[model, *(by.get(runtime, "") for runtime in EIGHT_BITS)] for model, by in found.items()]
-    return f"\n{_table(['network, protocol, metric', 'ONNX Runtime, int8', 'OpenVINO, int8'], lines)}\n"
+    return f"\n{_table(['network, protocol, metric', *EIGHT_BITS.values()], lines)}\n"
 
 
 def refusals(found: Sequence[TimedRow], papers: dict[str, Paper]) -> str:
     """Networks whose maps in 8 bits are farther from eager's than a row that counts may be."""
     far: dict[str, list[float]] = {}
     for row in (r for r in found if r.timing.runtime in EIGHT_BITS and r.timed and not r.counts):
-        i = row.record.identity
-        far.setdefault(papers[i.paper].name_of(i.variant), []).append(row.timing.deviation or 0.0)
-    lines = [[model, number(max(apart), 2)] for model, apart in sorted(far.items())]
+        i, apart = row.record.identity, row.timing.deviation
+        if apart is not None:
+            far.setdefault(papers[i.paper].name_of(i.variant), []).append(apart)
+    lines = [[model, number(max(deviations), 2)] for model, deviations in sorted(far.items())]
     return f"\n{_table(['refused in 8 bits', 'maps apart by, of their spread'], lines)}\n"
 
 

@@ -135,7 +135,7 @@ def test_miniatures_learn_from_a_batch(loaded: LoadedPaper) -> None:
 
     The loss is one finite number and falls, and all that the stage trains has a say.
     """
-    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe)):
+    for arm in miniatures(loaded, lambda arm: (arm.variant, arm.recipe)):
         model, batch = build(arm.variant).train(), batch_for(arm.variant)
         teacher_BJHW, _ = arm.recipe.codec.encode(
             batch.joints_BJ2, batch.labelled_BJ, batch.input_hw, arm.variant.heatmap_hw
@@ -167,7 +167,7 @@ def test_a_mirrored_image_gives_mirrored_maps(loaded: LoadedPaper) -> None:
     A codec's shift loses a column at the border; all others must agree.
     """
     pairs = COCO_17.flip_pairs
-    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe.codec, arm.recipe.loss)):
+    for arm in miniatures(loaded, lambda arm: (arm.variant, arm.recipe.codec, arm.recipe.loss)):
         model, codec, activate = build(arm.variant).eval(), arm.recipe.codec, arm.recipe.loss.activate
         x = images(arm.variant)
         with torch.inference_mode():
@@ -178,7 +178,7 @@ def test_a_mirrored_image_gives_mirrored_maps(loaded: LoadedPaper) -> None:
 
 def test_activated_maps_decode_to_one_point_and_score_a_joint(loaded: LoadedPaper) -> None:
     """Even of a network that knows nothing. Where the points lie does not matter: DARK's step is large on flat maps."""
-    for arm in miniatures(loaded, lambda arm: (arm.variant.builder, arm.recipe.codec, arm.recipe.loss)):
+    for arm in miniatures(loaded, lambda arm: (arm.variant, arm.recipe.codec, arm.recipe.loss)):
         with torch.inference_mode():
             raw = build(arm.variant).eval()(images(arm.variant))[-1]
         joints, scores = arm.recipe.codec.decode(arm.recipe.loss.activate(raw), arm.variant.input_hw)
